@@ -1,0 +1,54 @@
+# make quickstart   build a simulated dataset, train a tiny model on it, score it: minutes on a CPU
+# make test         lint, types and every test
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+EXTRAS := train,dev
+DATASET := stkit
+BENCH := stkit-bench
+MODEL := st-vlm-tiny
+RESULTS := results
+
+.PHONY: quickstart test lint types setup ffmpeg metric clean
+
+quickstart: setup
+	$(BIN)/python dataset_builder/build.py dataset_builder/recipes/sample.yaml --out $(DATASET)
+	$(BIN)/python dataset_builder/build.py dataset_builder/recipes/sample_bench.yaml --out $(BENCH)
+	$(BIN)/python training/sft.py --config training/recipes/tiny_cpu.yaml --dataset $(DATASET) --output_dir $(MODEL)
+	$(BIN)/python evaluate_metric/evaluate_model.py --model $(MODEL) --dataset $(BENCH) --controls black,static --out $(RESULTS)
+	@echo "dataset $(DATASET)/, benchmark $(BENCH)/, model $(MODEL)/, answers and scores $(RESULTS)/"
+
+test: setup lint types
+	$(BIN)/python -m pytest
+
+lint: setup
+	$(BIN)/ruff check .
+
+types: setup
+	$(BIN)/mypy
+
+setup: $(VENV)/.ready ffmpeg
+
+# Made anew when what is to be installed changes; a half-made one is not marked ready.
+$(VENV)/.ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[$(EXTRAS)]"
+	touch $@
+
+# torchcodec decodes with FFmpeg's shared libraries.
+ffmpeg:
+	@ldconfig -p | grep -q libavcodec || $(MAKE) --no-print-directory install-ffmpeg
+
+install-ffmpeg:
+	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq ffmpeg >/dev/null; \
+	else \
+		echo "FFmpeg's libraries are missing. Type: sudo apt-get install ffmpeg"; exit 1; \
+	fi
+
+# The metric's folder holds its own copy of the scoring code, because it is published on its own.
+metric:
+	cp src/stvlm/scoring.py evaluate_metric/stkit_bench/scoring.py
+
+clean:
+	rm -rf $(VENV) $(DATASET) $(BENCH) $(MODEL) $(RESULTS)

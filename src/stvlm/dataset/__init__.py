@@ -1,0 +1,1 @@
+"""Scenes -> clips -> rows -> a folder that `load_dataset` reads."""

@@ -1,0 +1,112 @@
+"""Clips -> mp4: the sampled frames with the chosen objects' boxes drawn as outlines."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import av
+import numpy as np
+from PIL import Image
+
+from stvlm.files import whole_file
+from stvlm.kinematics import STEP_S
+from stvlm.records import COLORS_RGB, Array, Camera, Clip
+
+
+@dataclass(frozen=True)
+class VideoSettings:
+    """How clips are written."""
+
+    max_side_px: int = 640
+    """Images are made smaller, never larger, so that their longer side is at most this."""
+    crf: int = 18
+    preset: str = "veryfast"
+
+    def __post_init__(self) -> None:
+        if self.max_side_px < 16:
+            raise ValueError(f"max_side_px must be at least 16, got {self.max_side_px}")
+
+
+def video_size_px(camera: Camera, settings: VideoSettings) -> tuple[int, int]:
+    """Width and height of a clip's mp4: the camera's shape, both even, as yuv420p demands."""
+    scale = min(1.0, settings.max_side_px / max(camera.width_px, camera.height_px))
+    return tuple(max(2, 2 * round(side * scale / 2)) for side in (camera.width_px, camera.height_px))  # type: ignore[return-value]
+
+
+def scaled_boxes_px(clip: Clip, settings: VideoSettings) -> Array:
+    """The clip's boxes (J, n, 4) in the mp4's pixels; NaN where unseen."""
+    width, height = video_size_px(clip.scene.camera, settings)
+    scale = np.array([width / clip.scene.camera.width_px, height / clip.scene.camera.height_px] * 2)
+    return np.asarray(clip.boxes_px * scale)
+
+
+def draw_outline(image: Array, box_px: Array, color: str, thickness_px: int) -> None:
+    """Draws the outline of a box (4,) into an image (H, W, 3) uint8, in place.
+
+    The outline lies inside the box, and inside the image where the box reaches beyond it.
+    """
+    height, width = image.shape[:2]
+    x0, y0 = (int(np.floor(v)) for v in box_px[:2])
+    x1, y1 = (int(np.ceil(v)) for v in box_px[2:])
+    x0, x1 = max(x0, 0), min(max(x1, x0 + 2), width)
+    y0, y1 = max(y0, 0), min(max(y1, y0 + 2), height)
+    t, rgb = thickness_px, COLORS_RGB[color]
+    image[y0 : min(y0 + t, y1), x0:x1] = rgb
+    image[max(y1 - t, y0) : y1, x0:x1] = rgb
+    image[y0:y1, x0 : min(x0 + t, x1)] = rgb
+    image[y0:y1, max(x1 - t, x0) : x1] = rgb
+
+
+def outline_px(width_px: int, height_px: int) -> int:
+    """Thickness of an outline: about 1 % of the image, so that it survives scaling down to a model's 384 pixels."""
+    return max(2, round(max(width_px, height_px) / 110))
+
+
+def drawn_frames(clip: Clip, settings: VideoSettings) -> Iterator[Array]:
+    """The clip's frames (H, W, 3) uint8 RGB at the mp4's size, boxes drawn, the first object's on top."""
+    if clip.scene.frames is None:
+        raise ValueError(f"clip {clip.clip_id}: its scene has no images")
+    size = video_size_px(clip.scene.camera, settings)
+    boxes_px = scaled_boxes_px(clip, settings)
+    for i, index in enumerate(clip.frame_index):
+        image = clip.scene.frames.read(int(index))
+        if (image.shape[1], image.shape[0]) != size:
+            image = np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BOX, reducing_gap=2.0))
+        image = np.array(image)
+        for j in reversed(range(len(clip.tracks))):
+            if not np.isnan(boxes_px[j, i]).any():
+                draw_outline(image, boxes_px[j, i], clip.colors[j], outline_px(*size))
+        yield image
+
+
+def write_video(path: Path, frames: Iterator[Array], settings: VideoSettings) -> None:
+    """Writes frames (H, W, 3) as H.264 mp4: frame i at i * 0.5 s, every frame a key frame, one encoder thread.
+
+    One thread, because x264's output depends on their number.
+    """
+    rate = round(1 / STEP_S)
+    with whole_file(path) as temporary, av.open(str(temporary), "w", options={"movflags": "+faststart"}) as container:
+        stream = None
+        for image in frames:
+            if stream is None:
+                options = {"crf": str(settings.crf), "preset": settings.preset}
+                stream = container.add_stream("libx264", rate=rate, options=options)
+                stream.height, stream.width = image.shape[:2]
+                stream.pix_fmt = "yuv420p"
+                stream.codec_context.gop_size = 1
+                stream.codec_context.thread_count = 1
+            for packet in stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")):
+                container.mux(packet)
+        if stream is None:
+            raise ValueError(f"{path}: a video needs at least one frame")
+        for packet in stream.encode():
+            container.mux(packet)
+
+
+def read_video(path: Path) -> tuple[Array, Array]:
+    """All frames of an mp4 (n, H, W, 3) uint8 RGB, and their presentation times (n,) in seconds."""
+    with av.open(str(path)) as container:
+        frames = list(container.decode(video=0))
+    return np.stack([frame.to_ndarray(format="rgb24") for frame in frames]), np.array([frame.time for frame in frames])

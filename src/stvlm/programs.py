@@ -1,0 +1,28 @@
+"""What every program does at its edge: one clear line for an error, and a clean end on Ctrl-C."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+
+from stvlm.records import DataError
+
+
+def run_program(main: Callable[[], None]) -> None:
+    """Runs a program: exits with 1 and one line on bad input, with 130 when interrupted."""
+    try:
+        main()
+    except DataError as error:
+        sys.exit(f"error: {' '.join(str(error).split())}")
+    except KeyboardInterrupt:
+        print("\ninterrupted; run the same command again to go on", file=sys.stderr)
+        sys.exit(130)
+
+
+def name_and_value(text: str) -> tuple[str, str]:
+    """NAME=VALUE of a command line as a pair."""
+    name, equals, value = text.partition("=")
+    if not (name and equals and value):
+        raise argparse.ArgumentTypeError(f"expected NAME=PATH, got {text!r}")
+    return name, value

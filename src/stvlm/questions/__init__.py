@@ -1,0 +1,1 @@
+"""Clips -> questions with answers; the wordings are data, in templates.yaml."""

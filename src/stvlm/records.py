@@ -1,0 +1,231 @@
+"""The types that every stage shares: Camera, Track, Scene, Clip, Question.
+
+Each is validated once, when it is made, and trusted afterwards. Arrays are copied in and read-only.
+
+Conventions: metres, seconds, radians, pixels. The world frame is gravity-aligned, z up. The camera frame is OpenCV's
+(x right, y down, z forward). Transforms are named destination first: ``world_SE3_camera`` maps camera points to the world.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+Split = Literal["train", "validation", "test"]
+LabelType = Literal["lidar", "slam", "simulated", "pseudo"]
+Domain = Literal["driving", "sports"]
+Task = Literal[
+    "traveled_distance",
+    "traveling_speed",
+    "movement_direction",
+    "direction_timestamp",
+    "traveled_distance_comparison",
+    "traveling_speed_comparison",
+    "movement_direction_comparison",
+]
+
+COLORS_RGB: dict[str, tuple[int, int, int]] = {"red": (255, 0, 0), "blue": (0, 0, 255), "green": (0, 255, 0)}
+"""Box colours, in the order in which a clip's objects receive them."""
+
+CATEGORIES = ("car", "truck", "bus", "trailer", "motorcycle", "bicycle", "person", "animal", "vehicle", "other")
+"""What a track may be. ``vehicle``: a motor vehicle of unknown kind; ``other``: never asked about."""
+
+
+class DataError(Exception):
+    """Input that cannot be used; the message is one line that names the file and the cure."""
+
+
+class ImageError(DataError):
+    """An image that is missing or does not decode."""
+
+
+class Rejected(NamedTuple):
+    """Something left out on purpose: a countable reason, and what it was about."""
+
+    reason: str
+    subject: str = ""
+
+
+class Frames(Protocol):
+    """The images of one scene, index-aligned with ``Scene.frame_times_ns``."""
+
+    def available(self) -> Array:
+        """Whether each image exists, (F,) bool, without decoding it."""
+
+    def read(self, index: int) -> Array:
+        """The image, (H, W, 3) uint8 RGB at the camera's size; raises ImageError."""
+
+
+def _read_only(value: Any, dtype: type, shape: tuple[int | None, ...], what: str) -> Array:
+    """A read-only copy of ``value`` with the given dtype; None in ``shape`` stands for any length."""
+    array: Array = np.array(value, dtype=dtype)
+    if array.ndim != len(shape) or any(n is not None and n != m for n, m in zip(shape, array.shape, strict=True)):
+        wanted = tuple("N" if n is None else n for n in shape)
+        raise ValueError(f"{what} must have shape {wanted}, got {array.shape}")
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        raise ValueError(f"{what} holds a value that is not finite")
+    array.setflags(write=False)
+    return array
+
+
+def _set(record: object, **fields: object) -> None:
+    for name, value in fields.items():
+        object.__setattr__(record, name, value)
+
+
+def _increasing(times_ns: Array, what: str) -> None:
+    if (np.diff(times_ns) <= 0).any():
+        raise ValueError(f"{what} must increase strictly")
+
+
+@dataclass(frozen=True, slots=True)
+class Camera:
+    """A pinhole camera, with OpenCV's distortion (k1, k2, p1, p2, k3) where its images are distorted."""
+
+    name: str
+    width_px: int
+    height_px: int
+    fx_px: float
+    fy_px: float
+    cx_px: float
+    cy_px: float
+    distortion: tuple[float, ...] = ()
+
+    def __post_init__(self) -> None:
+        numbers = (self.fx_px, self.fy_px, self.cx_px, self.cy_px, *self.distortion)
+        if not np.isfinite(numbers).all() or min(self.width_px, self.height_px, self.fx_px, self.fy_px) <= 0:
+            raise ValueError(f"camera {self.name!r} needs a positive size and focal length, got {self}")
+        if len(self.distortion) not in (0, 5):
+            raise ValueError(f"camera {self.name!r}: distortion is (k1, k2, p1, p2, k3) or (), got {self.distortion}")
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Track:
+    """One object over time, at its annotations' own time stamps."""
+
+    track_id: str
+    category: str
+    times_ns: Array  # (N,) int64, strictly increasing
+    xyz_m: Array  # (N, 3) box centre, world frame
+    size_lwh_m: Array | None = None  # (N, 3) length, width, height
+    yaw_rad: Array | None = None  # (N,) heading of the box's length axis, from world x towards world y
+    seen: Array | None = None  # (N,) bool, whether the source's sensors saw it then; None where it does not say
+
+    def __post_init__(self) -> None:
+        if self.category not in CATEGORIES:
+            raise ValueError(f"track {self.track_id!r}: category {self.category!r} is not one of {CATEGORIES}")
+        times_ns = _read_only(self.times_ns, np.int64, (None,), "times_ns")
+        n = len(times_ns)
+        _increasing(times_ns, f"track {self.track_id!r}: times_ns")
+        if (self.size_lwh_m is None) != (self.yaw_rad is None):
+            raise ValueError(f"track {self.track_id!r}: size_lwh_m and yaw_rad are given together or not at all")
+        _set(self, times_ns=times_ns, xyz_m=_read_only(self.xyz_m, np.float64, (n, 3), "xyz_m"))
+        if self.size_lwh_m is not None:
+            size_lwh_m = _read_only(self.size_lwh_m, np.float64, (n, 3), "size_lwh_m")
+            if (size_lwh_m <= 0).any():
+                raise ValueError(f"track {self.track_id!r}: a box needs a positive size")
+            _set(self, size_lwh_m=size_lwh_m, yaw_rad=_read_only(self.yaw_rad, np.float64, (n,), "yaw_rad"))
+        if self.seen is not None:
+            _set(self, seen=_read_only(self.seen, np.bool_, (n,), "seen"))
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Scene:
+    """One recording seen by one camera."""
+
+    source: str
+    scene_id: str  # as the source names the recording; every camera of it shares this id
+    split: Split
+    label_type: LabelType
+    domain: Domain
+    centre_noise_m: float  # one standard deviation of a track's centre, per axis
+    camera: Camera
+    frame_times_ns: Array  # (F,) int64 in the source's own clock; annotation stamps where there are no images
+    world_SE3_camera: Array  # (F, 4, 4)
+    tracks: tuple[Track, ...]
+    frames: Frames | None = None  # None where the source holds no images
+
+    def __post_init__(self) -> None:
+        times_ns = _read_only(self.frame_times_ns, np.int64, (None,), "frame_times_ns")
+        _increasing(times_ns, f"scene {self.scene_id!r}: frame_times_ns")
+        poses = _read_only(self.world_SE3_camera, np.float64, (len(times_ns), 4, 4), "world_SE3_camera")
+        if self.centre_noise_m < 0:
+            raise ValueError(f"scene {self.scene_id!r}: centre_noise_m must not be negative, got {self.centre_noise_m}")
+        tracks = tuple(self.tracks)
+        if len({track.track_id for track in tracks}) != len(tracks):
+            raise ValueError(f"scene {self.scene_id!r}: two tracks share an id")
+        _set(self, frame_times_ns=times_ns, world_SE3_camera=poses, tracks=tracks)
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Clip:
+    """5 to 40 frames of a scene, every 0.5 s, with one to three chosen objects; object j has the j-th colour."""
+
+    clip_id: str
+    scene: Scene
+    tracks: tuple[Track, ...]  # J chosen objects
+    start_ns: int
+    frame_index: Array  # (n,) int64 into the scene's frames, the nearest to each grid point
+    xyz_m: Array  # (J, n, 3) centres, interpolated at the grid points
+    boxes_px: Array  # (J, n, 4) x0, y0, x1, y1 at the camera's size; NaN where unseen
+
+    def __post_init__(self) -> None:
+        n, j = len(self.frame_index), len(self.tracks)
+        if not 1 <= j <= len(COLORS_RGB):
+            raise ValueError(f"clip {self.clip_id!r}: one to {len(COLORS_RGB)} objects, got {j}")
+        boxes_px = np.array(self.boxes_px, dtype=np.float64)
+        if boxes_px.shape != (j, n, 4):
+            raise ValueError(f"clip {self.clip_id!r}: boxes_px must have shape {(j, n, 4)}, got {boxes_px.shape}")
+        boxes_px.setflags(write=False)  # not _read_only: NaN says unseen
+        _set(
+            self,
+            frame_index=_read_only(self.frame_index, np.int64, (None,), "frame_index"),
+            xyz_m=_read_only(self.xyz_m, np.float64, (j, n, 3), "xyz_m"),
+            boxes_px=boxes_px,
+        )
+
+    @property
+    def colors(self) -> tuple[str, ...]:
+        """The colour of each object."""
+        return tuple(COLORS_RGB)[: len(self.tracks)]
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One question about a clip, with its answer."""
+
+    task: Task
+    template_id: str
+    question: str
+    answer: str
+    target: str  # canonical: "20.15" m, "15.04" km/h, "10" hour, "3.50-6.00" s, a colour, "same" or "different"
+    choices: tuple[str, ...]
+    target_sigma: float | None  # in the target's unit, from the label noise
+    start_s: float
+    end_s: float
+
+
+class Recording(NamedTuple):
+    """One recording of a source, before it is read: the unit of work."""
+
+    source: str
+    scene_id: str
+    split: Split
+
+
+class Source(Protocol):
+    """A folder of raw recordings. Opening one reads indices only; a recording is read when its scenes are asked for."""
+
+    name: str
+
+    def recordings(self) -> Sequence[Recording | Rejected]:
+        """Every recording, sorted by id, and what is left out (in no split list, a second copy); raises DataError when
+        the folder is not this source's."""
+
+    def scenes(self, recording: Recording) -> Iterable[Scene | Rejected]:
+        """A recording's scenes, one a camera, sorted by camera name; what cannot be used is Rejected."""

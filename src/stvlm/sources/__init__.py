@@ -1,0 +1,36 @@
+"""Readers: raw recordings -> scenes. Each converts its source's habits at the edge; see `open_source`."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from stvlm.records import DataError, Source
+from stvlm.sources.argoverse2 import Argoverse2
+from stvlm.sources.nuplan import NuPlan
+from stvlm.sources.nuscenes import NuScenes
+
+EMBEDDED = ("simulation",)
+"""Sources that need no --source PATH."""
+_RECORDED: dict[str, type] = {"argoverse2": Argoverse2, "nuplan": NuPlan, "nuscenes": NuScenes}
+
+
+def open_source(name: str, path: Path | None, options: Mapping[str, Any]) -> Source:
+    """The source called ``name`` at ``path``; only the simulation needs no path, and only it takes options."""
+    if name == "simulation":
+        from stvlm.simulation.source import SimulationSource
+
+        return SimulationSource(options)
+    if name not in _RECORDED:
+        known = [*_RECORDED, "simulation"]
+        near = difflib.get_close_matches(name, known, n=1, cutoff=0.0)[0]
+        raise DataError(f"no source is called {name!r}; did you mean {near!r}? Known: {', '.join(known)}")
+    if options:
+        raise DataError(f"source {name}: takes no option {next(iter(options))!r}; remove it from the recipe")
+    if path is None or not path.is_dir():
+        given = "no folder was given" if path is None else f"{path} is not a folder"
+        raise DataError(f"source {name}: {given}; add --source {name}=PATH with the folder that holds its recordings")
+    source: Source = _RECORDED[name](path)
+    return source

@@ -1,0 +1,42 @@
+"""Finding recordings in a folder, and saying what a folder looks like when it is another source's."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from stvlm.records import DataError
+
+# Millions of files, and no recording begins there.
+_SENSOR_DATA = {"sensors", "sensor_blobs", "samples", "sweeps", "maps"}
+_SIGNS = {
+    "sample_annotation.json": "nuscenes",
+    "annotations.feather": "argoverse2",
+    "annotations_with_ego.feather": "argoverse2",
+    "city_SE3_egovehicle.feather": "argoverse2",
+    ".db": "nuplan",
+}
+
+
+def walk(root: Path) -> Iterator[tuple[Path, list[str], list[str]]]:
+    """``os.walk`` in a fixed order that skips sensor data and follows links, each target once."""
+    seen = set()
+    for folder, subfolders, files in os.walk(root, followlinks=True):
+        target = os.path.realpath(folder)
+        if target in seen:
+            subfolders.clear()
+            continue
+        seen.add(target)
+        subfolders[:] = sorted(set(subfolders) - _SENSOR_DATA)
+        yield Path(folder), subfolders, sorted(files)
+
+
+def wrong_root(source: str, root: Path, wanted: str) -> DataError:
+    """The error for a folder in which ``wanted`` was not found, with the source that it seems to be instead."""
+    if not root.is_dir():
+        return DataError(f"{root}: no such folder; give --source {source}=PATH with the folder that holds {wanted}")
+    names = {name for _, _, files in walk(root) for name in files}
+    others = {kind for sign, kind in _SIGNS.items() if any(name.endswith(sign) for name in names)} - {source}
+    hint = "".join(f"; it looks like {other}: use --source {other}={root}" for other in sorted(others))
+    return DataError(f"{root}: holds no {wanted}, so {source} cannot be read from it{hint}")
