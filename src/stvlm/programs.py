@@ -13,7 +13,7 @@ def run_program(main: Callable[[], None]) -> None:
     """Runs a program: exits with 1 and one line on bad input, with 130 when interrupted."""
     try:
         main()
-    except DataError as error:
+    except (DataError, OSError) as error:  # an OSError says what, and of which file: a full disk, a lost mount
         sys.exit(f"error: {' '.join(str(error).split())}")
     except KeyboardInterrupt:
         print("\ninterrupted; run the same command again to go on", file=sys.stderr)

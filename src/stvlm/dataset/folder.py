@@ -44,7 +44,10 @@ def build(request: BuildRequest, out: Path, card_template: str) -> Report:
         shutil.rmtree(folder, ignore_errors=True)
     datasets.disable_progress_bars()
     builder = STKit(request, work_dir)
-    builder.download_and_prepare()
+    try:
+        builder.download_and_prepare()
+    except datasets.exceptions.DatasetGenerationError as error:
+        raise DataError(f"{work_dir}: the rows cannot be written ({error.__cause__ or error})") from error
     report = make_report(builder.prepared)
     for split in builder.info.splits:
         rows = builder.as_dataset(split).with_format("arrow")[:]
