@@ -27,6 +27,8 @@ WRITERS = {
     "nuplan": nuplan.write_nuplan,
 }
 
+COARSE = {"car": "vehicle", "truck": "vehicle"}
+
 
 @pytest.fixture(scope="module")
 def world() -> SimulationSource:
@@ -63,6 +65,8 @@ def test_every_format_gives_the_same_labels(name: str, world: SimulationSource, 
     for row, other in zip(expected, found, strict=True):
         objects, others = row.pop("objects"), other.pop("objects")
         assert corners_px(objects) == pytest.approx(corners_px(others), abs=0.011)
+        if name == "nuplan":  # which calls every motor vehicle a vehicle
+            objects = [item | {"category": COARSE.get(item["category"], item["category"])} for item in objects]
         assert objects == others
         assert row.pop("intrinsics_px") == pytest.approx(other.pop("intrinsics_px"), abs=0.01)
         assert row == other
