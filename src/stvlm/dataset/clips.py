@@ -13,7 +13,7 @@ import numpy as np
 from stvlm.dataset.visibility import REASONS, Visibility, VisibilityGates, see
 from stvlm.hashing import stable_hash
 from stvlm.kinematics import MAX_GAP_S, STEP_S, interpolate
-from stvlm.records import Array, Clip, Scene
+from stvlm.records import Array, Clip, Scene, Track
 
 STEP_NS = int(STEP_S * 1e9)
 FRAME_TOLERANCE_NS = 60_000_000
@@ -92,12 +92,16 @@ def frame_tolerance_ns(scene: Scene) -> int:
     return SLOW_FRAME_TOLERANCE_NS if slow else FRAME_TOLERANCE_NS
 
 
-def find_windows(scene: Scene, usable: Array, visible: Array, limits: ClipLimits) -> list[tuple[int, Array]]:
+def find_windows(
+    scene: Scene, usable: Array, visible: Array, limits: ClipLimits, tracks: Sequence[Track] = ()
+) -> list[tuple[int, Array]]:
     """The longest windows that do not overlap, as (start_ns, frame_index (n,)), in order of time.
 
     Args:
         usable: (F,) bool, whether each frame may be part of a clip.
         visible: (F,) bool, whether all chosen objects can be seen in it.
+        tracks: the chosen objects; a window ends where one of them is not known. A grid point may lie after the last
+            annotation though its frame, which is a little earlier, does not.
     """
     times_ns, tolerance_ns = scene.frame_times_ns, frame_tolerance_ns(scene)
     good = usable & visible
@@ -111,6 +115,8 @@ def find_windows(scene: Scene, usable: Array, visible: Array, limits: ClipLimits
             grid_ns = times_ns[run] + STEP_NS * np.arange(limits.max_frames, dtype=np.int64)
             frame_index = _nearest(times_ns, grid_ns)
             exists = (np.abs(times_ns[frame_index] - grid_ns) <= tolerance_ns) & usable[frame_index]
+            for track in tracks:
+                exists &= np.isfinite(interpolate(track.times_ns, track.xyz_m, grid_ns)).all(axis=1)
             n = _longest(visible[frame_index] & exists, exists)
             if n < limits.min_frames:
                 run += 1
@@ -151,14 +157,15 @@ class _Finder:
     limits: ClipLimits
 
     def _windows(self, tracks: tuple[int, ...]) -> list[Window]:
-        """Windows in which these tracks are seen together, are known at every grid point, and each moves."""
+        """Windows in which these tracks are seen together, and each moves."""
         scene, visible = self.scene, np.asarray(self.seen.visible[:, tracks].all(axis=1))
         if not visible.any():
             return []
         usable = np.ones(len(visible), bool) if scene.frames is None else scene.frames.available()
+        chosen = [scene.tracks[track] for track in tracks]
         return [
             Window(self.index, tracks, start_ns, frame_index)
-            for start_ns, frame_index in find_windows(scene, usable, visible, self.limits)
+            for start_ns, frame_index in find_windows(scene, usable, visible, self.limits, chosen)
             if all(_moves(scene, track, start_ns, len(frame_index), self.limits.min_net_m) for track in tracks)
         ]
 
@@ -208,10 +215,9 @@ def _positions(scene: Scene, track: int, start_ns: int, n: int) -> Array:
 
 
 def _moves(scene: Scene, track: int, start_ns: int, n: int, min_net_m: float) -> bool:
-    """Whether a track is known at every grid point and gets away from its first position."""
+    """Whether a track gets away from its first position."""
     xyz_m = _positions(scene, track, start_ns, n)
-    away_m = np.linalg.norm(xyz_m[:, :2] - xyz_m[0, :2], axis=1)
-    return bool(np.isfinite(xyz_m).all() and away_m.max() >= min_net_m)
+    return bool(np.linalg.norm(xyz_m[:, :2] - xyz_m[0, :2], axis=1).max() >= min_net_m)
 
 
 def _rank(scenes: Sequence[Scene], window: Window) -> tuple[int, str]:

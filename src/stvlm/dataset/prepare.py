@@ -54,9 +54,12 @@ def prepare(request: BuildRequest, work_dir: Path) -> Prepared:
     if not request.annotations_only:
         prepared = _render(prepared, units, request, work_dir)
     if not len(prepared.rows):
-        counts = Counter(item.reason for item in prepared.skipped) + prepared.rejected
-        reasons = "; ".join(f"{reason} ({n})" for reason, n in counts.most_common(4)) or "there are no recordings"
-        raise DataError(f"no question can be asked about these recordings: {reasons}")
+        counts = Counter(item.reason for item in prepared.skipped) or prepared.rejected
+        examples = {item.reason: f", {item.subject}" for item in reversed(prepared.skipped)}
+        reasons = [f"{reason} ({n}x{examples.get(reason, '')})" for reason, n in counts.most_common(3)]
+        hint = ". Without images only --annotations-only builds rows" if "no images" in counts else ""
+        why = "; ".join(reasons) or "there are none"
+        raise DataError(f"no question can be asked about these recordings: {why}{hint}")
     return prepared
 
 

@@ -1,0 +1,1 @@
+"""A simulated world with exact ground truth: frames, depth, masks and tracks."""
