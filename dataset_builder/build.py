@@ -12,12 +12,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from stvlm.dataset.folder import build
-from stvlm.dataset.prepare import BuildRequest
-from stvlm.dataset.recipe import Recipe
-from stvlm.dataset.report import as_text
 from stvlm.programs import name_and_value, run_program
-from stvlm.recipes import load_recipe
 
 CARD = Path(__file__).parent / "card.md.j2"
 
@@ -42,6 +37,14 @@ def main() -> None:
     parser.add_argument("--limit", type=int, metavar="N", help="at most N recordings of each source, for a quick look")
     parser.add_argument("--workers", type=int, metavar="N", help="processes (default: one a core), for the same result")
     args = parser.parse_args()
+
+    # Here, not above: every worker process imports this file again, and needs none of it.
+    from stvlm.dataset.folder import build
+    from stvlm.dataset.prepare import BuildRequest
+    from stvlm.dataset.recipe import Recipe
+    from stvlm.dataset.report import as_text
+    from stvlm.recipes import load_recipe
+
     request = BuildRequest(
         recipe=load_recipe(args.recipe, Recipe),
         paths=dict(args.source),

@@ -5,9 +5,11 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
@@ -41,10 +43,11 @@ def run_units(
             return
         # Spawned, not forked: a fork copies the locks of threads that it does not copy.
         context = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(min(workers, len(missing)), context, initializer=_leave_interrupts) as pool:
-            futures = [pool.submit(work, unit, shard) for unit, shard in missing]
+        with ProcessPoolExecutor(min(workers, len(missing)), context, initializer=_end_with_main) as pool:
+            with _interrupts_ignored():  # the first submit starts the workers
+                futures = [pool.submit(work, unit, shard) for unit, shard in missing]
             for future in futures:
-                future.add_done_callback(lambda _: bar.update())
+                future.add_done_callback(lambda done: None if done.cancelled() else bar.update())
             try:
                 for future in wait(futures, return_when=FIRST_EXCEPTION).done:
                     future.result()
@@ -56,6 +59,27 @@ def run_units(
                 pool.shutdown(cancel_futures=True)
 
 
-def _leave_interrupts() -> None:
-    """Ctrl-C is for the main process, which lets the workers finish the unit that they are at."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+@contextmanager
+def _interrupts_ignored() -> Iterator[None]:
+    """Ctrl-C is for the main process, which lets the workers finish the unit that they are at: what starts in this
+    block ignores it from its first moment, not only once Python is up.
+    """
+    if threading.current_thread() is not threading.main_thread():  # where no handler can be set
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _end_with_main() -> None:
+    """Has a worker end when the main process is gone: killed, it cannot say so, and the worker would wait forever."""
+
+    def watch() -> None:
+        if main := multiprocessing.parent_process():
+            main.join()
+            os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()

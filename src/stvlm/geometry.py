@@ -78,7 +78,8 @@ def _distort(xy: Array, k1: float, k2: float, p1: float, p2: float, k3: float) -
     """
     r2 = (xy**2).sum(axis=-1, keepdims=True)
     slope = np.polynomial.Polynomial([1.0, 3 * k1, 5 * k2, 7 * k3])  # d(r * radial)/dr as a polynomial in r^2
-    turns = [float(np.real(root)) for root in slope.trim().roots() if np.isreal(root) and np.real(root) > 0]
+    roots: Array = slope.trim().roots()
+    turns = [float(root.real) for root in roots if root.imag == 0 and root.real > 0]
     if turns:
         xy = xy * np.sqrt(np.minimum(1.0, min(turns) / np.maximum(r2, 1e-12)))
         r2 = np.minimum(r2, min(turns))

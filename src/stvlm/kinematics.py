@@ -34,6 +34,8 @@ MOVING_STEP_M = 0.5
 BORDER_RAD = np.deg2rad(3.0)
 """Angles this near to the border between two hours are not asked about."""
 HOUR_RAD = 2 * np.pi / 12
+ROUNDING = 1e-9
+"""What a sum may lose: a value this little under a threshold has reached it, on any machine."""
 
 
 class Measurement(NamedTuple):
@@ -90,8 +92,8 @@ def traveled_distance(xyz_m: Array, centre_noise_m: float = 0.0, horizontal: boo
     """Sum of the distances between consecutive grid positions (n, D), in metres.
 
     With independent noise of standard deviation s per axis on each position, to first order: position k enters the sum
-    through the unit vectors of the step before and after it, so var = s^2 * sum |u_before - u_after|^2; and noise across
-    a step of length d, of variance 2 s^2 on each of its D - 1 axes, lengthens it to sqrt(d^2 + 2 (D - 1) s^2).
+    through the unit vectors of the steps before and after it, so var = s^2 * sum |u_before - u_after|^2; and noise
+    across a step of length d, of variance 2 s^2 on each of its D - 1 axes, lengthens it to sqrt(d^2 + 2 (D - 1) s^2).
     `horizontal` leaves height out: in sports, the bobbing of a head is not travel (a deviation from the paper).
     """
     xyz_m = xyz_m[:, :2] if horizontal else xyz_m
@@ -120,7 +122,7 @@ def clock_hour(angle_rad: float) -> int | Rejected:
     """The hour 1 to 12 nearest to a clockwise angle; rejected within 3 degrees of the border between two hours."""
     hours = angle_rad / HOUR_RAD
     nearest = np.floor(hours + 0.5)
-    if (0.5 - abs(hours - nearest)) * HOUR_RAD <= BORDER_RAD + 1e-9:
+    if (0.5 - abs(hours - nearest)) * HOUR_RAD <= BORDER_RAD + ROUNDING:
         return Rejected("direction near the border of two hours")
     return int(nearest) % 12 or 12
 
@@ -139,7 +141,7 @@ def final_heading(xyz_m: Array, centre_noise_m: float = 0.0) -> Heading | Reject
 def _heading_from(xyz_m: Array, centre_noise_m: float) -> Heading | Rejected:
     away = xyz_m[:, :2] - xyz_m[0, :2]
     lengths = np.linalg.norm(away, axis=1)
-    far = np.flatnonzero(lengths >= HEADING_BASE_M)
+    far = np.flatnonzero(lengths >= HEADING_BASE_M - ROUNDING)
     if not len(far):
         return Rejected("stationary")
     return _heading(away[far[0]], centre_noise_m)
@@ -179,7 +181,7 @@ def direction_intervals(xyz_m: Array, centre_noise_m: float = 0.0) -> list[Inter
     steps = np.diff(xyz_m[:, :2], axis=0)
     runs: list[Interval] = []
     for k, step in enumerate(steps):
-        if np.linalg.norm(step) < MOVING_STEP_M:
+        if np.linalg.norm(step) < MOVING_STEP_M - ROUNDING:
             continue
         heading = _heading(step, centre_noise_m)
         hour = clock_hour(clock_angle(start.angle_rad, heading.angle_rad))

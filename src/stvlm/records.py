@@ -3,7 +3,8 @@
 Each is validated once, when it is made, and trusted afterwards. Arrays are copied in and read-only.
 
 Conventions: metres, seconds, radians, pixels. The world frame is gravity-aligned, z up. The camera frame is OpenCV's
-(x right, y down, z forward). Transforms are named destination first: ``world_SE3_camera`` maps camera points to the world.
+(x right, y down, z forward). Transforms are named destination first: ``world_SE3_camera`` maps camera points to world
+points.
 """
 
 from __future__ import annotations
@@ -225,7 +226,8 @@ class Source(Protocol):
 
     def recordings(self) -> Sequence[Recording | Rejected]:
         """Every recording, sorted by id, and what is left out (in no split list, a second copy); raises DataError when
-        the folder is not this source's."""
+        the folder is not this source's.
+        """
 
     def scenes(self, recording: Recording) -> Iterable[Scene | Rejected]:
         """A recording's scenes, one a camera, sorted by camera name; what cannot be used is Rejected."""

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import NamedTuple, get_args
 
 from stvlm.dataset.prepare import Prepared
 from stvlm.dataset.select import label_of
-from stvlm.scoring import TASKS
+from stvlm.records import Task
+
+TASKS = get_args(Task)
 
 
 class Report(NamedTuple):

@@ -32,7 +32,10 @@ class VideoSettings:
 def video_size_px(camera: Camera, settings: VideoSettings) -> tuple[int, int]:
     """Width and height of a clip's mp4: the camera's shape, both even, as yuv420p demands."""
     scale = min(1.0, settings.max_side_px / max(camera.width_px, camera.height_px))
-    return tuple(max(2, 2 * round(side * scale / 2)) for side in (camera.width_px, camera.height_px))  # type: ignore[return-value]
+    most = settings.max_side_px // 2
+    sides = (camera.width_px, camera.height_px)
+    width, height = (max(1, min(round(side * scale / 2), side // 2, most)) for side in sides)
+    return 2 * width, 2 * height
 
 
 def scaled_boxes_px(clip: Clip, settings: VideoSettings) -> Array:
@@ -45,23 +48,21 @@ def scaled_boxes_px(clip: Clip, settings: VideoSettings) -> Array:
 def draw_outline(image: Array, box_px: Array, color: str, thickness_px: int) -> None:
     """Draws the outline of a box (4,) into an image (H, W, 3) uint8, in place.
 
-    The outline lies inside the box, and inside the image where the box reaches beyond it.
+    It lies around the box, so that it hides nothing of a small object; at the image's border it lies inside.
     """
     height, width = image.shape[:2]
-    x0, y0 = (int(np.floor(v)) for v in box_px[:2])
-    x1, y1 = (int(np.ceil(v)) for v in box_px[2:])
-    x0, x1 = max(x0, 0), min(max(x1, x0 + 2), width)
-    y0, y1 = max(y0, 0), min(max(y1, y0 + 2), height)
     t, rgb = thickness_px, COLORS_RGB[color]
-    image[y0 : min(y0 + t, y1), x0:x1] = rgb
-    image[max(y1 - t, y0) : y1, x0:x1] = rgb
-    image[y0:y1, x0 : min(x0 + t, x1)] = rgb
-    image[y0:y1, max(x1 - t, x0) : x1] = rgb
+    x0, y0 = (max(int(np.floor(v)) - t, 0) for v in box_px[:2])
+    x1, y1 = (min(int(np.ceil(v)) + t, most) for v, most in zip(box_px[2:], (width, height), strict=True))
+    image[y0 : y0 + t, x0:x1] = rgb
+    image[y1 - t : y1, x0:x1] = rgb
+    image[y0:y1, x0 : x0 + t] = rgb
+    image[y0:y1, x1 - t : x1] = rgb
 
 
 def outline_px(width_px: int, height_px: int) -> int:
-    """Thickness of an outline: about 1 % of the image, so that it survives scaling down to a model's 384 pixels."""
-    return max(2, round(max(width_px, height_px) / 110))
+    """Thickness of an outline: 4 pixels in 640, so that it survives scaling down to a model's 384 pixels."""
+    return max(2, round(max(width_px, height_px) / 160))
 
 
 def drawn_frames(clip: Clip, settings: VideoSettings) -> Iterator[Array]:

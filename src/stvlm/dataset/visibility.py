@@ -53,7 +53,7 @@ def box_track(track: Track, at_ns: Array) -> Array:
     """Box corners (n, 8, 3) of a track in the world at the given times; NaN where it is not annotated."""
     xyz_m = interpolate(track.times_ns, track.xyz_m, at_ns)
     if track.size_lwh_m is None or track.yaw_rad is None:
-        return box_corners(xyz_m, np.array(POINT_BOX_LWH_M), np.zeros(len(at_ns)))
+        return box_corners(xyz_m, np.tile(POINT_BOX_LWH_M, (len(at_ns), 1)), np.zeros(len(at_ns)))
     size_lwh_m = interpolate(track.times_ns, track.size_lwh_m, at_ns)
     return box_corners(xyz_m, size_lwh_m, interpolate_angle(track.times_ns, track.yaw_rad, at_ns))
 

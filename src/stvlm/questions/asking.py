@@ -12,6 +12,7 @@ import numpy as np
 
 from stvlm.hashing import stable_hash
 from stvlm.kinematics import (
+    ROUNDING,
     STEP_S,
     Measurement,
     bearing_difference,
@@ -209,12 +210,12 @@ class _Asker:
             if reason is not None:
                 yield reason
                 continue
-            wording = self._wording(task, *group, *span, yes_no=len(group) == 2)
+            wording = self._wording(task, *group, *span, objects=len(group))
             known = [m for m in measured if isinstance(m, Measurement)]
             by_value = sorted(zip(known, group, strict=True), reverse=wording.polarity == "most")
             (best, winner), (second, _) = by_value[:2]
             low, high = sorted([best, second])
-            if high.value < WIN_RATIO * low.value:
+            if high.value < WIN_RATIO * low.value - ROUNDING:
                 yield Rejected("no clear winner")
                 continue
             if high.value - low.value < 2 * np.hypot(high.sigma + high.bias, low.sigma + low.bias):
@@ -234,17 +235,17 @@ class _Asker:
             group = self._group(task, span)[:2]
             a, b = (self.clip.xyz_m[j, span.points] for j in group)
             nets_m = [float(np.linalg.norm(net_displacement(xyz_m))) for xyz_m in (a, b)]
-            if min(nets_m) < self.gates.min_distance_m:
+            if min(nets_m) < self.gates.min_distance_m - ROUNDING:
                 yield Rejected("moved too little")
                 continue
             if self._too_noisy(float(np.hypot(*(np.sqrt(2) * self.clip.scene.centre_noise_m / np.array(nets_m))))):
                 yield Rejected("heading lost in label noise")
                 continue
             angle_rad = bearing_difference(a, b)
-            if SAME_RAD < angle_rad < DIFFERENT_RAD:
+            if SAME_RAD + ROUNDING < angle_rad < DIFFERENT_RAD - ROUNDING:
                 yield Rejected("neither the same nor a different direction")
                 continue
-            target = "same" if angle_rad <= SAME_RAD else "different"
+            target = "same" if angle_rad <= SAME_RAD + ROUNDING else "different"
             wording = self._wording(task, *group, *span)
             choices = ("same", "different") if wording.polarity == "same" else ("different", "same")
             answer = wording.affirm if target == wording.polarity else wording.deny
@@ -264,7 +265,7 @@ class _Asker:
     def _measure(self, measure: Callable[..., Measurement], j: int, span: _Span) -> Measurement | Rejected:
         scene, xyz_m = self.clip.scene, self.clip.xyz_m[j, span.points]
         horizontal = scene.domain == "sports"
-        if traveled_distance(xyz_m, 0.0, horizontal).value < self.gates.min_distance_m:
+        if traveled_distance(xyz_m, 0.0, horizontal).value < self.gates.min_distance_m - ROUNDING:
             return Rejected("moved too little")
         measured = measure(xyz_m, scene.centre_noise_m, horizontal)
         if measured.relative_noise > self.gates.max_relative_noise:
@@ -281,8 +282,8 @@ class _Asker:
         """The clip's objects, in the order in which the question names them."""
         return tuple(sorted(range(len(self.clip.tracks)), key=lambda j: stable_hash(self.clip.clip_id, task, *span, j)))
 
-    def _wording(self, task: Task, *key: object, yes_no: bool = True) -> Wording:
-        usable = [wording for wording in wordings()[task] if yes_no or not wording.is_yes_no]
+    def _wording(self, task: Task, *key: object, objects: int = 0) -> Wording:
+        usable = [wording for wording in wordings()[task] if wording.objects in (0, objects)]
         return min(usable, key=lambda wording: stable_hash(self.clip.clip_id, *key, wording.template_id))
 
     def _name(self, j: int) -> str:

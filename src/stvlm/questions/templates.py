@@ -31,6 +31,7 @@ class Wording:
     polarity: str = ""
     whole: str = ""
     part: str = ""
+    objects: int = 0  # the only number of objects that the words fit; 0 for any
 
     @property
     def is_yes_no(self) -> bool:

@@ -69,7 +69,8 @@ _READ_CHARS = 1 << 20
 _GAP = re.compile(r"[\s,\[]*")
 
 _OF_SCENE = [("scene", "i4"), ("time_ns", "i8")]
-_BOX = np.dtype([*_OF_SCENE, ("instance", "i4"), ("xyz_m", "f8", 3), ("size_lwh_m", "f8", 3), ("quat", "f8", 4), ("seen", "?")])
+_PLACED = [("xyz_m", "f8", 3), ("size_lwh_m", "f8", 3), ("quat", "f8", 4), ("seen", "?")]
+_BOX = np.dtype([*_OF_SCENE, ("instance", "i4"), *_PLACED])
 _FRAME = np.dtype([*_OF_SCENE, ("mount", "i4"), ("pose", "i4"), ("size_px", "i4", 2)])
 
 

@@ -1,0 +1,345 @@
+"""dataset_builder/build.py, run as a user does: what it writes, again and again, and how it fails."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import datasets
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+from pyarrow import feather
+from tests.check_labels import check_caps, check_row
+
+from stvlm.dataset.folder import build
+from stvlm.dataset.prepare import BuildRequest
+from stvlm.dataset.recipe import Recipe
+from stvlm.dataset.rows import SCHEMA
+from stvlm.dataset.video import read_video
+from stvlm.recipes import load_recipe
+from stvlm.records import DataError
+from stvlm.scoring import TASKS
+
+ROOT = Path(__file__).parent.parent.parent
+PROGRAM = [sys.executable, str(ROOT / "dataset_builder" / "build.py")]
+RECIPE = """
+name: tiny
+title: Tiny
+sources:
+  simulation:
+    {seed: 3, recordings: 3, layouts: [curve, crossroads], width_px: 96, height_px: 72, duration_s: 5.0,
+     camera_motions: {fixed: 1.0}}
+splits: {train: train}
+clips: {min_frames: 5, max_frames: 9, rounds: [2, 3, 1]}
+"""
+OTHERWISE = {"PYTHONHASHSEED": "2", "LC_ALL": "C", "TZ": "Asia/Tokyo"}
+"""What must make no difference."""
+DRIVING = "name: mine\ntitle: Mine\nsources: {argoverse2: {}}\n"
+
+
+def run(*arguments: Any, cwd: Path | None = None, **environment: str) -> subprocess.CompletedProcess[str]:
+    command = [*PROGRAM, *map(str, arguments)]
+    return subprocess.run(
+        command, capture_output=True, text=True, check=False, cwd=cwd, env=os.environ | environment, timeout=120
+    )
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.fixture(scope="module")
+def recipe(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("recipe") / "tiny.yaml"
+    path.write_text(RECIPE, encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="module")
+def built(recipe: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("built") / "stkit"
+    result = run(recipe, "--out", out, "--workers", 1, PYTHONHASHSEED="1")
+    assert result.returncode == 0, result.stderr
+    assert f"{len(rows_of(out))} rows about " in result.stdout
+    return out
+
+
+def rows_of(out: Path) -> list[dict[str, Any]]:
+    return [row for path in sorted(out.glob("*/*/metadata.parquet")) for row in pq.read_table(path).to_pylist()]
+
+
+# --- what is written --------------------------------------------------------------------------------------------------
+
+
+def test_load_dataset_reads_the_folder(built: Path, tmp_path: Path) -> None:
+    loaded = datasets.load_dataset(str(built), cache_dir=str(tmp_path))
+    assert {split: len(part) for split, part in loaded.items()} == {"train": len(rows_of(built))}
+    expected = datasets.Features.from_arrow_schema(SCHEMA.remove(0))
+    assert loaded["train"].features == {"video": datasets.Video(), **expected}
+    assert set(loaded["train"]["task"]) == set(TASKS)
+    assert sorted(loaded["train"]["id"]) == sorted(row["id"] for row in rows_of(built))
+
+    row = loaded["train"].cast_column("video", datasets.Video(decode=False))[0]
+    frames, times_s = read_video(Path(row["video"]["path"]))
+    assert Path(row["video"]["path"]).stem == row["clip_id"]
+    assert len(frames) == len(row["frame_times_s"])
+    pytest.importorskip("torchcodec")
+    assert loaded["train"][0]["video"].metadata.num_frames == len(times_s)
+
+
+def test_configs_and_streaming(built: Path) -> None:
+    assert set(datasets.get_dataset_config_names(str(built))) == {"default", "labeled", "simulation"}
+    for config in ("labeled", "simulation"):
+        stream = datasets.load_dataset(str(built), config, split="train", streaming=True)
+        stream = stream.cast_column("video", datasets.Video(decode=False))
+        assert [row["id"] for row in stream.take(5)] == [row["id"] for row in rows_of(built)[:5]]
+
+
+def test_videos_hold_the_sampled_frames(built: Path) -> None:
+    seen = {}
+    for row in rows_of(built):
+        path = built / "simulation" / "train" / row["file_name"]
+        if path not in seen:
+            seen[path] = read_video(path)
+        frames, times_s = seen[path]
+        assert times_s.tolist() == row["frame_times_s"] == [i / 2 for i in range(len(frames))]
+        assert frames.shape[1:] == (72, 96, 3)
+        for item in row["objects"]:
+            for box in filter(None, item["boxes_px"]):
+                assert 0 <= box[0] < box[2] <= 96
+                assert 0 <= box[1] < box[3] <= 72
+    assert set(seen) == set(built.rglob("*.mp4"))
+
+
+def test_another_program_confirms_every_row(built: Path) -> None:
+    rows = rows_of(built)
+    clips = {row["clip_id"]: row for row in pq.read_table(built / "trajectories" / "clips.parquet").to_pylist()}
+    assert check_caps(rows) == []
+    assert set(clips) == {row["clip_id"] for row in rows}
+    for row in rows:
+        places = zip(row["objects"], clips[row["clip_id"]]["xyz_m"], strict=True)
+        assert check_row(row, {item["color"]: np.array(xyz_m) for item, xyz_m in places}) == [], row["id"]
+
+
+def test_the_manifest_says_how_and_not_where(built: Path, tmp_path: Path) -> None:
+    manifest = json.loads((built / "build.json").read_text())
+    assert manifest["recipe"]["name"] == "tiny"
+    assert manifest["report"]["rows"] == len(rows_of(built))
+    assert str(tmp_path.parent) not in (built / "build.json").read_text() + (built / "README.md").read_text()
+
+
+def test_only_annotations(recipe: Path, built: Path, tmp_path: Path) -> None:
+    result = run(recipe, "--out", tmp_path / "out", "--annotations-only", "--workers", 1)
+    assert result.returncode == 0, result.stderr
+    assert list((tmp_path / "out").rglob("*.mp4")) == []
+    loaded = datasets.load_dataset(str(tmp_path / "out"), split="train", cache_dir=str(tmp_path / "cache"))
+    assert loaded.column_names == [name for name in SCHEMA.names if name != "file_name"]
+    expected = [{key: value for key, value in row.items() if key != "file_name"} for row in rows_of(built)]
+    assert loaded.to_list() == expected
+
+
+# --- the same bytes, whatever happens ---------------------------------------------------------------------------------
+
+
+def begin(recipe: Path, out: Path) -> "subprocess.Popen[str]":
+    """The program in a process group of its own, as a shell starts it."""
+    command = [*PROGRAM, str(recipe), "--out", str(out), "--workers", "2"]
+    environment = os.environ | OTHERWISE
+    return subprocess.Popen(
+        command, start_new_session=True, env=environment, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
+    )
+
+
+def wait_for(condition: Any, program: "subprocess.Popen[str] | None" = None) -> None:
+    end = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < end
+        assert program is None or program.poll() is None, "ended before it could be interrupted"
+        time.sleep(0.005)
+
+
+def group_is_gone(group: int) -> bool:
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return True
+    return False
+
+
+def test_neither_interruptions_nor_workers_nor_the_hash_seed_change_a_byte(
+    recipe: Path, built: Path, tmp_path: Path
+) -> None:
+    out, work_dir = tmp_path / "stkit", tmp_path / ".stkit.build"
+
+    first = begin(recipe, out)
+    wait_for(lambda: list(work_dir.glob("asked/*.parquet")), first)
+    os.killpg(first.pid, signal.SIGINT)  # Ctrl-C reaches every process of the group
+    _, stderr = first.communicate(timeout=60)
+    assert first.returncode == 130
+    assert "Traceback" not in stderr
+    assert stderr.splitlines()[-1] == "interrupted; run the same command again to go on"
+    assert not out.exists()
+    kept = {path: path.stat().st_mtime_ns for path in work_dir.glob("asked/*.parquet")}
+    assert kept
+    assert not list(work_dir.rglob("*.partial*"))
+    wait_for(lambda: group_is_gone(first.pid))
+
+    second = begin(recipe, out)
+    wait_for(lambda: len(list(work_dir.glob("videos/[!.]*.mp4"))) >= 3, second)
+    second.kill()
+    second.communicate(timeout=60)
+    assert not out.exists()
+    with pytest.raises(FileNotFoundError):
+        datasets.load_dataset(str(out))
+    assert {path: path.stat().st_mtime_ns for path in kept} == kept, "what was asked is not asked again"
+    wait_for(lambda: group_is_gone(second.pid))
+    made = {path.name: path.stat().st_mtime_ns for path in work_dir.glob("videos/[!.]*.mp4")}
+
+    result = run(recipe, "--out", out, "--workers", 2, **OTHERWISE)
+    assert result.returncode == 0, result.stderr
+    assert contents(out) == contents(built)
+    for path in out.rglob("*.mp4"):
+        assert path.stat().st_mtime_ns == made.get(path.name, path.stat().st_mtime_ns), "a whole clip is kept"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["stkit"]
+
+
+def test_a_finished_build_is_not_made_again(recipe: Path, built: Path) -> None:
+    before = {path: path.stat().st_mtime_ns for path in built.rglob("*")}
+    result = run(recipe, "--out", built)
+    assert result.returncode == 0, result.stderr
+    assert f"{len(rows_of(built))} rows about " in result.stdout
+    assert {path: path.stat().st_mtime_ns for path in built.rglob("*")} == before
+
+
+# --- errors -----------------------------------------------------------------------------------------------------------
+
+
+def fails(*arguments: Any, out: Path, saying: str) -> None:
+    """One line, exit code 1, and no output."""
+    before = contents(out) if out.is_dir() else out.read_bytes() if out.exists() else None
+    result = run(*arguments, "--out", out, "--workers", 1)
+    errors = [line for line in result.stderr.splitlines() if line and "recording/s]" not in line]
+    assert result.returncode == 1, result.stderr
+    assert len(errors) == 1 and errors[0].startswith("error: ") and saying in errors[0], result.stderr
+    assert result.stdout == ""
+    assert (contents(out) if out.is_dir() else out.read_bytes() if out.exists() else None) == before
+
+
+def edited(tmp_path: Path, text: str) -> Path:
+    (tmp_path / "recipe.yaml").write_text(text, encoding="utf-8")
+    return tmp_path / "recipe.yaml"
+
+
+def test_a_wrong_key_is_one_line_that_names_the_right_one(tmp_path: Path) -> None:
+    wrong = edited(tmp_path, RECIPE + "qestions: {per_clip: 3}\n")
+    fails(wrong, out=tmp_path / "out", saying="recipe.yaml: unknown key 'qestions'; did you mean 'questions'?")
+    assert [path.name for path in tmp_path.iterdir()] == ["recipe.yaml"]
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("", "give at least one --source NAME=PATH, of: argoverse2"),
+        ("argoverse2=no", "no is not a folder"),
+        ("argoverse2=here", "holds no annotations.feather"),
+        ("argoverse=here", "did you mean 'argoverse2'?"),
+    ],
+)
+def test_a_wrong_source_is_told(tmp_path: Path, source: str, message: str) -> None:
+    (tmp_path / "here").mkdir()
+    name, _, folder = source.partition("=")
+    request = BuildRequest(
+        load_recipe(edited(tmp_path, DRIVING), Recipe), {name: str(tmp_path / folder)} if name else {}, workers=1
+    )
+    with pytest.raises(DataError, match=re.escape(message)):
+        build(request, tmp_path / "out", "")
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_lies_at_out_is_left_alone(recipe: Path, built: Path, tmp_path: Path) -> None:
+    def refuses(out: Path, message: str, text: str = RECIPE) -> None:
+        before = contents(out) if out.is_dir() else out.read_bytes()
+        with pytest.raises(DataError, match=re.escape(message)):
+            build(BuildRequest(load_recipe(edited(tmp_path, text), Recipe), {}), out, "")
+        assert (contents(out) if out.is_dir() else out.read_bytes()) == before
+
+    (tmp_path / "file").write_text("mine", encoding="utf-8")
+    fails(recipe, out=tmp_path / "file", saying="file: is a file; --out names a folder")
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "mine.txt").write_text("mine", encoding="utf-8")
+    refuses(tmp_path / "full", "full: is not empty and holds no build; choose another --out")
+    other = RECIPE.replace("seed: 3", "seed: 4")
+    refuses(built, "stkit: holds another build (recipe, sources or options differ)", other)
+
+
+def write_log(root: Path) -> list[Path]:
+    """An Argoverse 2 log of 3 s: one car that drives straight on at 6 m/s before a camera that stands still."""
+    log = root / "logs" / "11111111-0000-0000-0000-000000000000"
+    (log / "calibration").mkdir(parents=True)
+    images = log / "sensors" / "cameras" / "ring_front_center"
+    images.mkdir(parents=True)
+    times_ns = [10**18 + i * 100_000_000 for i in range(31)]
+    upright = {"qw": 1.0, "qx": 0.0, "qy": 0.0, "qz": 0.0}
+    here = {"tx_m": 0.0, "ty_m": 0.0, "tz_m": 0.0}
+    box = {"track_uuid": "car", "category": "REGULAR_VEHICLE", "length_m": 4.0, "width_m": 2.0, "height_m": 1.5}
+    places = [{"tx_m": 10 + 0.6 * i, "ty_m": 0.0, "tz_m": 0.0} for i in range(31)]
+    boxes = [{"timestamp_ns": t, **box, **upright, **p} for t, p in zip(times_ns, places, strict=True)]
+    camera = {"sensor_name": "ring_front_center", "qw": 0.5, "qx": -0.5, "qy": 0.5, "qz": -0.5, **here}
+    optics = {"fx_px": 60.0, "fy_px": 60.0, "cx_px": 48.0, "cy_px": 36.0, "height_px": 72, "width_px": 96}
+    tables = {
+        "annotations": boxes,
+        "city_SE3_egovehicle": [{"timestamp_ns": t, **upright, **here} for t in times_ns],
+        "calibration/egovehicle_SE3_sensor": [camera],
+        "calibration/intrinsics": [{"sensor_name": "ring_front_center", **optics}],
+    }
+    for name, rows in tables.items():
+        feather.write_feather(pa.Table.from_pylist(rows), str(log / f"{name}.feather"))
+    (root / "splits.json").write_text(json.dumps({"train": [log.name]}), encoding="utf-8")
+    for t in times_ns:
+        Image.new("RGB", (96, 72), (90, 90, 90)).save(images / f"{t}.jpg")
+    return sorted(images.iterdir())
+
+
+def test_a_recording_by_hand_and_what_damage_does_to_it(tmp_path: Path) -> None:
+    images = write_log(tmp_path / "av2")
+    recipe = edited(tmp_path, DRIVING)
+
+    def made(name: str, annotations_only: bool = False) -> list[dict[str, Any]]:
+        # A process opens a folder once, so each state of it has a place of its own.
+        root = shutil.copytree(tmp_path / "av2", tmp_path / "states" / name)
+        request = BuildRequest(load_recipe(recipe, Recipe), {"argoverse2": str(root)}, annotations_only, workers=1)
+        build(request, tmp_path / name, "")
+        return rows_of(tmp_path / name)
+
+    rows = made("whole")
+    assert {(row["clip_start_ns"], len(row["frame_times_s"])) for row in rows} == {(10**18, 7)}
+    asked = {(row["task"], row["end_s"] - row["start_s"]): row["target"] for row in rows}
+    assert {task for task, _ in asked} == {"traveled_distance", "traveling_speed", "movement_direction"}
+    expected = {
+        "traveled_distance": lambda seconds: f"{6 * seconds:.2f}",
+        "traveling_speed": lambda seconds: "21.60",
+        "movement_direction": lambda seconds: "12",
+    }
+    assert asked == {(task, seconds): expected[task](seconds) for task, seconds in asked}
+
+    # Without the image of 2.5 s, and its neighbours are 100 ms away, the clip ends at 2 s.
+    images[25].unlink()
+    assert {len(row["frame_times_s"]) for row in made("shorter")} == {5}
+
+    # An image that is cut off costs its clip, here the only one.
+    images[10].write_bytes(images[10].read_bytes()[:300])
+    source = ("--source", f"argoverse2={tmp_path / 'av2'}")
+    fails(recipe, *source, out=tmp_path / "broken", saying="clip with an unreadable image")
+    # What needs no image is not harmed, and goes by the annotations' stamps where there is none.
+    shutil.rmtree(images[0].parent)
+    fails(recipe, *source, out=tmp_path / "none", saying="no images (1x, 11111111-0000-0000-0000-000000000000")
+    assert {len(row["frame_times_s"]) for row in made("text", annotations_only=True)} == {7}

@@ -1,0 +1,117 @@
+"""Recipes: what is read, and how a mistake is told."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from stvlm.dataset.recipe import Recipe
+from stvlm.questions.asking import QuestionGates
+from stvlm.recipes import from_mapping, load_recipe, to_mapping
+from stvlm.records import DataError
+
+SHIPPED = sorted((Path(__file__).parent.parent / "dataset_builder" / "recipes").glob("*.yaml"))
+
+
+@dataclass(frozen=True)
+class Inner:
+    share: float = 0.5
+    sizes: tuple[int, ...] = (1, 2)
+
+
+@dataclass(frozen=True)
+class Outer:
+    name: str
+    count: int = 3
+    most: int | None = None
+    pair: tuple[float, float] = (0.0, 1.0)
+    flag: bool = False
+    inner: Inner = field(default_factory=Inner)
+    free: Mapping[str, object] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.count < 0:
+            raise ValueError("count must not be negative")
+
+
+def write(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "recipe.yaml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_values_take_their_fields_types(tmp_path: Path) -> None:
+    text = "name: a\ncount: 4\nmost: 7\npair: [1, 2.5]\ninner: {share: 1, sizes: [3]}\nfree: {x: {y: [1]}}\n"
+    recipe = load_recipe(write(tmp_path, text), Outer)
+    assert recipe == Outer("a", 4, 7, (1.0, 2.5), False, Inner(1.0, (3,)), {"x": {"y": [1]}})
+    assert type(recipe.inner.share) is float and type(recipe.pair[0]) is float
+
+
+def test_what_is_left_out_has_its_default(tmp_path: Path) -> None:
+    assert load_recipe(write(tmp_path, "name: a\nmost: null\n"), Outer) == Outer("a")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("name: a\ncuont: 4\n", "recipe.yaml: unknown key 'cuont'; did you mean 'count'?"),
+        ("name: a\ninner: {shares: 1}\n", "recipe.yaml: inner: unknown key 'shares'; did you mean 'share'?"),
+        ("name: a\nzzz: 1\n", "recipe.yaml: unknown key 'zzz'; known: count, flag, free, inner, most, name, pair"),
+        ("name: a\n1: 1\n", "recipe.yaml: unknown key 1; known: "),
+        ("count: 4\n", "recipe.yaml: the key 'name' is missing"),
+        ("name: a\ncount: many\n", "recipe.yaml: count: expected int, got 'many'"),
+        ("name: a\ncount: true\n", "recipe.yaml: count: expected int, got True"),
+        ("name: a\ncount: 4.5\n", "recipe.yaml: count: expected int, got 4.5"),
+        ("name: a\ninner: {share: yes}\n", "recipe.yaml: inner: share: expected float, got True"),
+        ("name: a\nflag: 1\n", "recipe.yaml: flag: expected bool, got 1"),
+        ("name: 5\n", "recipe.yaml: name: expected str, got 5"),
+        ("name: a\nmost: few\n", "recipe.yaml: most: expected int, got 'few'"),
+        ("name: a\npair: [1]\n", "recipe.yaml: pair: expected 2 values, got 1"),
+        ("name: a\npair: 1\n", "recipe.yaml: pair: expected a list, got 1"),
+        ("name: a\ninner: 3\n", "recipe.yaml: inner: expected keys and values, got int"),
+        ("name: a\nfree: [1]\n", r"recipe.yaml: free: expected keys and values, got \[1\]"),
+        ("name: a\ncount: -1\n", "recipe.yaml: count must not be negative"),
+        ("- a\n", "recipe.yaml: expected keys and values, got list"),
+        ("", "recipe.yaml: expected keys and values, got NoneType"),
+        ("name: [a\n", "recipe.yaml: not YAML: while parsing"),
+    ],
+)
+def test_a_mistake_is_one_line_that_names_file_key_and_cure(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(DataError, match=message) as caught:
+        load_recipe(write(tmp_path, text), Outer)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"none\.yaml: cannot read the recipe \(No such file or directory\)"):
+        load_recipe(tmp_path / "none.yaml", Outer)
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
+def test_shipped_recipes_are_read_and_survive_a_round_trip(path: Path) -> None:
+    recipe = load_recipe(path, Recipe)
+    assert recipe.name.startswith("stkit")
+    again = from_mapping(Recipe, yaml.safe_load(yaml.safe_dump(plain(to_mapping(recipe)))), "again")
+    assert again == recipe
+
+
+def plain(value: Any) -> Any:
+    """Tuples as lists, which is all that YAML knows."""
+    if isinstance(value, Mapping):
+        return {key: plain(part) for key, part in value.items()}
+    return [plain(part) for part in value] if isinstance(value, tuple | list) else value
+
+
+def test_the_papers_numbers_are_the_defaults() -> None:
+    recipe = Recipe("a", "A", {})
+    assert (recipe.clips.min_frames, recipe.clips.max_frames, recipe.clips.per_track) == (5, 40, 3)
+    assert recipe.questions == QuestionGates(per_clip=6, min_distance_m=2.0)
+    assert recipe.splits == {"train": "train", "validation": "validation", "test": "test"}
+
+
+def test_splits_have_three_names_only() -> None:
+    with pytest.raises(DataError, match="x: splits are train, validation, test; got val"):
+        from_mapping(Recipe, {"name": "a", "title": "A", "sources": {}, "splits": {"val": "test"}}, "x")
