@@ -110,3 +110,15 @@ def test_nothing_drives_through_anything() -> None:
                 gap = np.linalg.norm(a.xyz_m[in_a, :2] - b.xyz_m[in_b, :2], axis=1)
                 assert a.size_lwh_m is not None and b.size_lwh_m is not None
                 assert gap.min(initial=9) > (a.size_lwh_m[0, 1] + b.size_lwh_m[0, 1]) / 2
+
+
+def test_a_monochrome_camera_has_no_colours_and_the_same_brightness() -> None:
+    options = {"recordings": 1, "seed": 3, "width_px": 64, "height_px": 48}
+    (coloured,), (grey,) = (
+        [scene.frames.read(0) for scene in source.scenes(source.recordings()[0])]
+        for source in (SimulationSource(options), SimulationSource({**options, "monochrome": True}))
+    )
+    assert (grey == grey[..., :1]).all()
+    luma = coloured @ np.array([0.299, 0.587, 0.114])
+    assert np.abs(grey[..., 0] - luma).max() < 2
+    assert (coloured != grey).any()

@@ -48,6 +48,8 @@ class QuestionGates:
 
     per_clip: int = 6
     comparisons_per_clip: int = 4
+    parts: int = 2
+    """How many parts of the clip are asked about beside the whole of it."""
     min_distance_m: float = 2.0
     max_relative_noise: float = 0.1
     """Greatest root mean square error of a distance, as a share of it."""
@@ -256,11 +258,12 @@ class _Asker:
         return _Span(0, len(self.clip.frame_index) - 1, True)
 
     def _spans(self, task: Task) -> list[_Span]:
-        """The whole clip and two parts of it, in an order that differs from task to task."""
+        """The whole clip and parts of it, in an order that differs from task to task."""
         last, shortest = self._whole.last, round(MIN_PART_S / STEP_S)
         parts = [_Span(i, k, False) for i, k in combinations(range(last + 1), 2) if shortest <= k - i < last]
         parts.sort(key=lambda span: stable_hash(self.clip.clip_id, task, span.first, span.last))
-        return sorted([self._whole, *parts[:2]], key=lambda span: stable_hash(self.clip.clip_id, task, "turn", *span))
+        spans = [self._whole, *parts[: self.gates.parts]]
+        return sorted(spans, key=lambda span: stable_hash(self.clip.clip_id, task, "turn", *span))
 
     def _measure(self, measure: Callable[..., Measurement], j: int, span: _Span) -> Measurement | Rejected:
         scene, xyz_m = self.clip.scene, self.clip.xyz_m[j, span.points]

@@ -46,6 +46,7 @@ class WorldParameters:
     bicycle_speed_mps: Range = (1.5, 12.0)
     person_speed_mps: Range = (0.8, 6.0)
     samples_per_pixel_axis: int = 1  # 2 renders four rays a pixel and averages the colours
+    monochrome: bool = False  # a camera without colours: then only drawn boxes have any
 
     def __post_init__(self) -> None:
         for name in ("recordings", "duration_s", "frame_rate_hz", "annotation_rate_hz", "width_px", "height_px"):

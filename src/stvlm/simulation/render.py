@@ -52,7 +52,14 @@ def render(world: World, world_SE3_camera: Array, time_s: float) -> Rendered:
         h, w = world.camera.height_px, world.camera.width_px
         image = (image.reshape(h, n, w, n, 3).astype(np.uint16).sum(axis=(1, 3)) // (n * n)).astype(np.uint8)
         depth, instance = depth[n // 2 :: n, n // 2 :: n], instance[n // 2 :: n, n // 2 :: n]
-    return Rendered(image, depth, instance)
+    return Rendered(_grey(image) if world.monochrome else image, depth, instance)
+
+
+def _grey(image: Array) -> Array:
+    """Rec. 601 luma of an image (H, W, 3) uint8, in all three channels."""
+    weights = np.array([77, 150, 29], dtype=np.uint16)
+    luma = ((image * weights).sum(axis=-1) >> 8).astype(np.uint8)
+    return np.repeat(luma[..., None], 3, axis=-1)
 
 
 def _magnified(camera: Camera, n: int) -> Camera:

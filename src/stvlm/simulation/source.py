@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -19,20 +20,26 @@ def stamps_us(duration_s: float, rate_hz: int) -> Array:
 
 
 class SimulationFrames:
-    """A recording's images, rendered when read."""
+    """A recording's images, rendered when read; the last ones are kept, for clips of one recording share them."""
 
     def __init__(self, world: World, times_s: Array) -> None:
         self._world, self._times_s = world, times_s
+        self._rendered = lru_cache(maxsize=48)(self._render)
 
     def available(self) -> Array:
         """All of them: (F,) bool."""
         return np.ones(len(self._times_s), dtype=bool)
 
     def read(self, index: int) -> Array:
-        """The image, (H, W, 3) uint8 RGB."""
+        """The image, (H, W, 3) uint8 RGB, read-only."""
+        return self._rendered(index)
+
+    def _render(self, index: int) -> Array:
         time_s = float(self._times_s[index])
         pose = self._world.camera_path.poses(np.array([time_s]))[0]
-        return render(self._world, pose, time_s).image
+        image = render(self._world, pose, time_s).image
+        image.setflags(write=False)
+        return image
 
 
 class SimulationSource:

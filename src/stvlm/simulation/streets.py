@@ -10,6 +10,7 @@ the hub has l > 0. One side of an arm, from the centre line outwards:
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -83,13 +84,14 @@ class ArmLine(NamedTuple):
     heading_rad: Array  # (K,) outwards
 
 
+@cache
 def arm_line(arm: Arm) -> ArmLine:
     """The centre line of an arm, long enough to leave the world."""
     s_m = np.arange(0.0, 1.5 * HALF_WORLD_M, 0.5)
     heading = np.radians(arm.direction_deg) + np.radians(arm.bend_deg) * np.minimum(s_m / HALF_WORLD_M, 1.0)
     middle = (heading[1:] + heading[:-1]) / 2
     steps = 0.5 * np.stack([np.cos(middle), np.sin(middle)], axis=-1)
-    return ArmLine(s_m, np.concatenate([np.zeros((1, 2)), np.cumsum(steps, axis=0)]), heading)
+    return ArmLine(*map(_read_only, (s_m, np.concatenate([np.zeros((1, 2)), np.cumsum(steps, axis=0)]), heading)))
 
 
 def along(arm: Arm, s_m: Array, left_m: Array | float) -> Array:
@@ -134,6 +136,7 @@ def fronts_from_m(layout: Layout, arm: int, side: int) -> float:
     return max(corner_m(layout, arm, side, layout.wall_m), 0.0)
 
 
+@cache
 def house_fronts(layout: Layout) -> Array:
     """The lines (K, 2, 2) of house fronts, from one ground point to another; nothing is seen through them."""
     fronts = []
@@ -149,7 +152,12 @@ def house_fronts(layout: Layout) -> Array:
             fronts.append((here[0], there[0]))
         end = along(arm, np.full(2, HALF_WORLD_M), np.array([-1.0, 1.0]) * layout.wall_m)
         fronts.append((end[0], end[1]))
-    return np.array(fronts).reshape(-1, 2, 2)
+    return _read_only(np.array(fronts).reshape(-1, 2, 2))
+
+
+def _read_only(array: Array) -> Array:
+    array.setflags(write=False)
+    return array
 
 
 def in_sight(layout: Layout, from_m: Array, to_m: Array) -> Array:

@@ -120,6 +120,7 @@ class World:
     camera_path: CameraPath
     agents: tuple[Agent, ...]
     samples_per_pixel_axis: int
+    monochrome: bool
 
     @property
     def layout(self) -> Layout:
@@ -154,6 +155,7 @@ def make_world(parameters: WorldParameters, index: int) -> World:
         camera_path=path,
         agents=_populate(parameters, index, layout, camera, path, rng),
         samples_per_pixel_axis=parameters.samples_per_pixel_axis,
+        monochrome=parameters.monochrome,
     )
 
 
