@@ -1,0 +1,1 @@
+"""Rows -> batches; models -> responses -> report."""

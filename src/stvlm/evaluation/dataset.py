@@ -1,0 +1,74 @@
+"""Rows of a built dataset, as a model is trained on them or asked about them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import datasets
+
+from stvlm.records import DataError
+
+Row = Mapping[str, Any]
+
+
+class Split(NamedTuple):
+    """The rows of one split, each with `video_path` beside the contract's columns."""
+
+    rows: list[dict[str, Any]]
+    fingerprint: str
+    """Hash of every id, prompt and target: what was asked, and what counts as right."""
+
+
+def load_split(dataset: str, split: str, limit: int | None = None) -> Split:
+    """The first `limit` rows of a split of a folder or a Hub dataset.
+
+    Raises DataError, one line, for a missing dataset, split or video.
+    """
+    if not (is_folder := Path(dataset).is_dir()) and not may_be_on_the_hub(dataset):
+        raise DataError(f"{dataset}: no such dataset folder; build one with dataset_builder/build.py")
+    try:
+        # A folder is streamed: load_dataset else keeps a copy of the table, with the old paths when the folder moves.
+        table = datasets.load_dataset(dataset, streaming=is_folder)
+    except (OSError, ValueError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise DataError(f"{dataset}: cannot be loaded as a dataset ({reason})") from error
+    if split not in table:
+        raise DataError(f"{dataset}: has no split {split!r}; it has {', '.join(map(repr, table))}")
+    part = table[split]
+    if "video" not in part.column_names:
+        raise DataError(f"{dataset}: its rows have no video; it was built with --annotations-only")
+    rows = [_with_path(row, dataset) for row in islice(part.cast_column("video", datasets.Video(decode=False)), limit)]
+    if not rows:
+        raise DataError(f"{dataset}: split {split!r} has no rows")
+    return Split(rows, _fingerprint(rows))
+
+
+def may_be_on_the_hub(name: str) -> bool:
+    """Whether a name has the form ORG/NAME of a Hub id."""
+    return not name.startswith((".", "/", "~")) and name.count("/") == 1
+
+
+def _with_path(row: dict[str, Any], dataset: str) -> dict[str, Any]:
+    path = (row.pop("video") or {}).get("path")
+    if not path or not Path(path).is_file():
+        raise DataError(
+            f"{dataset}: the video of row {row['id']} is missing ({path}); build or fetch the dataset again"
+        )
+    return {**row, "video_path": path}
+
+
+def _fingerprint(rows: Sequence[Row]) -> str:
+    digest = hashlib.sha256()
+    for row in rows:
+        digest.update(json.dumps([row["id"], row["prompt"], row["target"]]).encode())
+    return digest.hexdigest()
+
+
+def frame_count(row: Row) -> int:
+    """Frames of the row's clip, the mp4's as well."""
+    return len(row["frame_times_s"])

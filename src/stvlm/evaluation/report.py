@@ -1,0 +1,147 @@
+"""Scores as the table of the ST-VLM paper, and whether they are beyond what a model knows without the video."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from stvlm.records import Array
+from stvlm.scoring import TASKS, best_constant, score_all
+
+Scores = Mapping[str, Any]
+CONSTANT = "best_constant"
+NAMES = {CONSTANT: "best constant", "black": "black frames", "static": "first frame only"}
+
+COLUMNS = (
+    ("TD Acc", "traveled_distance_accuracy", 100),
+    ("MAE m", "traveled_distance_mae", 1),
+    ("TS Acc", "traveling_speed_accuracy", 100),
+    ("MAE km/h", "traveling_speed_mae", 1),
+    ("MD Acc", "movement_direction_accuracy", 100),
+    ("MAE h", "movement_direction_mae", 1),
+    ("DT Acc", "direction_timestamp_accuracy", 100),
+    ("IoU", "direction_timestamp_iou", 1),
+    ("TDC", "traveled_distance_comparison_accuracy", 100),
+    ("TSC", "traveling_speed_comparison_accuracy", 100),
+    ("MDC", "movement_direction_comparison_accuracy", 100),
+    ("Average", "average_accuracy", 100),
+)
+"""Heading, score and factor, in the order of the paper's Table 3. Accuracies in percent; MAE over parsed answers."""
+
+RESAMPLES = 2000
+SEED = 0
+FEW_CLIPS = 30
+"""Below as many clips a bootstrap's interval is too narrow to go by."""
+
+
+class Difference(NamedTuple):
+    """Accuracy of a model minus a control's on the same questions, with a 95 % interval; fractions of 1."""
+
+    value: float
+    low: float
+    high: float
+
+    @property
+    def is_beyond_chance(self) -> bool:
+        """Whether the whole interval lies above no difference."""
+        return self.low > 0
+
+
+def constant_answers(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The best constant answer to each row: it knows the task and the answers of all rows, and nothing else."""
+    constants = best_constant(rows)
+    return [constants[row["task"]].target for row in rows]
+
+
+def paired_difference(model: Array, control: Array, clips: Sequence[str]) -> Difference:
+    """Difference of two (N,) arrays of right and wrong on the same questions.
+
+    The interval is a percentile bootstrap that draws whole clips, as questions on one clip share its difficulty.
+    """
+    difference = np.asarray(model, dtype=np.float64) - np.asarray(control, dtype=np.float64)
+    of_clip = np.unique(np.asarray(clips), return_inverse=True)[1]
+    count = int(of_clip.max()) + 1
+    sums, sizes = np.bincount(of_clip, difference, count), np.bincount(of_clip, minlength=count)
+    drawn = np.random.default_rng(SEED).integers(count, size=(RESAMPLES, count))
+    low, high = np.quantile(sums[drawn].sum(axis=1) / sizes[drawn].sum(axis=1), [0.025, 0.975])
+    return Difference(float(difference.mean()), float(low), float(high))
+
+
+def compare(
+    rows: Sequence[Mapping[str, Any]], scores: Mapping[str, Scores], model: str
+) -> dict[str, dict[str, Difference]]:
+    """Of every task present, the model's difference to each other column of `scores` (made with `per_sample`)."""
+    tasks = np.array([row["task"] for row in rows])
+    correct = {name: np.array([item["correct"] for item in s["per_sample"]]) for name, s in scores.items()}
+    clips = np.array([row["clip_id"] for row in rows])
+    return {
+        task: {
+            name: paired_difference(correct[model][tasks == task], correct[name][tasks == task], clips[tasks == task])
+            for name in scores
+            if name != model
+        }
+        for task in TASKS
+        if task in tasks
+    }
+
+
+def score_columns(rows: Sequence[Mapping[str, Any]], answers: Mapping[str, Sequence[str]]) -> dict[str, dict[str, Any]]:
+    """Scores of each column of answers, and of the best constant one."""
+    columns = {**answers, CONSTANT: constant_answers(rows)}
+    return {name: score_all(texts, rows, confidence=0.95, per_sample=True) for name, texts in columns.items()}
+
+
+def as_table(scores: Mapping[str, Scores], model: str, title: str) -> str:
+    """The paper's columns, a row for the model and each control."""
+    names = {model: title} | {name: NAMES.get(name, name) for name in scores if name != model}
+    lines = [[""] + [heading for heading, _, _ in COLUMNS]]
+    for name in names:
+        lines.append([names[name]] + [_cell(scores[name], key, factor) for _, key, factor in COLUMNS])
+    return _aligned(lines)
+
+
+def as_verdicts(differences: Mapping[str, Mapping[str, Difference]], scores: Mapping[str, Scores], model: str) -> str:
+    """A line a task: accuracies, the model's difference to each control, and whether the task was learned.
+
+    Learned is what no control reaches: every interval lies above zero.
+    """
+    controls = [name for name in scores if name != model]
+    lines = [["accuracy, %", "model"] + [NAMES.get(name, name) for name in controls] + [""]]
+    for task, of_task in differences.items():
+        accuracy = {name: 100 * s[f"{task}_accuracy"] for name, s in scores.items()}
+        cells = [
+            f"{accuracy[name]:.1f} ({100 * d.value:+.1f}, {100 * d.low:+.1f} to {100 * d.high:+.1f})"
+            for name, d in of_task.items()
+        ]
+        unmatched = [NAMES.get(name, name) for name, d in of_task.items() if not d.is_beyond_chance]
+        verdict = f"not learned: as good as {', '.join(unmatched)}" if unmatched else "learned"
+        lines.append([task, f"{accuracy[model]:.1f}", *cells, verdict])
+    return _aligned(lines)
+
+
+def method(clip_count: int) -> str:
+    """What the intervals in `as_verdicts` are."""
+    note = (
+        f"In brackets: model minus control, 95 % interval by bootstrap over {clip_count} clips ({RESAMPLES:,} draws)."
+    )
+    return note + (" So few clips make it too narrow." if clip_count < FEW_CLIPS else "")
+
+
+def _cell(scores: Scores, key: str, factor: int) -> str:
+    if key not in scores:
+        return "-"
+    value = factor * scores[key]
+    return f"{value:.1e}" if value >= 1e6 else f"{value:.{2 if key.endswith('iou') else 1}f}"
+
+
+def _aligned(lines: Sequence[Sequence[str]]) -> str:
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return "\n".join(
+        "  ".join(
+            cell.ljust(width) if i == 0 else cell.rjust(width)
+            for i, (cell, width) in enumerate(zip(line, widths, strict=True))
+        )
+        for line in lines
+    )

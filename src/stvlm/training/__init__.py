@@ -1,0 +1,1 @@
+"""Fine-tunes a video VLM on a built dataset."""

@@ -1,0 +1,49 @@
+"""What a run does between steps: shows its loss, and stops cleanly when asked."""
+
+from __future__ import annotations
+
+import signal
+from typing import Any
+
+from transformers import ProgressCallback, TrainerCallback
+
+
+class LossBar(ProgressCallback):  # type: ignore[misc]
+    """A progress bar with the loss in it, in place of a line a log."""
+
+    @classmethod
+    def replace_progress(cls, trainer: Any) -> None:
+        """Puts this bar in the place of the trainer's own."""
+        trainer.remove_callback(ProgressCallback)
+        trainer.add_callback(cls())
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
+        """Shows the last loss."""
+        if self.training_bar is not None and logs and "loss" in logs:
+            self.training_bar.set_postfix_str(f"loss {float(logs['loss']):.3f}")
+
+
+class StopWhenAsked(TrainerCallback):  # type: ignore[misc]
+    """On Ctrl-C or SIGTERM: finishes the step, writes a checkpoint and ends training, with `requested` set.
+
+    Processes that load data are forked later and inherit the handler, so that they outlive a Ctrl-C until then.
+    """
+
+    requested = False
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Takes the signals."""
+        self._before = {number: signal.signal(number, self._request) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Ends training where asked to."""
+        if self.requested:
+            control.should_save = control.should_training_stop = True
+
+    def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Gives the signals back."""
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _request(self, number: int, frame: Any) -> None:
+        self.requested = True

@@ -1,0 +1,110 @@
+"""Questions about where boxes are in the image, made from the rows' `boxes_px` while training.
+
+A model made from nothing has to find the drawn boxes before any answer about motion can depend on them. These questions
+teach that, and nothing about metres or seconds; a pretrained model knows it already. They are not part of the dataset.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from math import dist
+from typing import Any, NamedTuple
+
+from stvlm.questions.templates import wordings
+from stvlm.records import Task
+
+Point = tuple[float, float]
+CLEAR_WINNER = 1.25
+"""As in the dataset's comparisons: the longer path is at least this many times the shorter."""
+
+
+COMPARED: tuple[Task, ...] = ("traveled_distance_comparison", "traveling_speed_comparison")
+
+
+class Asked(NamedTuple):
+    """A prompt and its answer."""
+
+    prompt: str
+    answer: str
+
+
+def foot_points_px(clip_object: Mapping[str, Any]) -> list[Point | None]:
+    """Middle of the lower edge of an object's box in each frame."""
+    return [None if box is None else ((box[0] + box[2]) / 2, box[3]) for box in clip_object["boxes_px"]]
+
+
+def frames_with_a_box(objects: Sequence[Mapping[str, Any]]) -> list[int]:
+    """Indices of the frames in which an object is seen."""
+    return [i for i, boxes in enumerate(zip(*(item["boxes_px"] for item in objects), strict=True)) if any(boxes)]
+
+
+def where(objects: Sequence[Mapping[str, Any]], frame: int, size_px: tuple[int, int]) -> list[Asked]:
+    """Where each object seen in a single frame is: tenths of the image's width, then of its height."""
+    asked = []
+    for item in objects:
+        point = foot_points_px(item)[frame]
+        if point is not None:
+            x, y = (min(9, max(0, int(10 * at / side))) for at, side in zip(point, size_px, strict=True))
+            asked.append(Asked(f"Where is the object in the {item['color']} bounding box?", f"{x}{y}"))
+    return asked
+
+
+def path_length_px(clip_object: Mapping[str, Any]) -> float:
+    """Length of an object's way through the image, over the frames in which it is seen."""
+    seen = [point for point in foot_points_px(clip_object) if point is not None]
+    return sum(dist(a, b) for a, b in pairwise(seen))
+
+
+def clear_winners(objects: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """The colours of what moves the farthest ("most") and the least far ("least") in the image, where it is clear."""
+    if len(objects) < 2:
+        return {}
+    shortest, *_, longest = ranked = sorted((path_length_px(item), item["color"]) for item in objects)
+    clear = {}
+    if longest[0] >= CLEAR_WINNER * ranked[-2][0] and longest[0] > 0:
+        clear["most"] = longest[1]
+    if ranked[1][0] >= CLEAR_WINNER * shortest[0] and ranked[1][0] > 0:
+        clear["least"] = shortest[1]
+    return clear
+
+
+def moves_farther(objects: Sequence[Mapping[str, Any]], count: int, rng: random.Random) -> list[Asked]:
+    """`count` comparisons of the objects' ways through the image, in the dataset's wordings; none if none is clear.
+
+    Over the same frames the longer way is the faster one, so the wordings for speeds fit as well.
+    """
+    winners = clear_winners(objects)
+    fitting = [
+        wording
+        for task in COMPARED
+        for wording in wordings()[task]
+        if wording.polarity in winners and wording.objects in (0, len(objects))
+    ]
+    asked = []
+    for wording in rng.choices(fitting, k=count if fitting else 0):
+        order = rng.sample([item["color"] for item in objects], len(objects))
+        winner = winners[wording.polarity]
+        names = {color: f"the object in the {color} bounding box" for color in order}
+        words = {
+            "a": names[order[0]],
+            "b": names[order[1]],
+            "objects": _listed([names[color] for color in order]),
+            "winner": names[winner],
+            "losers": _listed([names[color] for color in order if color != winner]),
+            "span": "in the image",
+        }
+        answer = wording.answer
+        if wording.is_yes_no:
+            answer = wording.affirm if winner == order[0] else wording.deny
+        asked.append(Asked(_sentence(wording.question.format(**words)), _sentence(answer.format(**words))))
+    return asked
+
+
+def _listed(names: Sequence[str]) -> str:
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
+
+
+def _sentence(text: str) -> str:
+    return text[0].upper() + text[1:]

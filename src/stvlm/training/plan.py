@@ -1,0 +1,90 @@
+"""The order in which a run sees its clips: all of it follows from the rows, the recipe and the seed."""
+
+from __future__ import annotations
+
+import random
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from operator import itemgetter
+from typing import Any, Literal, NamedTuple
+
+from stvlm.evaluation.dataset import frame_count
+from stvlm.training.grounding import clear_winners
+from stvlm.training.recipe import SFTRecipe
+
+FRAMES_SHARE = 0.3
+"""The part of a run, from its start, in which single frames are shown."""
+
+Stage = Literal["frames", "motion", "questions"]
+
+
+class Item(NamedTuple):
+    """Questions that are asked about one clip together: all of its, or one."""
+
+    rows: tuple[dict[str, Any], ...]
+
+    @property
+    def clip(self) -> dict[str, Any]:
+        """A row of the clip; the columns about the clip are the same in all of them."""
+        return self.rows[0]
+
+
+class Group(NamedTuple):
+    """Items that pass through a device at once; their clips have equally many frames, as the model requires."""
+
+    stage: Stage
+    items: tuple[int, ...]
+    seed: int
+    """Of what is drawn when the batch is made."""
+
+
+def make_items(rows: Sequence[dict[str, Any]], together: bool) -> list[Item]:
+    """One item a clip, or one a question, in the rows' order."""
+    if not together:
+        return [Item((row,)) for row in rows]
+    clips: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for row in rows:
+        clips[row["clip_id"]].append(row)
+    return [Item(tuple(of_clip)) for of_clip in clips.values()]
+
+
+def make_plan(items: Sequence[Item], recipe: SFTRecipe, groups_per_step: int) -> list[Group]:
+    """Every group of the run, in order: grounding among the rows' questions, single frames in the first half."""
+    rng = random.Random(recipe.seed)
+    lengths = [frame_count(item.clip) for item in items]
+    size = recipe.batch_size_per_device
+    plan = list(_by_length("questions", lengths, range(len(items)), size, recipe.epochs, rng))
+    if recipe.grounding is None:
+        return plan
+    frames = [
+        Group("frames", tuple(rng.choices(range(len(items)), k=recipe.grounding.frames_per_step)), rng.getrandbits(32))
+        for _ in range(recipe.grounding.frame_steps * groups_per_step)
+    ]
+    compared = [index for index, item in enumerate(items) if clear_winners(item.clip["objects"])]
+    wanted = recipe.grounding.motion_steps * groups_per_step if compared else 0
+    motion = list(islice(_by_length("motion", lengths, compared, size, wanted, rng), wanted))
+    placed = [(FRAMES_SHARE * rng.random(), group) for group in frames]
+    placed += [(rng.random(), group) for group in motion + plan]
+    return [group for _, group in sorted(placed, key=itemgetter(0))]
+
+
+def _by_length(
+    stage: Stage, lengths: Sequence[int], indices: Sequence[int], size: int, epochs: int, rng: random.Random
+) -> Iterator[Group]:
+    """Groups of `size` items of equal length. What fills none waits for the next epoch; the last come as they are."""
+    waiting: dict[int, list[int]] = defaultdict(list)
+    for _ in range(epochs):
+        full = []
+        for index in rng.sample(indices, len(indices)):
+            same = waiting[lengths[index]]
+            same.append(index)
+            if len(same) == size:
+                full.append(tuple(same))
+                same.clear()
+        rng.shuffle(full)
+        for group in full:
+            yield Group(stage, group, rng.getrandbits(32))
+    for rest in waiting.values():
+        if rest:
+            yield Group(stage, tuple(rest), rng.getrandbits(32))

@@ -1,0 +1,89 @@
+"""The table of the paper and the verdicts beside it, on answers whose scores are known."""
+
+import numpy as np
+import pytest
+
+from stvlm.evaluation.report import (
+    CONSTANT,
+    as_table,
+    as_verdicts,
+    compare,
+    constant_answers,
+    method,
+    paired_difference,
+    score_columns,
+)
+
+
+def rows_of(task, targets, choices=()):
+    return [
+        {
+            "id": f"{task}{i}",
+            "clip_id": f"clip{i}",
+            "task": task,
+            "target": target,
+            "choices": list(choices),
+            "question": "",
+        }
+        for i, target in enumerate(targets)
+    ]
+
+
+DISTANCES = rows_of("traveled_distance", ["10.00", "20.00"] * 20)
+COLORS = rows_of("traveled_distance_comparison", ["red", "blue"] * 20, ("red", "blue"))
+ROWS = DISTANCES + COLORS
+
+
+def test_difference_of_equal_answers_is_nothing():
+    right = np.array([True, False, True])
+    assert paired_difference(right, right, ["a", "b", "c"]) == (0.0, 0.0, 0.0)
+
+
+def test_difference_is_that_of_the_accuracies():
+    model, control = np.array([1, 1, 1, 0], bool), np.array([1, 0, 0, 0], bool)
+    found = paired_difference(model, control, ["a", "b", "c", "d"])
+    assert found.value == 0.5
+    assert found.low < 0.5 < found.high
+
+
+def test_questions_on_one_clip_count_as_one_observation():
+    """Ten clips with ten like answers each are ten observations: the interval is as wide as with one answer each."""
+    one = np.arange(10) % 2 == 0
+    alone = paired_difference(one, ~one, [str(i) for i in range(10)])
+    repeated = paired_difference(one.repeat(10), ~one.repeat(10), [str(i) for i in range(10) for _ in range(10)])
+    assert repeated == pytest.approx(alone)
+    as_if_independent = paired_difference(one.repeat(10), ~one.repeat(10), [str(i) for i in range(100)])
+    assert as_if_independent.high - as_if_independent.low < 0.5 * (alone.high - alone.low)
+
+
+def test_constant_knows_the_task_and_not_the_row():
+    # 8.33 and above are within 25 % of 10.00 up to 12.50, and nothing is within 25 % of both: the smaller one is taken.
+    assert set(constant_answers(DISTANCES)) == {"7.50"}
+    assert set(constant_answers(COLORS)) == {"red"}
+
+
+def test_a_task_is_learned_only_beyond_every_control():
+    right = [row["target"] for row in ROWS]
+    half = [row["target"] if row["task"] == "traveled_distance" else "red" for row in ROWS]
+    scores = score_columns(ROWS, {"model": half, "black": ["red"] * 80})
+    verdicts = as_verdicts(compare(ROWS, scores, "model"), scores, "model").splitlines()
+    assert verdicts[1].endswith("  learned")
+    assert "100.0" in verdicts[1]
+    assert verdicts[2].endswith("not learned: as good as black frames, best constant")
+    scores = score_columns(ROWS, {"model": right, "black": half})
+    assert as_verdicts(compare(ROWS, scores, "model"), scores, "model").splitlines()[2].endswith("  learned")
+
+
+def test_table_has_the_papers_columns_and_leaves_blank_what_was_not_asked():
+    scores = score_columns(ROWS, {"model": [row["target"] for row in ROWS]})
+    header, model, constant = as_table(scores, "model", "tiny").splitlines()
+    columns = " TD Acc MAE m TS Acc MAE km/h MD Acc MAE h DT Acc IoU TDC TSC MDC Average"
+    assert " ".join(header.split()) == columns.strip()
+    assert " ".join(model.split()) == "tiny 100.0 0.0 - - - - - - 100.0 - - 100.0"
+    assert " ".join(constant.split()) == "best constant 50.0 7.5 - - - - - - 50.0 - - 50.0"
+    assert set(scores) == {"model", CONSTANT}
+
+
+def test_few_clips_are_said_to_be_few():
+    assert "narrow" in method(10)
+    assert "narrow" not in method(100)

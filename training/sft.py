@@ -1,0 +1,39 @@
+"""Fine-tunes a video VLM on a built dataset.
+
+    python training/sft.py --config training/recipes/tiny_cpu.yaml --dataset stkit --output_dir runs/tiny
+    accelerate launch training/sft.py --config training/recipes/NAME.yaml
+
+OUTPUT_DIR appears when the model is whole. An interrupted run goes on when the same command is run again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import sys
+from pathlib import Path
+
+from stvlm.programs import run_program
+from stvlm.recipes import load_recipe
+from stvlm.training.recipe import SFTRecipe
+
+CHAT_TEMPLATE = Path(__file__).parent / "chat_template.jinja"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--config", type=Path, required=True, help="one of training/recipes, or your own")
+    parser.add_argument("--dataset", help="a built dataset's folder or Hub id, in place of the recipe's")
+    parser.add_argument("--output_dir", help="folder to make, in place of the recipe's")
+    args = parser.parse_args()
+    given = {name: getattr(args, name) for name in ("dataset", "output_dir") if getattr(args, name) is not None}
+    recipe = dataclasses.replace(load_recipe(args.config, SFTRecipe), **given)
+
+    from stvlm.training.run import train  # torch and transformers take seconds to import: a wrong recipe need not wait
+
+    out = train(recipe, CHAT_TEMPLATE.read_text(encoding="utf-8"))
+    print(f"\n{out}: AutoModelForImageTextToText.from_pretrained({str(out)!r}) loads it", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    run_program(main)
