@@ -14,7 +14,7 @@ from stvlm.evaluation.dataset import load_split
 from stvlm.evaluation.frames import FrameReader, decode
 from stvlm.scoring import parse_answer
 from stvlm.training.collator import VideoCollator
-from stvlm.training.grounding import clear_winners, moves_farther
+from stvlm.training.grounding import clear_winners, compared_in_the_image, moves_farther
 from stvlm.training.new_model import make_model, make_processor, train_tokenizer
 from stvlm.training.packing import IGNORED
 from stvlm.training.plan import Group, Item, make_items, make_plan
@@ -121,12 +121,12 @@ def test_grounding_asks_about_the_boxes_in_the_rows(rows, processor):
     batch = collator(group(0, 2, stage="motion"))
     assert batch["pixel_values_videos"].shape == (2, 5, 3, 32, 32)
     answers = processor.tokenizer.decode(batch["labels"][batch["labels"] != IGNORED])
-    assert answers.count("<|im_end|>") == 4
+    assert answers == 4 * "The object in the red bounding box.<|im_end|>"
 
 
 def test_grounding_compares_ways_in_the_image_in_the_datasets_wordings(rows):
     """Red moves 6 pixels a frame and blue 2: whoever is asked for, the answer says so."""
-    asked = moves_farther(rows[0]["objects"], 200, random.Random(0))
+    asked = compared_in_the_image(rows[0]["objects"], 200, random.Random(0))
     assert len({question for question, _ in asked}) > 20
     for question, answer in asked:
         assert "in the image" in question or "In the image" in question
@@ -146,6 +146,7 @@ def test_grounding_leaves_out_what_is_close(rows):
     assert clear_winners(moving(red=10, blue=8)) == {"most": "red", "least": "blue"}
     assert clear_winners(moving(red=10, blue=9, green=5)) == {"least": "green"}
     assert clear_winners(moving(red=0, blue=0)) == {}
+    assert compared_in_the_image(moving(red=10, blue=9), 3, random.Random(0)) == []
     assert moves_farther(moving(red=10, blue=9), 3, random.Random(0)) == []
 
 

@@ -13,7 +13,7 @@ import torch
 
 from stvlm.evaluation.frames import FrameReader, as_pixel_values
 from stvlm.records import DataError
-from stvlm.training.grounding import Asked, frames_with_a_box, moves_farther, where
+from stvlm.training.grounding import Asked, compared_in_the_image, frames_with_a_box, moves_farther, where
 from stvlm.training.packing import as_batch, expand_video, pack, tokenize
 from stvlm.training.plan import Group, Item
 
@@ -87,7 +87,7 @@ class VideoCollator:
         if stage == "frames":
             frame = rng.choice(frames_with_a_box(clip["objects"]))
             return frames[frame : frame + 1], where(clip["objects"], frame, size_px(Path(clip["video_path"])))
-        compared = moves_farther(clip["objects"], self._questions_per_clip, rng)
+        compared = compared_in_the_image(clip["objects"], self._questions_per_clip, rng)
         common = clip["prompt"].removesuffix(clip["question"])
         own = [Asked(row["prompt"], row["answer"]) for row in item.rows]
         return frames, own + [Asked(common + question, answer) for question, answer in compared]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
+from itertools import pairwise, permutations
 from math import dist
 from typing import Any, NamedTuple
 
@@ -71,6 +71,21 @@ def clear_winners(objects: Sequence[Mapping[str, Any]]) -> dict[str, str]:
 
 
 def moves_farther(objects: Sequence[Mapping[str, Any]], count: int, rng: random.Random) -> list[Asked]:
+    """`count` times in one wording, of two objects in either order: which one moves farther in the image?
+
+    None where no pair has a clear winner.
+    """
+    lengths = {item["color"]: path_length_px(item) for item in objects}
+    clear = [(a, b) for a, b in permutations(lengths, 2) if lengths[a] >= CLEAR_WINNER * lengths[b] and lengths[a] > 0]
+    asked = []
+    for pair in rng.choices(clear, k=count if clear else 0):
+        a, b = (f"the object in the {color} bounding box" for color in rng.sample(pair, 2))
+        question = f"Which moves farther in the image, {a} or {b}?"
+        asked.append(Asked(question, f"The object in the {pair[0]} bounding box."))
+    return asked
+
+
+def compared_in_the_image(objects: Sequence[Mapping[str, Any]], count: int, rng: random.Random) -> list[Asked]:
     """`count` comparisons of the objects' ways through the image, in the dataset's wordings; none if none is clear.
 
     Over the same frames the longer way is the faster one, so the wordings for speeds fit as well.

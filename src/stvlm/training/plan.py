@@ -13,7 +13,7 @@ from stvlm.evaluation.dataset import frame_count
 from stvlm.training.grounding import clear_winners
 from stvlm.training.recipe import SFTRecipe
 
-FRAMES_SHARE = 0.3
+FRAMES_SHARE = 0.2
 """The part of a run, from its start, in which single frames are shown."""
 
 Stage = Literal["frames", "motion", "questions"]
@@ -50,7 +50,10 @@ def make_items(rows: Sequence[dict[str, Any]], together: bool) -> list[Item]:
 
 
 def make_plan(items: Sequence[Item], recipe: SFTRecipe, groups_per_step: int) -> list[Group]:
-    """Every group of the run, in order: grounding among the rows' questions, single frames in the first half."""
+    """Every group of the run, in order.
+
+    With grounding, single frames fill the start, comparisons of motion get fewer and the rows' own questions more.
+    """
     rng = random.Random(recipe.seed)
     lengths = [frame_count(item.clip) for item in items]
     size = recipe.batch_size_per_device
@@ -64,8 +67,10 @@ def make_plan(items: Sequence[Item], recipe: SFTRecipe, groups_per_step: int) ->
     compared = [index for index, item in enumerate(items) if clear_winners(item.clip["objects"])]
     wanted = recipe.grounding.motion_steps * groups_per_step if compared else 0
     motion = list(islice(_by_length("motion", lengths, compared, size, wanted, rng), wanted))
+    # What is easier comes earlier, but never alone: a model that meets new words all at once forgets what it learned.
     placed = [(FRAMES_SHARE * rng.random(), group) for group in frames]
-    placed += [(rng.random(), group) for group in motion + plan]
+    placed += [(1 - rng.random() ** 0.5, group) for group in motion]
+    placed += [(rng.random() ** 0.5, group) for group in plan]
     return [group for _, group in sorted(placed, key=itemgetter(0))]
 
 
