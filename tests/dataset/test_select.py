@@ -1,5 +1,7 @@
 """Bins, and the choice of rows that evens them out."""
 
+from collections import Counter
+
 import pyarrow as pa
 import pytest
 
@@ -27,7 +29,8 @@ def rows(**targets: int) -> pa.Table:
     """So many rows of each hour."""
     return pa.Table.from_pylist(
         [
-            {"split": "train", "task": "movement_direction", "target": hour.removeprefix("h"), "id": f"{hour}-{i}"}
+            {"split": "train", "task": "movement_direction", "target": hour.removeprefix("h"), "choices": [],
+             "id": f"{hour}-{i}"}
             for hour, n in targets.items()
             for i in range(n)
         ]
@@ -38,6 +41,21 @@ def test_labels_are_taken_in_turn() -> None:
     chosen = select(rows(h12=90, h3=5, h9=2), Selection(rows_per_task=9)).column("target").to_pylist()
     assert (chosen.count("12"), chosen.count("3"), chosen.count("9")) == (4, 3, 2)
     assert chosen == sorted(chosen, key=["12", "3", "9"].index)  # their order stays
+
+
+def test_the_object_named_first_is_right_no_more_often() -> None:
+    """Of 60 questions red is named first and wins in 40; of the eight chosen every case makes up a quarter."""
+    cases = {("red", "red"): 40, ("red", "blue"): 10, ("blue", "red"): 6, ("blue", "blue"): 4}  # first named, winner
+    table = pa.Table.from_pylist(
+        [
+            {"split": "train", "task": "traveled_distance_comparison", "target": winner, "id": f"{first}{winner}{i}",
+             "choices": [first, "blue" if first == "red" else "red"]}
+            for (first, winner), n in cases.items()
+            for i in range(n)
+        ]
+    )  # fmt: skip
+    chosen = select(table, Selection(rows_per_task=8)).to_pylist()
+    assert Counter((row["choices"][0], row["target"]) for row in chosen) == dict.fromkeys(cases, 2)
 
 
 def test_every_split_and_task_has_its_own_rows() -> None:

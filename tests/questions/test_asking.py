@@ -111,6 +111,14 @@ def test_a_winner_beats_the_others_by_a_quarter() -> None:
     assert reasons(clip, "traveled_distance_comparison") == {"no clear winner": 1}
 
 
+def test_a_recipe_may_ask_for_clearer_winners() -> None:
+    pair = clip_of(straight(3.9, 5), straight(2.0, 5))
+    assert len(questions(pair, "traveling_speed_comparison")) == 1
+    assert questions(pair, "traveling_speed_comparison", QuestionGates(win_ratio=2.0)) == []
+    pair = clip_of(straight(4.0, 5), straight(2.0, 5))
+    assert len(questions(pair, "traveling_speed_comparison", QuestionGates(win_ratio=2.0))) == 1
+
+
 def test_the_loser_too_has_moved_two_metres() -> None:
     assert len(questions(clip_of(straight(8.0, 5), straight(1.0, 5)), "traveled_distance_comparison")) == 1
     parked = clip_of(straight(8.0, 5), straight(0.9, 5))

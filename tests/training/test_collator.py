@@ -2,7 +2,9 @@
 
 import dataclasses
 import random
+import re
 from collections import Counter
+from itertools import permutations
 from pathlib import Path
 
 import pytest
@@ -12,7 +14,9 @@ from tests.training.tiny_dataset import write_dataset
 from stvlm.evaluation.chat import as_messages
 from stvlm.evaluation.dataset import load_split
 from stvlm.evaluation.frames import FrameReader, decode
+from stvlm.records import COLORS_RGB
 from stvlm.scoring import parse_answer
+from stvlm.training.augment import Asked, Drawn, exchange_colors, shift
 from stvlm.training.collator import VideoCollator
 from stvlm.training.grounding import clear_winners, compared_in_the_image, moves_farther
 from stvlm.training.new_model import make_model, make_processor, train_tokenizer
@@ -43,8 +47,14 @@ def model(processor):
     return make_model(SIZES, processor).eval()
 
 
-def collator_of(processor, items, questions_per_clip=0, folder=None):
-    return VideoCollator(processor, FrameReader(processor.video_processor, folder), items, questions_per_clip)
+def collator_of(processor, items, comparisons=0, folder=None, augment=False):
+    return VideoCollator(
+        processor,
+        FrameReader(processor.video_processor, folder),
+        items,
+        augment=augment,
+        comparisons_per_clip=comparisons,
+    )
 
 
 def group(*items, stage="questions"):
@@ -112,13 +122,13 @@ def test_packed_loss_is_the_loss_of_each_alone(rows, processor, model):
 
 def test_grounding_asks_about_the_boxes_in_the_rows(rows, processor):
     items = make_items(rows, together=True)
-    collator = collator_of(processor, items, questions_per_clip=2)
+    collator = collator_of(processor, items, comparisons=2)
     batch = collator(group(0, stage="frames"))
     assert batch["pixel_values_videos"].shape == (1, 1, 3, 32, 32)
     # The first clip's boxes end at heights 22 and 47 of 64 pixels: tenths 3 and 7.
     answers = processor.tokenizer.decode(batch["labels"][batch["labels"] != IGNORED]).split("<|im_end|>")
     assert [answer[-1] for answer in answers[:2]] == ["3", "7"]
-    batch = collator(group(0, 2, stage="motion"))
+    batch = collator(group(0, 2, stage="plain"))
     assert batch["pixel_values_videos"].shape == (2, 5, 3, 32, 32)
     answers = processor.tokenizer.decode(batch["labels"][batch["labels"] != IGNORED])
     assert answers == 4 * "The object in the red bounding box.<|im_end|>"
@@ -143,21 +153,77 @@ def test_grounding_leaves_out_what_is_close(rows):
 
     assert clear_winners(moving(red=10)) == {}
     assert clear_winners(moving(red=10, blue=9)) == {}
-    assert clear_winners(moving(red=10, blue=8)) == {"most": "red", "least": "blue"}
-    assert clear_winners(moving(red=10, blue=9, green=5)) == {"least": "green"}
+    assert clear_winners(moving(red=10, blue=5)) == {"most": "red", "least": "blue"}
+    assert clear_winners(moving(red=10, blue=9, green=4)) == {"least": "green"}
     assert clear_winners(moving(red=0, blue=0)) == {}
     assert compared_in_the_image(moving(red=10, blue=9), 3, random.Random(0)) == []
     assert moves_farther(moving(red=10, blue=9), 3, random.Random(0)) == []
+
+
+def test_exchanged_colors_agree_in_image_and_words():
+    """A box drawn in red is in the channel of whatever colour the words then say, and nowhere else."""
+    frames = torch.zeros(2, 3, 4, 4, dtype=torch.uint8)
+    frames[:, 0, 1] = 255  # red
+    frames[:, 2, 3] = 255  # blue
+    seen = set()
+    for seed in range(40):
+        drawn = Drawn(frames, [Asked("red, not blue?", "The red one.")])
+        changed, [asked] = exchange_colors(drawn, random.Random(seed))
+        first, second = re.findall("red|blue|green", asked.prompt)
+        seen.add((first, second))
+        assert asked.answer == f"The {first} one."
+        for color, row in ((first, 1), (second, 3)):
+            channel = COLORS_RGB[color].index(255)
+            assert (changed[:, channel, row] == 255).all()
+            assert changed[:, channel].sum() == 2 * 4 * 255
+    assert seen == set(permutations(COLORS_RGB, 2))
+
+
+def test_shifted_boxes_stay_in_the_image():
+    image = torch.zeros(1, 3, 40, 80, dtype=torch.uint8)
+    image[..., 10:20, 60:76] = 255
+    objects = [{"color": "red", "boxes_px": [[120.0, 20.0, 152.0, 40.0], None]}]  # in an image of twice the size
+    places = set()
+    for seed in range(60):
+        moved = shift(image, objects, (160, 80), random.Random(seed))
+        rows, columns = (moved[0, 0] > 0).nonzero().T
+        assert (rows.max() - rows.min(), columns.max() - columns.min()) == (9, 15)
+        places.add((int(rows.min()), int(columns.min())))
+    assert min(y for y, _ in places) >= 0 and max(y for y, _ in places) <= 20  # 10 up to the border, 10 down: a quarter
+    assert min(x for _, x in places) == 40 and max(x for _, x in places) <= 64
+    assert len(places) > 40
+
+
+def test_mirrored_clips_are_not_asked_for_hours(rows, processor):
+    """Half of the time the clip is mirrored, and what depends on left and right is left out."""
+    hour = rows[0] | {"task": "movement_direction", "answer": "It moves to 3 o'clock."}
+    collator = collator_of(processor, [Item((hour, rows[0]))], augment=True)
+    given = processor.video_processor
+    mean, std = (torch.tensor(values)[:, None, None] for values in (given.image_mean, given.image_std))
+
+    def grey(batch):  # whatever the colours
+        return (batch["pixel_values_videos"] * std + mean).sum(2)
+
+    plain = grey(collator_of(processor, [Item((hour, rows[0]))])(group(0)))
+    said = Counter()
+    for seed in range(30):
+        batch = collator([Group("questions", (0,), seed)._asdict()])
+        hours = "o'clock" in processor.tokenizer.decode(batch["labels"][batch["labels"] != IGNORED])
+        assert torch.allclose(grey(batch), plain if hours else plain.flip(-1), atol=1e-4)
+        said[hours] += 1
+    assert min(said[True], said[False]) > 5
 
 
 def test_plan_shows_every_clip_once_an_epoch_in_groups_of_one_length(rows):
     items = make_items(rows, together=True)
     recipe = SFTRecipe(
         dataset="", output_dir="", epochs=3, batch_size=4, batch_size_per_device=2, pack_questions=True,
-        grounding=Grounding(frame_steps=5, frames_per_step=8, motion_steps=4, questions_per_clip=1),
+        grounding=Grounding(frame_steps=5, frames_per_step=8, motion_steps=4, comparisons_per_clip=1),
     )  # fmt: skip
     plan = make_plan(items, recipe, groups_per_step=2)
-    assert Counter(g.stage for g in plan) == {"frames": 10, "motion": 8, "questions": 6}
+    stages = Counter(g.stage for g in plan)
+    assert stages.pop("plain") + stages.pop("motion") == 8
+    assert stages == {"frames": 10, "questions": 6}
     for g in plan:
         if g.stage != "frames":
             assert len({len(items[index].clip["frame_times_s"]) for index in g.items}) == 1

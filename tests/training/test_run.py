@@ -14,10 +14,12 @@ import yaml
 from safetensors.torch import load_file
 from tests.training.tiny_dataset import write_dataset
 from transformers import AutoModelForImageTextToText, AutoProcessor
+from trl import SFTTrainer
 
 from stvlm.records import DataError
 from stvlm.training.recipe import Grounding, NewModel, SFTRecipe
 from stvlm.training.run import train
+from stvlm.training.trainer import VideoSFTTrainer
 
 ROOT = Path(__file__).parents[2]
 TEMPLATE = (ROOT / "training" / "chat_template.jinja").read_text()
@@ -88,6 +90,23 @@ def test_a_checkpoint_is_fine_tuned_with_unpacked_questions(dataset, tmp_path):
         before["language_model.model.layers.0.mlp.up_proj.weight"],
         after["language_model.model.layers.0.mlp.up_proj.weight"],
     )
+
+
+def test_loss_is_the_one_of_trl(dataset, tmp_path, monkeypatch):
+    """Batches of two groups, so that tokens are counted over what is accumulated."""
+    losses = []
+    ours = VideoSFTTrainer.compute_loss
+
+    def both(self, model, inputs, return_outputs=False, num_items_in_batch=None):
+        expected = SFTTrainer.compute_loss(self, model, dict(inputs), False, num_items_in_batch)
+        found = ours(self, model, inputs, return_outputs, num_items_in_batch)
+        losses.append((expected.item(), found.item()))
+        return found
+
+    monkeypatch.setattr(VideoSFTTrainer, "compute_loss", both)
+    train(recipe_for(dataset, tmp_path / "model", batch_size_per_device=1), TEMPLATE)
+    assert len(losses) == 8
+    assert all(found == pytest.approx(expected, rel=1e-5) for expected, found in losses)
 
 
 def test_output_of_another_recipe_is_left_alone(dataset, tmp_path):

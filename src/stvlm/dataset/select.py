@@ -20,7 +20,8 @@ class Selection:
     """How many rows are kept of what could be asked."""
 
     rows_per_task: int | None = None
-    """Rows of each task and split, taken from its labels in turn; None keeps all."""
+    """Rows of each task and split, taken from its labels in turn; None keeps all. Of a comparison's labels each counts
+    once for every place that it may have among the choices, so that the first named is not likelier to be right."""
 
 
 def label_of(task: str, target: str) -> str:
@@ -41,10 +42,11 @@ def select(rows: pa.Table, selection: Selection) -> pa.Table:
     if selection.rows_per_task is None:
         return rows
     groups: dict[tuple[str, str], dict[str, list[int]]] = defaultdict(lambda: defaultdict(list))
-    columns = (rows.column(name).to_pylist() for name in ("split", "task", "target", "id"))
+    columns = (rows.column(name).to_pylist() for name in ("split", "task", "target", "choices", "id"))
     keys = {}
-    for i, (split, task, target, row_id) in enumerate(zip(*columns, strict=True)):
-        groups[split, task][label_of(task, target)].append(i)
+    for i, (split, task, target, choices, row_id) in enumerate(zip(*columns, strict=True)):
+        place = f" in place {choices.index(target)}" if choices else ""
+        groups[split, task][label_of(task, target) + place].append(i)
         keys[i] = stable_hash("select", row_id)
     chosen: list[int] = []
     for labels in groups.values():

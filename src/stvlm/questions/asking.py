@@ -25,8 +25,6 @@ from stvlm.kinematics import (
 from stvlm.questions.templates import Wording, wordings
 from stvlm.records import Clip, Question, Rejected, Task
 
-WIN_RATIO = 1.25
-"""The winner of a comparison beats every other by this factor."""
 SAME_RAD, DIFFERENT_RAD = np.deg2rad(30.0), np.deg2rad(60.0)
 """Bearings up to the first are the same direction, from the second on different ones; between, nobody is asked."""
 MIN_PART_S = 2.0
@@ -48,6 +46,8 @@ class QuestionGates:
 
     per_clip: int = 6
     comparisons_per_clip: int = 4
+    win_ratio: float = 1.25
+    """The winner of a comparison beats every other by at least this factor."""
     parts: int = 2
     """How many parts of the clip are asked about beside the whole of it."""
     min_distance_m: float = 2.0
@@ -217,7 +217,7 @@ class _Asker:
             by_value = sorted(zip(known, group, strict=True), reverse=wording.polarity == "most")
             (best, winner), (second, _) = by_value[:2]
             low, high = sorted([best, second])
-            if high.value < WIN_RATIO * low.value - ROUNDING:
+            if high.value < self.gates.win_ratio * low.value - ROUNDING:
                 yield Rejected("no clear winner")
                 continue
             if high.value - low.value < 2 * np.hypot(high.sigma + high.bias, low.sigma + low.bias):

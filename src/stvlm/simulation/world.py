@@ -247,13 +247,18 @@ def _populate(
             motion = _park(layout, parameters.duration_s, rng)
         else:
             motion = _move(parameters, layout, category, length, rng)
-        seen_s = 0.2 * _in_view(layout, camera, poses, motion, times, size[2]).sum()
+            at_s = rng.uniform(0.0, parameters.duration_s)
+            reached_s = np.linspace(motion.start_s, motion.end_s, 64)
+            there = _in_sight(layout, camera, path.poses(np.full(64, at_s)), motion.at(reached_s).xy_m, tall)
+            # Somewhere in view at that time, or else in the middle of its way.
+            motion = shifted(motion, at_s - float(rng.choice(reached_s[there] if there.any() else reached_s[10:54])))
+        present = (times >= motion.start_s) & (times <= motion.end_s)
+        seen_s = 0.2 * (present & _in_sight(layout, camera, poses, motion.at(times).xy_m, tall)).sum()
         discs = _discs(category, size, motion, times)
         background = attempt % 12 == 11  # some pass unseen, so that the count in view varies
         enough_s = min(4.0, 45.0 / max(float(motion.speed_mps.mean()), 1.0))
         if (seen_s < enough_s and not background) or any(_overlap(discs, other) for other in taken):
             continue
-        present = (times >= motion.start_s) & (times <= motion.end_s)
         if present.sum() < 5:
             continue
         taken.append(discs)
@@ -262,21 +267,17 @@ def _populate(
     return tuple(agents)
 
 
-def _in_view(
-    layout: Layout, camera: Camera, world_SE3_camera: Array, motion: Motion, times_s: Array, tall_m: float
-) -> Array:
-    """Whether a box's centre is in the image at times (T,), not behind a house, and large enough to follow, bool."""
-    xy = motion.at(times_s).xy_m
-    centres = np.concatenate([xy, np.full((len(xy), 1), tall_m / 2)], axis=-1)
+def _in_sight(layout: Layout, camera: Camera, world_SE3_camera: Array, xy_m: Array, tall_m: float) -> Array:
+    """Whether boxes at (N, 2) have their centre in the images of N cameras, large enough and not behind a house."""
+    centres = np.concatenate([xy_m, np.full((len(xy_m), 1), tall_m / 2)], axis=-1)
     points = transform(inverse_se3(world_SE3_camera), centres[:, None])[:, 0]
     depth = np.maximum(points[:, 2], 0.1)
     pixels = project(camera, np.concatenate([points[:, :2], depth[:, None]], axis=-1))
     inside = ((pixels >= 0) & (pixels <= [camera.width_px - 1, camera.height_px - 1])).all(axis=-1)
     large = camera.fy_px * tall_m / depth > camera.height_px / 24
-    present = (times_s >= motion.start_s) & (times_s <= motion.end_s)
-    seen = np.asarray(inside & large & present & (points[:, 2] > 2.5))
+    seen = np.asarray(inside & large & (points[:, 2] > 2.5))
     if layout.arms and seen.any():
-        seen[seen] = in_sight(layout, world_SE3_camera[seen, :2, 3], xy[seen])
+        seen[seen] = in_sight(layout, world_SE3_camera[seen, :2, 3], xy_m[seen])
     return seen
 
 
@@ -292,25 +293,21 @@ def _turn(layout: Layout, rng: np.random.Generator) -> tuple[int, int]:
 def _move(
     parameters: WorldParameters, layout: Layout, category: str, length_m: float, rng: np.random.Generator
 ) -> Motion:
-    """A motion of a category through the place, in the middle of its way at some time of the recording."""
+    """A motion of a category through the place, from time 0."""
     if not layout.arms:
-        motion = _travel("athlete", field_way(layout, rng), parameters.person_speed_mps, rng)
-    elif category == "person":
-        motion = _travel("person", _walk(layout, rng), parameters.person_speed_mps, rng)
-    else:
-        enter, leave = _turn(layout, rng)
-        if category == "bicycle" and enter == leave and not layout.ring_m:
-            leave = (enter + 1) % len(layout.arms)
-        speed_mps, offset = parameters.car_speed_mps, layout.median_m / 2 + LANE_M / 2
-        if enter != leave:  # a U-turn is made from the inner lane
-            offset += LANE_M * int(rng.integers(layout.lanes))
-        if category == "bicycle":
-            speed_mps, offset = parameters.bicycle_speed_mps, layout.road_half_m - PARKING_M - CYCLE_LANE_M / 2
-        stop_m = HALF_WORLD_M - mouth_m(layout, enter) - 6.5 - length_m / 2  # with its front at the line
-        motion = _travel(category, vehicle_way(layout, enter, leave, offset), speed_mps, rng, stop_m)
-    arc_m = rng.uniform(0.15, 0.85) * motion.arc_m[-1]
-    reached_s = float(np.interp(arc_m, motion.arc_m, motion.times_s))
-    return shifted(motion, rng.uniform(0.0, parameters.duration_s) - reached_s)
+        return _travel("athlete", field_way(layout, rng), parameters.person_speed_mps, rng)
+    if category == "person":
+        return _travel("person", _walk(layout, rng), parameters.person_speed_mps, rng)
+    enter, leave = _turn(layout, rng)
+    if category == "bicycle" and enter == leave and not layout.ring_m:
+        leave = (enter + 1) % len(layout.arms)
+    speed_mps, offset = parameters.car_speed_mps, layout.median_m / 2 + LANE_M / 2
+    if enter != leave:  # a U-turn is made from the inner lane
+        offset += LANE_M * int(rng.integers(layout.lanes))
+    if category == "bicycle":
+        speed_mps, offset = parameters.bicycle_speed_mps, layout.road_half_m - PARKING_M - CYCLE_LANE_M / 2
+    stop_m = HALF_WORLD_M - mouth_m(layout, enter) - 6.5 - length_m / 2  # with its front at the line
+    return _travel(category, vehicle_way(layout, enter, leave, offset), speed_mps, rng, stop_m)
 
 
 def _travel(

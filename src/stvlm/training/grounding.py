@@ -10,24 +10,16 @@ import random
 from collections.abc import Mapping, Sequence
 from itertools import pairwise, permutations
 from math import dist
-from typing import Any, NamedTuple
+from typing import Any
 
 from stvlm.questions.templates import wordings
 from stvlm.records import Task
+from stvlm.training.augment import Asked
 
 Point = tuple[float, float]
-CLEAR_WINNER = 1.25
-"""As in the dataset's comparisons: the longer path is at least this many times the shorter."""
-
-
+CLEAR_WINNER = 2.0
+"""The longer way is at least this many times the shorter: plain enough for a model that is only starting to see."""
 COMPARED: tuple[Task, ...] = ("traveled_distance_comparison", "traveling_speed_comparison")
-
-
-class Asked(NamedTuple):
-    """A prompt and its answer."""
-
-    prompt: str
-    answer: str
 
 
 def foot_points_px(clip_object: Mapping[str, Any]) -> list[Point | None]:

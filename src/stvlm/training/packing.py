@@ -11,6 +11,7 @@ conversation gets the activations, and its answer the loss, that it gets alone.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from itertools import takewhile
 from typing import Any, NamedTuple
 
@@ -38,6 +39,7 @@ class Packed(NamedTuple):
     labels: list[int]
 
 
+@lru_cache(maxsize=2**16)
 def tokenize(processor: Any, prompt: str, answer: str) -> Conversation:
     """A conversation with one placeholder for the video; the chat template's generation marks tell the answer."""
     encoded = processor.tokenizer.apply_chat_template(

@@ -13,10 +13,14 @@ from stvlm.evaluation.dataset import frame_count
 from stvlm.training.grounding import clear_winners
 from stvlm.training.recipe import SFTRecipe
 
-FRAMES_SHARE = 0.2
-"""The part of a run, from its start, in which single frames are shown."""
+FRAMES_END = 0.15
+"""Single frames are shown from a run's start to here."""
+PLAIN_END = 0.6
+"""From there to here motion is compared in one plain wording; beside that, and on to the end, in the dataset's own."""
+PLAIN_SHARE = 0.4
+"""Of the comparisons of motion: how many are plain."""
 
-Stage = Literal["frames", "motion", "questions"]
+Stage = Literal["frames", "plain", "motion", "questions"]
 
 
 class Item(NamedTuple):
@@ -52,7 +56,8 @@ def make_items(rows: Sequence[dict[str, Any]], together: bool) -> list[Item]:
 def make_plan(items: Sequence[Item], recipe: SFTRecipe, groups_per_step: int) -> list[Group]:
     """Every group of the run, in order.
 
-    With grounding, single frames fill the start, comparisons of motion get fewer and the rows' own questions more.
+    With grounding, what is easier comes earlier, but never alone: a model that meets new words all at once forgets
+    what it learned.
     """
     rng = random.Random(recipe.seed)
     lengths = [frame_count(item.clip) for item in items]
@@ -67,9 +72,12 @@ def make_plan(items: Sequence[Item], recipe: SFTRecipe, groups_per_step: int) ->
     compared = [index for index, item in enumerate(items) if clear_winners(item.clip["objects"])]
     wanted = recipe.grounding.motion_steps * groups_per_step if compared else 0
     motion = list(islice(_by_length("motion", lengths, compared, size, wanted, rng), wanted))
-    # What is easier comes earlier, but never alone: a model that meets new words all at once forgets what it learned.
-    placed = [(FRAMES_SHARE * rng.random(), group) for group in frames]
-    placed += [(1 - rng.random() ** 0.5, group) for group in motion]
+    placed = [(rng.uniform(0, FRAMES_END), group) for group in frames]
+    for group in motion:
+        if rng.random() < PLAIN_SHARE:
+            placed.append((rng.uniform(FRAMES_END, PLAIN_END), group._replace(stage="plain")))
+        else:
+            placed.append((rng.uniform(FRAMES_END, 1), group))
     placed += [(rng.random() ** 0.5, group) for group in plan]
     return [group for _, group in sorted(placed, key=itemgetter(0))]
 

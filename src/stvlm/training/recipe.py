@@ -37,12 +37,12 @@ class Grounding:
     """Questions about where boxes are in the image, made from the rows' boxes while training (see `grounding`)."""
 
     frame_steps: int
-    """Optimizer steps, the first ones, on single frames: where is the box?"""
+    """Optimizer steps on single frames: where is the box?"""
     frames_per_step: int
     motion_steps: int
-    """Then steps on clips: which box moves farther in the image?"""
-    questions_per_clip: int
-    """Such comparisons beside a clip's own questions, after that."""
+    """Steps on clips: which box moves farther in the image?"""
+    comparisons_per_clip: int
+    """How often that is asked about one clip, there and beside the clip's own questions."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +64,8 @@ class SFTRecipe:
     pack_questions: bool = False
     """Whether a clip's questions share one sequence, and with it the cost of its frames."""
     grounding: Grounding | None = None
+    augment: bool = False
+    """Whether box colours are exchanged, in the image and in the words, and clips are mirrored where hours allow it."""
     optimizer: Optimizer = "adamw"
     learning_rate: float = 1e-5
     weight_decay: float = 0.0

@@ -160,14 +160,15 @@ def _make_trainer(
         max_length=None,
     )
     cache = work / "frames" if recipe.cache_frames else None
-    questions = recipe.grounding.questions_per_clip if recipe.grounding else 0
+    comparisons = recipe.grounding.comparisons_per_clip if recipe.grounding else 0
+    reader = FrameReader(processor.video_processor, cache)
     stop = StopWhenAsked()
     trainer = VideoSFTTrainer(
         model=model,
         args=arguments,
         processing_class=processor,
         train_dataset=datasets.Dataset.from_list([group._asdict() for group in plan]),
-        data_collator=VideoCollator(processor, FrameReader(processor.video_processor, cache), items, questions),
+        data_collator=VideoCollator(processor, reader, items, augment=recipe.augment, comparisons_per_clip=comparisons),
         optimizers=(_muon(model, recipe), None) if recipe.optimizer == "muon" else (None, None),
         callbacks=[stop],
     )

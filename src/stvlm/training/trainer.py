@@ -4,11 +4,33 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
+from torch.nn.functional import cross_entropy
 from trl import SFTTrainer
+
+from stvlm.training.packing import IGNORED
 
 
 class VideoSFTTrainer(SFTTrainer):  # type: ignore[misc]
     """Trains on the batches of `VideoCollator` as they come."""
+
+    def compute_loss(
+        self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
+    ) -> Any:
+        """The mean negative log-likelihood of the answers' tokens.
+
+        On a CPU, TRL's fused language model head scores all other tokens too, which takes most of a small model's step.
+        """
+        if return_outputs or inputs["input_ids"].device.type != "cpu":
+            return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
+        given = {name: value for name, value in inputs.items() if name != "labels"}
+        logits = model(**given, use_cache=False).logits[:, :-1]
+        labels = inputs["labels"][:, 1:]
+        answered = labels != IGNORED
+        total = cross_entropy(logits[answered], labels[answered], reduction="sum")
+        count = answered.sum() if num_items_in_batch is None else torch.as_tensor(num_items_in_batch)
+        devices = self.accelerator.num_processes if num_items_in_batch is not None else 1  # gradients are averaged
+        return total * devices / count.clamp(min=1)
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
         """Loads a checkpoint's weights.

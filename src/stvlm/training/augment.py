@@ -1,0 +1,72 @@
+"""Changes to a clip after which its questions still have an answer that is known."""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Mapping, Sequence
+from itertools import permutations
+from typing import Any, NamedTuple
+
+import torch
+
+from stvlm.records import COLORS_RGB
+
+CHANNEL = {color: rgb.index(255) for color, rgb in COLORS_RGB.items()}
+"""Each box colour is one channel of an image, so that exchanging channels exchanges colours."""
+LARGEST_SHIFT = 0.25
+"""Of the image's width and height."""
+
+_COLOR = re.compile(rf"\b({'|'.join(COLORS_RGB)})\b")
+
+
+class Asked(NamedTuple):
+    """A prompt and its answer."""
+
+    prompt: str
+    answer: str
+
+
+class Drawn(NamedTuple):
+    """Frames (n, 3, h, w) uint8, and what is asked about them."""
+
+    frames: torch.Tensor
+    asked: list[Asked]
+
+
+def exchange_colors(drawn: Drawn, rng: random.Random) -> Drawn:
+    """The clip with its box colours exchanged, in the image and in the words.
+
+    In a grey recording this is exact. In any other, everything else changes its hue as well.
+    """
+    source = rng.choice(list(permutations(range(3))))  # channel i shows what channel source[i] did
+    becomes = {old: new for new, i in CHANNEL.items() for old, k in CHANNEL.items() if k == source[i]}
+
+    def renamed(text: str) -> str:
+        return _COLOR.sub(lambda match: becomes[match[1]], text)
+
+    asked = [Asked(renamed(prompt), renamed(answer)) for prompt, answer in drawn.asked]
+    return Drawn(drawn.frames[:, list(source)], asked)
+
+
+def mirror(frames: torch.Tensor) -> torch.Tensor:
+    """Left and right exchanged: distances, speeds and who wins stay, clock hours do not."""
+    return frames.flip(-1)
+
+
+def shift(
+    frames: torch.Tensor, objects: Sequence[Mapping[str, Any]], size_px: tuple[int, int], rng: random.Random
+) -> torch.Tensor:
+    """The image moved by up to a quarter of its sides, its border stretched; no box of `objects` leaves the image.
+
+    Args:
+        size_px: width and height of the image that the objects' boxes are given in.
+    """
+    boxes = [box for item in objects for box in item["boxes_px"] if box is not None]
+    indices = []
+    for axis, length in ((1, frames.shape[-2]), (0, frames.shape[-1])):
+        low = min(box[axis] for box in boxes) / size_px[axis]
+        high = max(box[axis + 2] for box in boxes) / size_px[axis]
+        by = round(length * rng.uniform(max(-low, -LARGEST_SHIFT), min(1 - high, LARGEST_SHIFT)))
+        indices.append((torch.arange(length) - by).clamp(0, length - 1))
+    return frames[..., indices[0], :][..., indices[1]]
