@@ -115,3 +115,14 @@ def test_the_papers_numbers_are_the_defaults() -> None:
 def test_splits_have_three_names_only() -> None:
     with pytest.raises(DataError, match="x: splits are train, validation, test; got val"):
         from_mapping(Recipe, {"name": "a", "title": "A", "sources": {}, "splits": {"val": "test"}}, "x")
+
+
+def test_the_sample_benchmark_shows_nothing_of_the_sample() -> None:
+    train, test = (
+        yaml.safe_load((SHIPPED[0].parent / f"{name}.yaml").read_text())["sources"]["simulation"]
+        for name in ("sample", "sample_bench")
+    )
+    assert train["seed"] != test["seed"]
+    assert not set(train["layouts"]) & set(test["layouts"])
+    low, high = sorted([train["focal_per_width"], test["focal_per_width"]])
+    assert low[1] < high[0]
