@@ -43,7 +43,7 @@ install-ffmpeg:
 	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq ffmpeg >/dev/null; \
 	else \
-		echo "FFmpeg's libraries are missing. Type: sudo apt-get install ffmpeg"; exit 1; \
+		echo "FFmpeg's libraries are missing, so that videos are decoded more slowly. Type: sudo apt-get install ffmpeg"; \
 	fi
 
 # The metric's folder holds its own copy of the scoring code, because it is published on its own.
@@ -51,4 +51,4 @@ metric:
 	cp src/stvlm/scoring.py evaluate_metric/stkit_bench/scoring.py
 
 clean:
-	rm -rf $(VENV) $(DATASET) $(BENCH) $(MODEL) $(RESULTS)
+	rm -rf $(VENV) $(DATASET) $(BENCH) $(MODEL) $(RESULTS) .$(DATASET).build .$(BENCH).build .$(MODEL).training

@@ -12,7 +12,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from stvlm.programs import name_and_value, run_program
+from stvlm.programs import name_and_value, positive_int, run_program
 
 CARD = Path(__file__).parent / "card.md.j2"
 
@@ -26,7 +26,7 @@ def main() -> None:
         type=name_and_value,
         action="append",
         default=[],
-        help="where a source of the recipe lies on disk; may be given several times. The simulation needs none",
+        help="where a source of the recipe lies on disk, once for each source. The simulation needs none",
     )
     parser.add_argument("--out", type=Path, required=True, help="folder to make; it appears when all of it is there")
     parser.add_argument(
@@ -34,9 +34,16 @@ def main() -> None:
         action="store_true",
         help="write rows without video: no image is read, and nothing is passed on that a source's licence forbids",
     )
-    parser.add_argument("--limit", type=int, metavar="N", help="at most N recordings of each source, for a quick look")
-    parser.add_argument("--workers", type=int, metavar="N", help="processes (default: one a core), for the same result")
+    parser.add_argument(
+        "--limit", type=positive_int, metavar="N", help="at most N recordings of each source, for a quick look"
+    )
+    parser.add_argument(
+        "--workers", type=positive_int, metavar="N", help="processes (default: one a core), for the same result"
+    )
     args = parser.parse_args()
+    names = [name for name, _ in args.source]
+    if len(set(names)) < len(names):
+        parser.error("a source may be given once: put or link its recordings under one folder")
 
     # Here, not above: every worker process imports this file again, and needs none of it.
     from stvlm.dataset.folder import build

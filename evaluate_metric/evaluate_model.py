@@ -13,7 +13,7 @@ import argparse
 from pathlib import Path
 
 from stvlm.evaluation.run import Settings, evaluate
-from stvlm.programs import run_program
+from stvlm.programs import positive_int, run_program
 
 CONTROLS = ("black", "static")
 
@@ -34,9 +34,13 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder for responses and results")
     parser.add_argument("--split", default="test")
     parser.add_argument("--controls", type=controls, default=CONTROLS, help="default: black,static")
-    parser.add_argument("--batch_size", type=int, default=32, metavar="N", help="questions at once (default: 32)")
-    parser.add_argument("--max_new_tokens", type=int, default=64, metavar="N", help="longest answer (default: 64)")
-    parser.add_argument("--limit", type=int, metavar="N", help="only the first N rows")
+    parser.add_argument(
+        "--batch_size", type=positive_int, default=32, metavar="N", help="questions at once (default: 32)"
+    )
+    parser.add_argument(
+        "--max_new_tokens", type=positive_int, default=64, metavar="N", help="longest answer (default: 64)"
+    )
+    parser.add_argument("--limit", type=positive_int, metavar="N", help="only the first N rows")
     args = parser.parse_args()
     settings = Settings(
         args.model, args.dataset, args.split, args.controls, args.limit, args.batch_size, args.max_new_tokens

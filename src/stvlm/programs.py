@@ -20,6 +20,13 @@ def run_program(main: Callable[[], None]) -> None:
         sys.exit(130)
 
 
+def positive_int(text: str) -> int:
+    """A number of a command line that is at least 1."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a whole number of at least 1, got {text!r}")
+    return int(text)
+
+
 def name_and_value(text: str) -> tuple[str, str]:
     """NAME=VALUE of a command line as a pair."""
     name, equals, value = text.partition("=")

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +22,15 @@ from pyarrow import feather
 from tests.check_labels import check_caps, check_row
 
 from stvlm.dataset.folder import build
-from stvlm.dataset.prepare import BuildRequest
+from stvlm.dataset.prepare import BuildRequest, prepare
 from stvlm.dataset.recipe import Recipe
 from stvlm.dataset.rows import SCHEMA
-from stvlm.dataset.video import read_video
+from stvlm.dataset.video import VideoSettings, read_video
 from stvlm.recipes import load_recipe
 from stvlm.records import DataError
 from stvlm.scoring import TASKS
+from stvlm.simulation.formats.argoverse2 import write_argoverse2
+from stvlm.simulation.source import SimulationSource
 
 ROOT = Path(__file__).parent.parent.parent
 PROGRAM = [sys.executable, str(ROOT / "dataset_builder" / "build.py")]
@@ -210,6 +213,33 @@ def test_neither_interruptions_nor_workers_nor_the_hash_seed_change_a_byte(
     for path in out.rglob("*.mp4"):
         assert path.stat().st_mtime_ns == made.get(path.name, path.stat().st_mtime_ns), "a whole clip is kept"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["stkit"]
+
+
+def test_videos_of_an_interrupted_build_are_not_those_of_another_recipe(recipe: Path, tmp_path: Path) -> None:
+    """The ids of clips and questions stay where only the size of the videos changes."""
+    request = BuildRequest(load_recipe(recipe, Recipe), {}, workers=1)
+    prepare(request, tmp_path)
+    smaller = replace(request, recipe=replace(request.recipe, video=VideoSettings(max_side_px=48)))
+    rows = prepare(smaller, tmp_path).rows
+    for clip_id in set(rows.column("clip_id").to_pylist()):
+        assert read_video(tmp_path / "videos" / f"{clip_id}.mp4")[0].shape[1:] == (36, 48, 3)
+
+
+def test_what_was_damaged_is_tried_again(tmp_path: Path) -> None:
+    source = SimulationSource({"recordings": 2, "seed": 5, "layouts": ["curve"], "camera_motions": {"fixed": 1}})
+    write_argoverse2(source, tmp_path / "raw", images=False)
+    damaged = next((tmp_path / "raw").rglob("annotations.feather"))
+    whole = damaged.read_bytes()
+    damaged.write_bytes(whole[:100])
+    mine = tmp_path / "mine.yaml"
+    mine.write_text(DRIVING, encoding="utf-8")
+    request = BuildRequest(load_recipe(mine, Recipe), {"argoverse2": str(tmp_path / "raw")}, True, workers=1)
+    first = prepare(request, tmp_path / "work")
+    assert len(first.skipped) == 1
+    damaged.write_bytes(whole)
+    again = prepare(request, tmp_path / "work")
+    assert again.skipped == []
+    assert len(again.rows) > len(first.rows)
 
 
 def test_a_finished_build_is_not_made_again(recipe: Path, built: Path) -> None:

@@ -55,7 +55,7 @@ def test_end_to_end_and_only_what_is_missing_is_asked_again(dataset, model, tmp_
     assert results["scores"]["best_constant"]["traveled_distance_comparison_accuracy"] == 1.0
     assert results["dataset"]["rows"] == 16
     assert "traveled_distance_comparison" in first.stdout
-    assert "not learned: as good as black frames, first frame only, best constant" in first.stdout
+    assert "too few clips to tell: fewer than 30" in first.stdout
 
     place.write_text("".join(lines[:20]) + lines[20][:30])  # as an interruption leaves it
     again = evaluate(*arguments)
@@ -87,6 +87,20 @@ def test_errors_are_one_line(dataset, tmp_path, arguments, message):
     found = evaluate(*(part.format(dataset=dataset) for part in arguments), "--out", tmp_path / "out")
     assert found.returncode == 1
     assert message in found.stderr.strip().splitlines()[-1]
+
+
+def test_a_start_that_failed_claims_nothing(dataset, model, tmp_path):
+    (tmp_path / "broken").mkdir()
+    assert evaluate("--model", tmp_path / "broken", "--dataset", dataset, "--out", tmp_path / "out").returncode == 1
+    found = evaluate("--model", model, "--dataset", dataset, "--out", tmp_path / "out", "--controls", "", "--limit", 1)
+    assert found.returncode == 0, found.stderr
+
+
+@pytest.mark.parametrize("value", ["0", "-1", "x"])
+def test_counts_are_at_least_one(dataset, tmp_path, value):
+    found = evaluate("--model", "m", "--dataset", dataset, "--out", tmp_path, "--limit", value)
+    assert found.returncode == 2
+    assert f"expected a whole number of at least 1, got '{value}'" in found.stderr
 
 
 def test_memory_that_runs_out_halves_the_batch(dataset):

@@ -12,6 +12,8 @@ ROW = {
     "target": "10.00",
     "choices": [],
     "question": "How far?",
+    "objects": [{"color": "red", "boxes_px": [[0.0, 0.0, 9.0, 9.0]]}],
+    "video_bytes": 1000,
 }
 
 
@@ -37,10 +39,19 @@ def test_a_line_cut_off_is_forgotten(tmp_path):
     assert place.read_text() == line
 
 
-def test_another_prompt_is_another_question(tmp_path):
+@pytest.mark.parametrize("change", [{"prompt": "How far really?"}, {"objects": []}, {"video_bytes": 1001}])
+def test_another_prompt_or_clip_is_another_question(tmp_path, change):
     place = tmp_path / "responses.jsonl"
     responses.append(place, [responses.as_line(ROW, "model", "10 m")])
-    assert responses.key_of({**ROW, "prompt": "How far really?"}, "model") not in responses.read(place)
+    assert responses.key_of(ROW, "model") in responses.read(place)
+    assert responses.key_of({**ROW, **change}, "model") not in responses.read(place)
+
+
+def test_any_characters_are_read_again(tmp_path):
+    place = tmp_path / "responses.jsonl"
+    text = "10 m\u2028or\u0085so\r\nperhaps\x0b"
+    responses.append(place, [responses.as_line(ROW, "model", text)])
+    assert list(responses.read(place).values()) == [text]
 
 
 def test_what_is_no_response_is_named(tmp_path):

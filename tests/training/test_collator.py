@@ -14,6 +14,7 @@ from tests.training.tiny_dataset import write_dataset
 from stvlm.evaluation.chat import as_messages
 from stvlm.evaluation.dataset import load_split
 from stvlm.evaluation.frames import FrameReader, decode
+from stvlm.questions.templates import wordings
 from stvlm.records import COLORS_RGB
 from stvlm.scoring import parse_answer
 from stvlm.training.augment import Asked, Drawn, exchange_colors, shift
@@ -25,6 +26,7 @@ from stvlm.training.plan import Group, Item, make_items, make_plan
 from stvlm.training.recipe import Grounding, NewModel, SFTRecipe
 
 TEMPLATE = (Path(__file__).parents[2] / "training" / "chat_template.jinja").read_text()
+ALL_TEMPLATES = {wording.template_id for of_task in wordings().values() for wording in of_task}
 SIZES = NewModel(
     image_size_px=32, patch_size_px=8, hidden_size=16, heads=2, vision_layers=1, language_layers=2, vocabulary=500
 )
@@ -136,7 +138,7 @@ def test_grounding_asks_about_the_boxes_in_the_rows(rows, processor):
 
 def test_grounding_compares_ways_in_the_image_in_the_datasets_wordings(rows):
     """Red moves 6 pixels a frame and blue 2: whoever is asked for, the answer says so."""
-    asked = compared_in_the_image(rows[0]["objects"], 200, random.Random(0))
+    asked = compared_in_the_image(rows[0]["objects"], 200, random.Random(0), ALL_TEMPLATES)
     assert len({question for question, _ in asked}) > 20
     for question, answer in asked:
         assert "in the image" in question or "In the image" in question
@@ -144,6 +146,11 @@ def test_grounding_compares_ways_in_the_image_in_the_datasets_wordings(rows):
         parsed = parse_answer("traveled_distance_comparison", answer, named or ["red", "blue"], question)
         asks_for_less = any(word in question for word in ("least", "less", "short", "small", "slow", "low"))
         assert parsed.value == ("blue" if asks_for_less else "red"), (question, answer)
+
+
+def test_grounding_keeps_to_the_wordings_of_the_dataset(rows):
+    asked = compared_in_the_image(rows[0]["objects"], 50, random.Random(0), {"traveling_speed_comparison/1"})
+    assert {question for question, _ in asked} == {"Which object moves the fastest in the image?"}
 
 
 def test_grounding_leaves_out_what_is_close(rows):
@@ -156,7 +163,7 @@ def test_grounding_leaves_out_what_is_close(rows):
     assert clear_winners(moving(red=10, blue=5)) == {"most": "red", "least": "blue"}
     assert clear_winners(moving(red=10, blue=9, green=4)) == {"least": "green"}
     assert clear_winners(moving(red=0, blue=0)) == {}
-    assert compared_in_the_image(moving(red=10, blue=9), 3, random.Random(0)) == []
+    assert compared_in_the_image(moving(red=10, blue=9), 3, random.Random(0), ALL_TEMPLATES) == []
     assert moves_farther(moving(red=10, blue=9), 3, random.Random(0)) == []
 
 

@@ -79,6 +79,26 @@ def test_a_stopped_run_goes_on_to_the_same_weights(dataset, tmp_path, monkeypatc
     assert all(torch.equal(expected[name], found[name]) for name in expected)
 
 
+def test_the_torso_of_a_checkpoint_is_passed_over(dataset, tmp_path, monkeypatch):
+    """As a kill leaves it that comes while a checkpoint is written."""
+    from stvlm.training.callbacks import StopWhenAsked
+
+    with monkeypatch.context() as patch:
+        patch.setattr(StopWhenAsked, "requested", True)
+        with pytest.raises(KeyboardInterrupt):
+            train(recipe_for(dataset, tmp_path / "model"), TEMPLATE)
+    torso = tmp_path / ".model.training" / "checkpoints" / "checkpoint-3"
+    torso.mkdir()
+    (torso / "model.safetensors").write_bytes(b"half")
+    assert (train(recipe_for(dataset, tmp_path / "model"), TEMPLATE) / "model.safetensors").is_file()
+
+
+def test_a_start_that_failed_claims_nothing(dataset, tmp_path):
+    with pytest.raises(DataError, match="not a multiple"):
+        train(recipe_for(dataset, tmp_path / "model", batch_size=3), TEMPLATE)
+    assert train(recipe_for(dataset, tmp_path / "model"), TEMPLATE).is_dir()
+
+
 def test_a_checkpoint_is_fine_tuned_with_unpacked_questions(dataset, tmp_path):
     first = train(recipe_for(dataset, tmp_path / "first"), TEMPLATE)
     changes = {"model": str(first), "new_model": None, "pack_questions": False, "grounding": None, "optimizer": "adamw"}

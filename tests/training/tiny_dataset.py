@@ -99,7 +99,7 @@ def _rows(split, clip_id, boxes, frames):
             "camera": "CAM_FRONT",
             "split": split,
             "label_type": "simulated",
-            "template_id": task,
+            "template_id": f"{task}/1",
         }
         for number, (task, question, answer, target, choices) in enumerate(asked)
     ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from stvlm.dataset.recipe import Recipe
 from stvlm.dataset.select import select
 from stvlm.dataset.shards import Asking, Rendering, SourceSpec, ask_recording, read_shards, render_recording
 from stvlm.engine import run_units
-from stvlm.files import read_json
+from stvlm.files import read_json, write_json
 from stvlm.hashing import code_version, stable_hash
 from stvlm.recipes import nearest, to_mapping
 from stvlm.records import DataError, Rejected
@@ -49,6 +50,7 @@ def prepare(request: BuildRequest, work_dir: Path) -> Prepared:
 
     Raises DataError where no row comes out.
     """
+    _forget_other_videos(request, work_dir)
     asked, units = _ask(request, work_dir)
     prepared = asked._replace(rows=select(asked.rows, request.recipe.select))
     if not request.annotations_only:
@@ -80,6 +82,9 @@ def _ask(request: BuildRequest, work_dir: Path) -> tuple[Prepared, list[Asking]]
         with_video = not request.annotations_only
         units += [Asking(spec, recording, request.recipe, with_video) for recording in wanted[: request.limit]]
     keyed = [(unit, work_dir / "asked" / f"{_key(unit)}.parquet") for unit in units]
+    for _, shard in keyed:
+        if shard.exists() and read_shards([shard])[2]:  # what was damaged or missing may be mended now
+            shard.unlink()
     run_units(ask_recording, keyed, request.workers, "asking")
     rows, rejected, unusable = read_shards([shard for _, shard in keyed])
     return Prepared(rows, rejected, skipped + unusable), units
@@ -97,6 +102,9 @@ def _render(prepared: Prepared, units: list[Asking], request: BuildRequest, work
             key = stable_hash(_key(unit), *sorted(clip_ids))
             rendering = Rendering(unit, frozenset(clip_ids), work_dir / "videos")
             keyed.append((rendering, work_dir / "rendered" / f"{key}.json"))
+    for _, shard in keyed:
+        if shard.exists() and read_json(shard):
+            shard.unlink()
     run_units(render_recording, keyed, request.workers, "rendering")
     failed: dict[str, str] = {}
     for _, shard in keyed:
@@ -111,9 +119,22 @@ def _render(prepared: Prepared, units: list[Asking], request: BuildRequest, work
     )
 
 
+def _forget_other_videos(request: BuildRequest, work_dir: Path) -> None:
+    """Removes clips that an interrupted build left and that this one would render otherwise."""
+    made_by = {"key": stable_hash(code_version(), json.dumps(to_mapping(request.recipe), sort_keys=True),
+                                  json.dumps(dict(request.paths), sort_keys=True))}  # fmt: skip
+    place = work_dir / "videos.json"
+    if not place.exists() or read_json(place) != made_by:
+        for name in ("videos", "rendered"):
+            shutil.rmtree(work_dir / name, ignore_errors=True)
+        write_json(place, made_by)
+
+
 def _sources(request: BuildRequest) -> list[SourceSpec]:
     """The recipe's sources that are at hand, in its order."""
     for name in request.paths:
+        if name in EMBEDDED:
+            raise DataError(f"--source {name}=...: lies in no folder; its recipe says all about it")
         if name not in request.recipe.sources:
             raise DataError(f"--source {name}=...: not a source of this recipe{nearest(name, request.recipe.sources)}")
     specs = [

@@ -119,7 +119,10 @@ def render_recording(unit: Rendering, shard: Path) -> None:
     lost = [name for name in unit.clip_ids if name not in failed and not (unit.videos / f"{name}.mp4").exists()]
     if lost:
         scene_id = unit.asking.recording.scene_id
-        raise DataError(f"{scene_id}: clip {min(lost)} is no longer found; did files change meanwhile? Run it again")
+        raise DataError(
+            f"{scene_id}: clip {min(lost)} is no longer found; did files change meanwhile? "
+            f"Remove {unit.videos.parent} and run it again"
+        )
     write_json(shard, failed)
 
 

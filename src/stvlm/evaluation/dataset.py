@@ -17,11 +17,11 @@ Row = Mapping[str, Any]
 
 
 class Split(NamedTuple):
-    """The rows of one split, each with `video_path` beside the contract's columns."""
+    """The rows of one split, each with `video_path` and `video_bytes` beside the contract's columns."""
 
     rows: list[dict[str, Any]]
     fingerprint: str
-    """Hash of every id, prompt and target: what was asked, and what counts as right."""
+    """Hash of what was asked and answered, and of the boxes and sizes of the videos that it was asked about."""
 
 
 def load_split(dataset: str, split: str, limit: int | None = None) -> Split:
@@ -59,13 +59,15 @@ def _with_path(row: dict[str, Any], dataset: str) -> dict[str, Any]:
         raise DataError(
             f"{dataset}: the video of row {row['id']} is missing ({path}); build or fetch the dataset again"
         )
-    return {**row, "video_path": path}
+    return {**row, "video_path": path, "video_bytes": Path(path).stat().st_size}
 
 
 def _fingerprint(rows: Sequence[Row]) -> str:
     digest = hashlib.sha256()
     for row in rows:
-        digest.update(json.dumps([row["id"], row["prompt"], row["target"]]).encode())
+        digest.update(
+            json.dumps([row[name] for name in ("id", "prompt", "answer", "target", "objects", "video_bytes")]).encode()
+        )
     return digest.hexdigest()
 
 

@@ -42,11 +42,13 @@ class Difference(NamedTuple):
     value: float
     low: float
     high: float
+    clips: int
+    """That the questions are about."""
 
     @property
     def is_beyond_chance(self) -> bool:
-        """Whether the whole interval lies above no difference."""
-        return self.low > 0
+        """Whether the whole interval lies above no difference, and rests on enough clips."""
+        return self.low > 0 and self.clips >= FEW_CLIPS
 
 
 def constant_answers(rows: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -66,7 +68,7 @@ def paired_difference(model: Array, control: Array, clips: Sequence[str]) -> Dif
     sums, sizes = np.bincount(of_clip, difference, count), np.bincount(of_clip, minlength=count)
     drawn = np.random.default_rng(SEED).integers(count, size=(RESAMPLES, count))
     low, high = np.quantile(sums[drawn].sum(axis=1) / sizes[drawn].sum(axis=1), [0.025, 0.975])
-    return Difference(float(difference.mean()), float(low), float(high))
+    return Difference(float(difference.mean()), float(low), float(high), count)
 
 
 def compare(
@@ -116,17 +118,19 @@ def as_verdicts(differences: Mapping[str, Mapping[str, Difference]], scores: Map
             for name, d in of_task.items()
         ]
         unmatched = [NAMES.get(name, name) for name, d in of_task.items() if not d.is_beyond_chance]
-        verdict = f"not learned: as good as {', '.join(unmatched)}" if unmatched else "learned"
+        if any(d.clips < FEW_CLIPS for d in of_task.values()):
+            verdict = f"too few clips to tell: fewer than {FEW_CLIPS}"
+        else:
+            verdict = f"not learned: as good as {', '.join(unmatched)}" if unmatched else "learned"
         lines.append([task, f"{accuracy[model]:.1f}", *cells, verdict])
     return _aligned(lines)
 
 
 def method(clip_count: int) -> str:
     """What the intervals in `as_verdicts` are."""
-    note = (
+    return (
         f"In brackets: model minus control, 95 % interval by bootstrap over {clip_count} clips ({RESAMPLES:,} draws)."
     )
-    return note + (" So few clips make it too narrow." if clip_count < FEW_CLIPS else "")
 
 
 def _cell(scores: Scores, key: str, factor: int) -> str:

@@ -16,16 +16,17 @@ MODEL = "model"
 
 
 class Key(NamedTuple):
-    """What was asked, of what: a row's id, the control, and a hash of the prompt."""
+    """What was asked, of what: a row's id, the control, and a hash of the prompt, the boxes and the video's size."""
 
     id: str
     control: str
-    prompt_sha256: str
+    asked_sha256: str
 
 
 def key_of(row: Mapping[str, Any], control: str) -> Key:
     """The key of a row's response."""
-    return Key(row["id"], control, hashlib.sha256(row["prompt"].encode()).hexdigest())
+    asked = json.dumps([row["prompt"], row["objects"], row["video_bytes"]])
+    return Key(row["id"], control, hashlib.sha256(asked.encode()).hexdigest())
 
 
 def as_line(row: Mapping[str, Any], control: str, response: str) -> str:
@@ -43,7 +44,7 @@ def as_line(row: Mapping[str, Any], control: str, response: str) -> str:
 
 
 def append(path: Path, lines: Iterable[str]) -> None:
-    """Adds lines to the file, on disk when this returns."""
+    """Adds lines to the file."""
     with path.open("a", encoding="utf-8") as file:
         file.writelines(lines)
 
@@ -58,10 +59,10 @@ def read(path: Path) -> dict[Key, str]:
         with path.open("r+b") as file:
             file.truncate(whole)
     found = {}
-    for number, text in enumerate(content[:whole].decode().splitlines(), 1):
+    for number, text in enumerate(content[:whole].splitlines(), 1):
         try:
             line = json.loads(text)
-            found[Key(line["id"], line["control"], line["prompt_sha256"])] = line["response"]
+            found[Key(line["id"], line["control"], line["asked_sha256"])] = line["response"]
         except (ValueError, KeyError) as error:
             raise DataError(f"{path}: line {number} is no response; remove the line or the file") from error
     return found

@@ -16,6 +16,9 @@ from stvlm.evaluation.versions import versions
 from stvlm.files import read_json, write_json
 from stvlm.records import DataError
 
+RUN = "run.json"
+"""Beside the responses: who gave them."""
+
 
 class Settings(NamedTuple):
     """What is asked, of whom."""
@@ -38,7 +41,7 @@ def evaluate(settings: Settings, out: Path) -> str:
 
     split = load_split(settings.dataset, settings.split, settings.limit)
     identity = {"model": fingerprint(settings.model), "max_new_tokens": settings.max_new_tokens}
-    _claim(out, identity)
+    _check_unclaimed(out, identity)
     place = out / "responses.jsonl"
     found = responses.read(place)
     columns = (MODEL, *settings.controls)
@@ -47,6 +50,7 @@ def evaluate(settings: Settings, out: Path) -> str:
     ]
     if missing:
         answerer = Answerer(settings.model, settings.max_new_tokens)
+        write_json(out / RUN, identity)
         with tqdm(total=len(missing), unit="answer", desc="answering") as bar:
             for answered in answer_all(answerer, missing, settings.batch_size):
                 responses.append(place, (responses.as_line(item.row, item.control, text) for item, text in answered))
@@ -56,11 +60,9 @@ def evaluate(settings: Settings, out: Path) -> str:
     return _report(settings, split.rows, split.fingerprint, answers, identity, out)
 
 
-def _claim(out: Path, identity: dict[str, Any]) -> None:
-    place = out / "run.json"
-    if not place.exists():
-        write_json(place, identity)
-    elif read_json(place) != identity:
+def _check_unclaimed(out: Path, identity: dict[str, Any]) -> None:
+    """Raises where `out` holds what another model answered."""
+    if (out / RUN).exists() and read_json(out / RUN) != identity:
         raise DataError(f"{out}: holds responses of another model or length; choose another --out")
 
 

@@ -41,6 +41,7 @@ class VideoCollator:
     ) -> None:
         self._processor, self._reader, self._items = processor, reader, items
         self._augment, self._comparisons = augment, comparisons_per_clip
+        self._template_ids = {row["template_id"] for item in items for row in item.rows}
 
     def __call__(self, groups: Sequence[dict[str, Any]]) -> dict[str, torch.Tensor]:
         """The batch of one `Group`, given as a dict: B clips of n frames.
@@ -84,7 +85,6 @@ class VideoCollator:
 
     def _draw_windows(self, items: Sequence[Item], plain: bool, rng: random.Random) -> list[Drawn]:
         """Windows of one length, forwards or backwards, of those clips in which they have a clear winner."""
-        ask = moves_farther if plain else compared_in_the_image
         most = len(items[0].clip["frame_times_s"])
         drawn: list[Drawn] = []
         for length in (rng.randint(min(LEAST_WINDOW, most), most), most):
@@ -92,7 +92,7 @@ class VideoCollator:
                 start = rng.randint(0, most - length)
                 shown = slice(start, start + length)
                 objects = [{**o, "boxes_px": o["boxes_px"][shown]} for o in item.clip["objects"]]
-                if asked := ask(objects, self._comparisons, rng):
+                if asked := moves_farther(objects, self._comparisons, rng) if plain else self._compared(objects, rng):
                     frames = self._frames(item.clip)[shown]
                     if self._augment:
                         frames = shift(frames, objects, _size_px(item.clip), rng)
@@ -109,9 +109,12 @@ class VideoCollator:
         if self._augment and either_way and rng.random() < 0.5:
             rows, frames = either_way, mirror(frames)
         common = clip["prompt"].removesuffix(clip["question"])
-        compared = compared_in_the_image(clip["objects"], self._comparisons, rng)
+        compared = self._compared(clip["objects"], rng)
         own = [Asked(row["prompt"], row["answer"]) for row in rows]
         return Drawn(frames, own + [Asked(common + question, answer) for question, answer in compared])
+
+    def _compared(self, objects: Sequence[dict[str, Any]], rng: random.Random) -> list[Asked]:
+        return compared_in_the_image(objects, self._comparisons, rng, self._template_ids)
 
 
 def _size_px(clip: dict[str, Any]) -> tuple[int, int]:

@@ -7,7 +7,7 @@ teach that, and nothing about metres or seconds; a pretrained model knows it alr
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from itertools import pairwise, permutations
 from math import dist
 from typing import Any
@@ -77,7 +77,9 @@ def moves_farther(objects: Sequence[Mapping[str, Any]], count: int, rng: random.
     return asked
 
 
-def compared_in_the_image(objects: Sequence[Mapping[str, Any]], count: int, rng: random.Random) -> list[Asked]:
+def compared_in_the_image(
+    objects: Sequence[Mapping[str, Any]], count: int, rng: random.Random, template_ids: Collection[str]
+) -> list[Asked]:
     """`count` comparisons of the objects' ways through the image, in the dataset's wordings; none if none is clear.
 
     Over the same frames the longer way is the faster one, so the wordings for speeds fit as well.
@@ -87,7 +89,7 @@ def compared_in_the_image(objects: Sequence[Mapping[str, Any]], count: int, rng:
         wording
         for task in COMPARED
         for wording in wordings()[task]
-        if wording.polarity in winners and wording.objects in (0, len(objects))
+        if wording.template_id in template_ids and wording.polarity in winners and wording.objects in (0, len(objects))
     ]
     asked = []
     for wording in rng.choices(fitting, k=count if fitting else 0):

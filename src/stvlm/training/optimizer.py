@@ -16,7 +16,6 @@ class MuonAndAdamW(torch.optim.Optimizer):  # type: ignore[misc]
 
     def __init__(self, model: nn.Module, lr: float, weight_decay: float) -> None:
         matrices, others = split_parameters(model)
-        # A view shares its storage with the parameter: an update of the view is one of the parameter.
         self._views = [(p, nn.Parameter(p.data.flatten(1))) for p in matrices]
         views = [view for _, view in self._views]
         self._muon = torch.optim.Muon(views, lr=lr, weight_decay=weight_decay, adjust_lr_fn="match_rms_adamw")
@@ -27,6 +26,8 @@ class MuonAndAdamW(torch.optim.Optimizer):  # type: ignore[misc]
     def step(self, closure: Any = None) -> None:
         """One step on the parameters' gradients."""
         for parameter, view in self._views:
+            # Sharing storage, an update of the view is one of the parameter; a model that moves to a GPU gets another.
+            view.data = parameter.data.flatten(1)
             view.grad = None if parameter.grad is None else parameter.grad.flatten(1)
         self._muon.step()
         self._adamw.step()

@@ -31,6 +31,8 @@ from stvlm.training.trainer import VideoSFTTrainer
 
 RECORD = "training.json"
 """Beside the weights: the recipe, the data and the versions that made them."""
+CLAIM = "run.json"
+"""Beside the checkpoints: whose they are."""
 
 
 def train(recipe: SFTRecipe, chat_template: str) -> Path:
@@ -46,15 +48,15 @@ def train(recipe: SFTRecipe, chat_template: str) -> Path:
     identity = {"recipe": to_mapping(recipe), "dataset_fingerprint": split.fingerprint}
     if _is_done(out, identity):
         return out
-    _claim(work, identity)
+    _check_unclaimed(work, identity)
     set_seed(recipe.seed)
     # Each worker has a core to itself: threads that wait for one another on a shared core take longer than fewer would.
     torch.set_num_threads(max(1, (os.cpu_count() or 1) - recipe.workers))
     logging.disable_progress_bar()  # of loading and saving; training shows its own
     processor, model = _open_model(recipe, split, chat_template)
     trainer, stop = _make_trainer(recipe, split, processor, model, work)
-    before = get_last_checkpoint(str(work / "checkpoints")) if (work / "checkpoints").is_dir() else None
-    trainer.train(resume_from_checkpoint=before)
+    write_json(work / CLAIM, identity)
+    trainer.train(resume_from_checkpoint=_last_checkpoint(work / "checkpoints"))
     if stop.requested:
         raise KeyboardInterrupt
     trainer.save_model(str(work / "model"))
@@ -88,16 +90,20 @@ def _is_done(out: Path, identity: dict[str, Any]) -> bool:
     raise DataError(f"{out}: is not empty and holds no model of ours; choose another --output_dir")
 
 
-def _claim(work: Path, identity: dict[str, Any]) -> None:
-    """Marks `work` as this run's; raises where it holds the checkpoints of another."""
-    place = work / "run.json"
-    if place.exists():
-        if read_json(place) != identity:
-            raise DataError(
-                f"{work}: holds checkpoints of another recipe or dataset; remove it or choose another --output_dir"
-            )
-    else:
-        write_json(place, identity)
+def _check_unclaimed(work: Path, identity: dict[str, Any]) -> None:
+    """Raises where `work` holds the checkpoints of another run."""
+    if (work / CLAIM).exists() and read_json(work / CLAIM) != identity:
+        raise DataError(
+            f"{work}: holds checkpoints of another recipe or dataset; remove it or choose another --output_dir"
+        )
+
+
+def _last_checkpoint(folder: Path) -> str | None:
+    """The newest checkpoint that was written to its end; torsos of a killed run are removed."""
+    for checkpoint in folder.glob("checkpoint-*"):
+        if not (checkpoint / "trainer_state.json").is_file():
+            shutil.rmtree(checkpoint)
+    return get_last_checkpoint(str(folder)) if folder.is_dir() else None
 
 
 def _open_model(recipe: SFTRecipe, split: Split, chat_template: str) -> tuple[Any, PreTrainedModel]:
