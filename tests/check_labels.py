@@ -85,7 +85,48 @@ class NuPlan:
         return _sorted({time_us * 1000: xyz_m for time_us, *xyz_m in rows})
 
 
-READERS = {"nuscenes": NuScenes, "argoverse2": Argoverse2, "nuplan": NuPlan}
+class Kitti:
+    def __init__(self, root):
+        self.root, self.sequences = root / "training", {}
+
+    def track(self, scene_id, track_id):
+        if scene_id not in self.sequences:
+            self.sequences[scene_id] = self._read(scene_id)
+        return _sorted(self.sequences[scene_id].get(track_id, {}))
+
+    def _read(self, sequence):
+        lines = {
+            folder: (self.root / folder / f"{sequence}.txt").read_text().splitlines()
+            for folder in ("calib", "oxts", "label_02")
+        }
+        values = {line.split()[0].rstrip(":"): line.split()[1:] for line in lines["calib"] if line.strip()}
+        velo, velo_to_cam = (
+            np.array(values.get(f"Tr_{a}_{b}") or values[f"Tr_{a}_to_{b}"], dtype=float).reshape(3, 4)
+            for a, b in (("imu", "velo"), ("velo", "cam"))
+        )
+        rect = np.array(values.get("R_rect") or values["R0_rect"], dtype=float).reshape(3, 3)
+        poses = np.array([line.split()[:6] for line in lines["oxts"]], dtype=float)
+        scale = 6378137 * np.cos(np.pi / 180 * poses[0, 0])
+        found = defaultdict(dict)
+        for words in map(str.split, lines["label_02"]):
+            frame = int(words[0])
+            if words[2] == "DontCare" or (sequence == "0001" and 177 <= frame <= 180):  # there the lidar has no scans
+                continue
+            h, _, _, x, y, z, _ = map(float, words[10:])
+            point = np.linalg.solve(rect, [x, y - h / 2, z])  # camera 0, then lidar, then inertial unit
+            for turn_and_shift in (velo_to_cam, velo):
+                point = np.linalg.solve(turn_and_shift[:, :3], point - turn_and_shift[:, 3])
+            latitude, longitude, height, *angles = poses[frame]
+            for axis, angle in enumerate(angles):  # about x, then y, then z
+                quat_wxyz = [np.cos(angle / 2), 0.0, 0.0, 0.0]
+                quat_wxyz[1 + axis] = np.sin(angle / 2)
+                point = _rotate(quat_wxyz, point)
+            north = scale * np.log(np.tan(np.pi / 4 + np.pi / 360 * latitude))
+            found[words[1]][frame * 100_000_000] = np.add(point, [scale * np.pi / 180 * longitude, north, height])
+        return found
+
+
+READERS = {"nuscenes": NuScenes, "argoverse2": Argoverse2, "nuplan": NuPlan, "kitti": Kitti}
 
 
 def _rotate(quat_wxyz, v):

@@ -1,6 +1,6 @@
 """Builds from real sample files as a user does, and has check_labels.py redo every answer from those files.
 
-STVLM_REALDATA names a folder that holds argoverse2/, nuscenes/ and nuplan/.
+STVLM_REALDATA names a folder that holds argoverse2/, nuscenes/, nuplan/ and kitti_tracking/.
 """
 
 import os
@@ -20,8 +20,8 @@ REALDATA = os.environ.get("STVLM_REALDATA")
 pytestmark = pytest.mark.skipif(REALDATA is None, reason="STVLM_REALDATA names no folder of real samples")
 SOURCES = [
     word
-    for name in ("argoverse2", "nuscenes", "nuplan")
-    for word in ("--source", f"{name}={Path(REALDATA or '') / name}")
+    for source in ("argoverse2=argoverse2", "nuscenes=nuscenes", "nuplan=nuplan", "kitti=kitti_tracking")
+    for word in ("--source", source.replace("=", f"={REALDATA}/"))
 ]
 
 

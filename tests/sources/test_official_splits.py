@@ -12,10 +12,10 @@ from stvlm.sources.splits import listed, official_splits, splits_of
 
 @pytest.mark.parametrize(
     ("source", "train", "validation", "test"),
-    [("nuscenes", 700, 150, 150), ("argoverse2", 700, 150, 150), ("nuplan", 13_180, 1_381, 1_349)],
+    [("nuscenes", 700, 150, 150), ("argoverse2", 700, 150, 150), ("nuplan", 13_180, 1_381, 1_349), ("kitti", 21, 0, 0)],
 )
 def test_every_list_is_complete(source: str, train: int, validation: int, test: int) -> None:
-    assert Counter(official_splits(source).values()) == {"train": train, "validation": validation, "test": test}
+    assert Counter(official_splits(source).values()) == Counter(train=train, validation=validation, test=test)
 
 
 def test_the_trainval_list_overrules_the_mini_lists() -> None:

@@ -9,12 +9,13 @@ from typing import Any
 
 from stvlm.records import DataError, Source
 from stvlm.sources.argoverse2 import Argoverse2
+from stvlm.sources.kitti import Kitti
 from stvlm.sources.nuplan import NuPlan
 from stvlm.sources.nuscenes import NuScenes
 
 EMBEDDED = ("simulation",)
 """Sources that need no --source PATH."""
-_RECORDED: dict[str, type] = {"argoverse2": Argoverse2, "nuplan": NuPlan, "nuscenes": NuScenes}
+_RECORDED: dict[str, type] = {"argoverse2": Argoverse2, "kitti": Kitti, "nuplan": NuPlan, "nuscenes": NuScenes}
 
 
 def open_source(name: str, path: Path | None, options: Mapping[str, Any]) -> Source:

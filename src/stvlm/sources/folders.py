@@ -16,6 +16,7 @@ _SIGNS = {
     "annotations_with_ego.feather": "argoverse2",
     "city_SE3_egovehicle.feather": "argoverse2",
     ".db": "nuplan",
+    "label_02": "kitti",
 }
 
 
@@ -36,7 +37,7 @@ def wrong_root(source: str, root: Path, wanted: str) -> DataError:
     """The error for a folder in which ``wanted`` was not found, with the source that it seems to be instead."""
     if not root.is_dir():
         return DataError(f"{root}: no such folder; give --source {source}=PATH with the folder that holds {wanted}")
-    names = {name for _, _, files in walk(root) for name in files}
+    names = {name for _, folders, files in walk(root) for name in (*folders, *files)}
     others = {kind for sign, kind in _SIGNS.items() if any(name.endswith(sign) for name in names)} - {source}
     hint = "".join(f"; it looks like {other}: use --source {other}={root}" for other in sorted(others))
     return DataError(f"{root}: holds no {wanted}, so {source} cannot be read from it{hint}")

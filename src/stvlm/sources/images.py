@@ -10,7 +10,7 @@ from PIL import Image
 
 from stvlm.records import Array, ImageError
 
-_DAMAGE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)  # what Pillow raises
+DAMAGE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)  # what Pillow raises
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class ImageFiles:
                 pixels = np.array(image.convert("RGB"))
         except FileNotFoundError as error:
             raise ImageError(f"{path}: the image is missing") from error
-        except _DAMAGE as error:
+        except DAMAGE as error:
             raise ImageError(f"{path}: the image does not decode ({' '.join(str(error).split())})") from error
         height_px, width_px = pixels.shape[:2]
         if (width_px, height_px) != (self.width_px, self.height_px):
