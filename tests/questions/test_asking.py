@@ -119,17 +119,6 @@ def test_a_recipe_may_ask_for_clearer_winners() -> None:
     assert len(questions(pair, "traveling_speed_comparison", QuestionGates(win_ratio=2.0))) == 1
 
 
-def test_a_recipe_may_use_the_first_wordings_only() -> None:
-    asked = {
-        question.template_id
-        for i in range(40)
-        for question in questions(
-            clip_of(straight(8.0, 9), straight(2.0, 9), clip_id=str(i)), gates=QuestionGates(wordings=2)
-        )
-    }
-    assert {int(template_id.rpartition("/")[2]) for template_id in asked} == {1, 2}
-
-
 def test_the_loser_too_has_moved_two_metres() -> None:
     assert len(questions(clip_of(straight(8.0, 5), straight(1.0, 5)), "traveled_distance_comparison")) == 1
     parked = clip_of(straight(8.0, 5), straight(0.9, 5))

@@ -50,8 +50,6 @@ class QuestionGates:
     """The winner of a comparison beats every other by at least this factor."""
     parts: int = 2
     """How many parts of the clip are asked about beside the whole of it."""
-    wordings: int | None = None
-    """How many of a task's wordings are used, the first ones; None for all."""
     min_distance_m: float = 2.0
     max_relative_noise: float = 0.1
     """Greatest root mean square error of a distance, as a share of it."""
@@ -288,8 +286,7 @@ class _Asker:
         return tuple(sorted(range(len(self.clip.tracks)), key=lambda j: stable_hash(self.clip.clip_id, task, *span, j)))
 
     def _wording(self, task: Task, *key: object, objects: int = 0) -> Wording:
-        known = wordings()[task][: self.gates.wordings]
-        usable = [wording for wording in known if wording.objects in (0, objects)]
+        usable = [wording for wording in wordings()[task] if wording.objects in (0, objects)]
         return min(usable, key=lambda wording: stable_hash(self.clip.clip_id, *key, wording.template_id))
 
     def _name(self, j: int) -> str:
