@@ -21,6 +21,8 @@ def main() -> None:
     parser.add_argument("--frames", type=positive_int, default=5, help="how many frames of each (default: 5)")
     parser.add_argument("--clip-id", action="append", default=[], help="show this clip; may be given several times")
     args = parser.parse_args()
+    if args.out.suffix.lower() not in (".png", ".jpg", ".jpeg"):
+        parser.error(f"--out {args.out}: the picture's name ends in .png or .jpg")
     sheet = contact_sheet(args.dataset, args.clips, args.frames, args.clip_id)
     with whole_file(args.out) as temporary:
         sheet.save(temporary)

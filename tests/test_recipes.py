@@ -90,6 +90,12 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
         load_recipe(tmp_path / "none.yaml", Outer)
 
 
+def test_a_file_that_is_no_text_is_named(tmp_path: Path) -> None:
+    (tmp_path / "recipe.yaml").write_bytes(b"name: \xff")
+    with pytest.raises(DataError, match=r"recipe\.yaml: cannot read the recipe \(it is not UTF-8 text\)"):
+        load_recipe(tmp_path / "recipe.yaml", Outer)
+
+
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
 def test_shipped_recipes_are_read_and_survive_a_round_trip(path: Path) -> None:
     recipe = load_recipe(path, Recipe)

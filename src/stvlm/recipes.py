@@ -22,6 +22,8 @@ def load_recipe(path: Path, cls: type[T]) -> T:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
         raise DataError(f"{path}: cannot read the recipe ({error.strerror})") from error
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: cannot read the recipe (it is not UTF-8 text)") from error
     try:
         values = yaml.safe_load(text)
     except yaml.YAMLError as error:

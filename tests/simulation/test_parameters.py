@@ -28,6 +28,7 @@ def test_yaml_lists_and_mappings_become_tuples() -> None:
         ({"camera_motions": {"fixed": 0}}, "camera_motions needs a positive weight"),
         ({"recordings": 2.5}, "recordings cannot be 2.5; its default is 8"),
         ({"layouts": "field"}, "layouts cannot be 'field'"),
+        ({"objects": []}, "objects cannot be []"),
         ({"objects": [5, 2]}, "objects is [low, high], positive and in order, got [5, 2]"),
         ({"car_speed_mps": [0, 2]}, "car_speed_mps is [low, high], positive and in order, got [0.0, 2.0]"),
         ({"duration_s": 0}, "duration_s must be positive, got 0.0"),

@@ -108,13 +108,13 @@ def answer_all(answerer: Answerer, asked: Sequence[Asked], batch_size: int) -> I
 
 
 def fingerprint(model: str) -> str:
-    """A hash of a model folder's files, or the id of one on the Hub as it is."""
+    """A hash of a model folder's files but the record of its training, or the id of one on the Hub as it is."""
     folder = Path(model)
     if not folder.is_dir():
         return model
     digest = hashlib.sha256()
     for path in sorted(folder.iterdir()):
-        if path.suffix in (".safetensors", ".json", ".jinja") and path.name != "training.json":
+        if path.is_file() and path.name != "training.json":
             with path.open("rb") as file:
                 digest.update(path.name.encode() + hashlib.file_digest(file, "sha256").digest())
     return digest.hexdigest()

@@ -104,6 +104,8 @@ def _like(default: Any, value: Any) -> Any:
             raise TypeError("a list is needed")
         if isinstance(value, Mapping):
             return tuple((str(name), float(weight)) for name, weight in value.items())
+        if not value:
+            raise ValueError("an empty list")
         return tuple(_like(default[0], item) for item in value)
     if isinstance(default, int) and int(value) != value:
         raise ValueError("a whole number is needed")

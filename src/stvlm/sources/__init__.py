@@ -29,7 +29,8 @@ def open_source(name: str, path: Path | None, options: Mapping[str, Any]) -> Sou
         near = difflib.get_close_matches(name, known, n=1, cutoff=0.0)[0]
         raise DataError(f"no source is called {name!r}; did you mean {near!r}? Known: {', '.join(known)}")
     if options:
-        raise DataError(f"source {name}: takes no option {next(iter(options))!r}; remove it from the recipe")
+        given = next(iter(options)) if isinstance(options, Mapping) else options
+        raise DataError(f"source {name}: takes no option {given!r}; remove it from the recipe")
     if path is None or not path.is_dir():
         given = "no folder was given" if path is None else f"{path} is not a folder"
         raise DataError(f"source {name}: {given}; add --source {name}=PATH with the folder that holds its recordings")

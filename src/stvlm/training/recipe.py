@@ -44,6 +44,10 @@ class Grounding:
     comparisons_per_clip: int
     """How often that is asked about one clip, there and beside the clip's own questions."""
 
+    def __post_init__(self) -> None:
+        if min(self.frame_steps, self.motion_steps) < 0 or min(self.frames_per_step, self.comparisons_per_clip) < 1:
+            raise ValueError("grounding: steps are at least 0, frames_per_step and comparisons_per_clip at least 1")
+
 
 @dataclass(frozen=True)
 class SFTRecipe:
