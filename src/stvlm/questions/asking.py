@@ -22,7 +22,7 @@ from stvlm.kinematics import (
     traveled_distance,
     traveling_speed,
 )
-from stvlm.questions.templates import Wording, wordings
+from stvlm.questions.templates import Wording, boxed, comparison_words, listed, pair_words, sentence, wordings
 from stvlm.records import Clip, Question, Rejected, Task
 
 SAME_RAD, DIFFERENT_RAD = np.deg2rad(30.0), np.deg2rad(60.0)
@@ -94,7 +94,7 @@ def common_prompt(clip: Clip) -> str:
     boxes = (
         f"There is 1 object annotated with a {colors[0]} bounding box in the video."
         if len(colors) == 1
-        else f"There are {len(colors)} objects annotated with {_listed(colors)} bounding boxes in the video."
+        else f"There are {len(colors)} objects annotated with {listed(colors)} bounding boxes in the video."
     )
     return (
         f"The video lasts for {(n - 1) * STEP_S:.2f} seconds, and {n} frames are uniformly sampled from it. "
@@ -224,8 +224,7 @@ class _Asker:
                 yield Rejected("winner lost in label noise")
                 continue
             target = self.clip.colors[winner]
-            losers = [self._name(j) for j in group if j != winner]
-            words = self._compared(group) | {"winner": self._name(winner), "losers": _listed(losers)}
+            words = comparison_words([self._name(j) for j in group], group.index(winner))
             answer = (wording.affirm if winner == group[0] else wording.deny) if wording.is_yes_no else wording.answer
             choices = tuple(self.clip.colors[j] for j in group)
             yield group, self._question(task, wording, answer, words, span, target, choices)
@@ -251,7 +250,8 @@ class _Asker:
             wording = self._wording(task, *group, *span)
             choices = ("same", "different") if wording.polarity == "same" else ("different", "same")
             answer = wording.affirm if target == wording.polarity else wording.deny
-            yield group, self._question(task, wording, answer, self._compared(group), span, target, choices)
+            words = pair_words([self._name(j) for j in group])
+            yield group, self._question(task, wording, answer, words, span, target, choices)
 
     @property
     def _whole(self) -> _Span:
@@ -290,11 +290,7 @@ class _Asker:
         return min(usable, key=lambda wording: stable_hash(self.clip.clip_id, *key, wording.template_id))
 
     def _name(self, j: int) -> str:
-        return "the object" if len(self.clip.tracks) == 1 else f"the object in the {self.clip.colors[j]} bounding box"
-
-    def _compared(self, group: Sequence[int]) -> dict[str, str]:
-        names = [self._name(j) for j in group]
-        return {"a": names[0], "b": names[1], "objects": _listed(names)}
+        return "the object" if len(self.clip.tracks) == 1 else boxed(self.clip.colors[j])
 
     def _question(
         self,
@@ -312,19 +308,11 @@ class _Asker:
         return Question(
             task=task,
             template_id=wording.template_id,
-            question=_sentence(wording.question.format(**words)),
-            answer=_sentence(answer.format(**words)),
+            question=sentence(wording.question.format(**words)),
+            answer=sentence(answer.format(**words)),
             target=target,
             choices=choices,
             target_sigma=sigma,
             start_s=span.start_s,
             end_s=span.end_s,
         )
-
-
-def _sentence(text: str) -> str:
-    return text[:1].upper() + text[1:]
-
-
-def _listed(names: Sequence[str]) -> str:
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -51,3 +51,29 @@ def wordings() -> Mapping[Task, tuple[Wording, ...]]:
         )
         for task, entries in data.items()
     }
+
+
+def boxed(color: str) -> str:
+    """What an object is called by the colour of its box."""
+    return f"the object in the {color} bounding box"
+
+
+def listed(names: Sequence[str]) -> str:
+    """a, b and c."""
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def sentence(text: str) -> str:
+    """The text with a capital at its start."""
+    return text[:1].upper() + text[1:]
+
+
+def comparison_words(names: Sequence[str], winner: int) -> dict[str, str]:
+    """The placeholders of a comparison of what is called `names`, the one at `winner` winning."""
+    losers = [*names[:winner], *names[winner + 1 :]]
+    return pair_words(names) | {"winner": names[winner], "losers": listed(losers)}
+
+
+def pair_words(names: Sequence[str]) -> dict[str, str]:
+    """The placeholders for what is compared, in the order in which the question names it."""
+    return {"a": names[0], "b": names[1], "objects": listed(names)}

@@ -12,7 +12,7 @@ from itertools import pairwise, permutations
 from math import dist
 from typing import Any
 
-from stvlm.questions.templates import wordings
+from stvlm.questions.templates import boxed, comparison_words, sentence, wordings
 from stvlm.records import Task
 from stvlm.training.augment import Asked
 
@@ -71,9 +71,9 @@ def moves_farther(objects: Sequence[Mapping[str, Any]], count: int, rng: random.
     clear = [(a, b) for a, b in permutations(lengths, 2) if lengths[a] >= CLEAR_WINNER * lengths[b] and lengths[a] > 0]
     asked = []
     for pair in rng.choices(clear, k=count if clear else 0):
-        a, b = (f"the object in the {color} bounding box" for color in rng.sample(pair, 2))
+        a, b = (boxed(color) for color in rng.sample(pair, 2))
         question = f"Which moves farther in the image, {a} or {b}?"
-        asked.append(Asked(question, f"The object in the {pair[0]} bounding box."))
+        asked.append(Asked(question, sentence(f"{boxed(pair[0])}.")))
     return asked
 
 
@@ -94,26 +94,10 @@ def compared_in_the_image(
     asked = []
     for wording in rng.choices(fitting, k=count if fitting else 0):
         order = rng.sample([item["color"] for item in objects], len(objects))
-        winner = winners[wording.polarity]
-        names = {color: f"the object in the {color} bounding box" for color in order}
-        words = {
-            "a": names[order[0]],
-            "b": names[order[1]],
-            "objects": _listed([names[color] for color in order]),
-            "winner": names[winner],
-            "losers": _listed([names[color] for color in order if color != winner]),
-            "span": "in the image",
-        }
+        winner = order.index(winners[wording.polarity])
+        words = comparison_words([boxed(color) for color in order], winner) | {"span": "in the image"}
         answer = wording.answer
         if wording.is_yes_no:
-            answer = wording.affirm if winner == order[0] else wording.deny
-        asked.append(Asked(_sentence(wording.question.format(**words)), _sentence(answer.format(**words))))
+            answer = wording.affirm if winner == 0 else wording.deny
+        asked.append(Asked(sentence(wording.question.format(**words)), sentence(answer.format(**words))))
     return asked
-
-
-def _listed(names: Sequence[str]) -> str:
-    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
-
-
-def _sentence(text: str) -> str:
-    return text[0].upper() + text[1:]
