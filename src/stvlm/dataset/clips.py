@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import combinations
 from typing import NamedTuple
 
@@ -65,7 +66,7 @@ def make_clips(
     for index, scene in enumerate(scenes):
         found = _Finder(index, scene, seen[index], limits)
         alone = found.alone(rejected)
-        pairs = found.pairs(sorted(alone))
+        pairs = found.pairs(sorted(alone)) if max(limits.rounds, default=1) > 1 else []
         windows[1] += [window for of_track in alone.values() for window in of_track]
         windows[2] += pairs
         windows[3] += found.triples(sorted(alone), pairs) if 3 in limits.rounds else []
@@ -156,16 +157,21 @@ class _Finder:
     seen: Visibility
     limits: ClipLimits
 
+    @cached_property
+    def _usable(self) -> Array:
+        """(F,) bool, whether each frame has an image; all of them where none is wanted."""
+        frames = self.scene.frames
+        return np.ones(len(self.seen.visible), dtype=bool) if frames is None else frames.available()
+
     def _windows(self, tracks: tuple[int, ...]) -> list[Window]:
         """Windows in which these tracks are seen together, and each moves."""
         scene, visible = self.scene, np.asarray(self.seen.visible[:, tracks].all(axis=1))
         if not visible.any():
             return []
-        usable = np.ones(len(visible), bool) if scene.frames is None else scene.frames.available()
         chosen = [scene.tracks[track] for track in tracks]
         return [
             Window(self.index, tracks, start_ns, frame_index)
-            for start_ns, frame_index in find_windows(scene, usable, visible, self.limits, chosen)
+            for start_ns, frame_index in find_windows(scene, self._usable, visible, self.limits, chosen)
             if all(_moves(scene, track, start_ns, len(frame_index), self.limits.min_net_m) for track in tracks)
         ]
 
