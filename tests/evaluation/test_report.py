@@ -69,7 +69,7 @@ def test_a_task_is_learned_only_beyond_every_control():
     verdicts = as_verdicts(compare(ROWS, scores, "model"), scores, "model").splitlines()
     assert verdicts[1].endswith("  learned")
     assert "100.0" in verdicts[1]
-    assert verdicts[2].endswith("not learned: as good as black frames, best constant")
+    assert verdicts[2].endswith("not learned: not above black frames, best constant")
     scores = score_columns(ROWS, {"model": right, "black": half})
     assert as_verdicts(compare(ROWS, scores, "model"), scores, "model").splitlines()[2].endswith("  learned")
 

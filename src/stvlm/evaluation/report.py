@@ -121,7 +121,7 @@ def as_verdicts(differences: Mapping[str, Mapping[str, Difference]], scores: Map
         if any(d.clips < FEW_CLIPS for d in of_task.values()):
             verdict = f"too few clips to tell: fewer than {FEW_CLIPS}"
         else:
-            verdict = f"not learned: as good as {', '.join(unmatched)}" if unmatched else "learned"
+            verdict = f"not learned: not above {', '.join(unmatched)}" if unmatched else "learned"
         lines.append([task, f"{accuracy[model]:.1f}", *cells, verdict])
     return _aligned(lines)
 
