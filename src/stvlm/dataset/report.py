@@ -14,7 +14,7 @@ TASKS = get_args(Task)
 
 
 class Report(NamedTuple):
-    """Counts of a build; every mapping is sorted and holds plain values."""
+    """Counts of a build, in plain values; `as_text` gives them their order."""
 
     rows: int
     recordings: int
@@ -54,9 +54,9 @@ def make_report(prepared: Prepared) -> Report:
         tracks=len(tracks),
         clips=len({row[4] for row in rows}),
         by_source={key: _by_task(counts) for key, counts in sorted(by_source.items())},
-        labels={task: dict(sorted(labels[task].items(), key=_label_order)) for task in TASKS if task in labels},
-        rejected=dict(sorted(prepared.rejected.items(), key=lambda item: (-item[1], item[0]))),
-        skipped={reason: sorted(subjects) for reason, subjects in sorted(skipped.items())},
+        labels={task: dict(labels[task]) for task in TASKS if task in labels},
+        rejected=dict(prepared.rejected),
+        skipped={reason: sorted(subjects) for reason, subjects in skipped.items()},
     )
 
 
@@ -74,22 +74,24 @@ def as_text(report: Report, named: int = 3) -> str:
     """The report for a terminal: a table of rows, a histogram for each task, and every reason, counted."""
     lines = [
         f"{report.rows:,} rows about {report.clips:,} clips of {report.tracks:,} tracks "
-        f"in {report.scenes:,} scenes of {report.recordings:,} recordings",
+        f"in {report.scenes:,} scenes (one a camera) of {report.recordings:,} recordings",
         "",
     ]
     short = {task: "".join(word[0] for word in task.split("_")).upper() for task in TASKS}
     lines.append(f"{'rows':28}" + "".join(f"{short[task]:>8}" for task in TASKS) + f"{'all':>8}")
-    for key, counts in report.by_source.items():
+    for key, counts in sorted(report.by_source.items()):
         cells = "".join(f"{counts.get(task, 0):8,}" for task in TASKS)
         lines.append(f"{key:28}{cells}{sum(counts.values()):8,}")
-    for task, labels in report.labels.items():
+    for task, labels in sorted(report.labels.items(), key=lambda item: TASKS.index(item[0])):
         lines += ["", f"{task} ({sum(labels.values()):,})"]
         most = max(labels.values())
-        lines += [f"  {label:>20} {n:6,} {'█' * max(1, round(40 * n / most))}" for label, n in labels.items()]
+        for label, n in sorted(labels.items(), key=_label_order):
+            lines.append(f"  {label:>20} {n:6,} {'█' * max(1, round(40 * n / most))}")
     lines += ["", "not asked"]
-    lines += [f"  {n:8,}  {reason}" for reason, n in report.rejected.items()] or ["  nothing"]
+    rejected = sorted(report.rejected.items(), key=lambda item: (-item[1], item[0]))
+    lines += [f"  {n:8,}  {reason}" for reason, n in rejected] or ["  nothing"]
     lines += ["", "skipped"]
-    for reason, subjects in report.skipped.items():
+    for reason, subjects in sorted(report.skipped.items()):
         more = f", and {len(subjects) - named} more" if len(subjects) > named else ""
         lines.append(f"  {len(subjects):8,}  {reason}: {', '.join(subjects[:named])}{more}")
     if not report.skipped:
