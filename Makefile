@@ -46,9 +46,9 @@ install-ffmpeg:
 		echo "FFmpeg's libraries are missing, so that videos are decoded more slowly. Type: sudo apt-get install ffmpeg"; \
 	fi
 
-# The metric's folder holds its own copy of the scoring code, because it is published on its own.
+# The metric's folder holds its own copy of the scoring modules, because it is published on its own.
 metric:
-	cp src/stvlm/scoring.py evaluate_metric/stkit_bench/scoring.py
+	cp $(filter-out %/__init__.py,$(wildcard src/stvlm/scoring/*.py)) evaluate_metric/stkit_bench/
 
 clean:
 	rm -rf $(VENV) $(DATASET) $(BENCH) $(MODEL) $(RESULTS) .$(DATASET).build .$(BENCH).build .$(MODEL).training

@@ -3,8 +3,11 @@
 from pathlib import Path
 from typing import Any
 
+import evaluate
 import gradio as gr
-from scoring import TASKS, parse_answer, read_reference, score
+from references import TASKS
+
+METRIC = evaluate.load(str(Path(__file__).with_name("stkit_bench.py")))
 
 EXAMPLES = [
     ["traveled_distance", "How far does the object travel?", "", "20.15", "From 0 to 5 seconds it travels about 20 m."],
@@ -37,12 +40,12 @@ EXAMPLES = [
 def judge(task: str, question: str, choices: str, target: str, answer: str) -> dict[str, Any]:
     """What is read from one answer, and how it scores; `choices` are separated by commas."""
     names = [name.strip() for name in choices.split(",") if name.strip()]
+    row = {"task": task, "target": target.strip(), "choices": names, "question": question}
     try:
-        row = read_reference({"task": task, "target": target.strip(), "choices": names, "question": question})
+        scores = METRIC.compute(predictions=[answer], references=[row], per_sample=True)
     except ValueError as error:
         raise gr.Error(str(error), print_exception=False) from None
-    parsed = parse_answer(row.task, answer, row.choices, row.question)
-    return parsed._asdict() | score(row.task, parsed, row.target)._asdict()
+    return scores["per_sample"][0]
 
 
 def build_demo() -> gr.Interface:

@@ -1,10 +1,16 @@
 """The metric of STKit-Bench for `evaluate`: free-text answers about motion against dataset rows."""
 
-# `evaluate` reads these lines by a pattern: one module a line, unindented, and only files named here come along.
+# `evaluate` reads these lines by a pattern: one module a line, unindented, with no comment after it. Only files named
+# here come along, so those that others of them import are named too.
 import datasets
 import evaluate
 
-from .scoring import read_prediction, read_reference, score_all
+from .floors import best_constant
+from .parsing import parse_answer
+from .quantities import Mention
+from .references import read_prediction, read_reference
+from .scores import score_all
+from .text import tokens_of
 
 _CITATION = """\
 @article{ko2025stvlm,
