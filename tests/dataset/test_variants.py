@@ -116,8 +116,9 @@ def test_other_rates(stride: int, times_s: list[float], target: str, speed: str)
     fast = row_of(
         Query("traveling_speed", (0,), Span(0, 17, True), "traveling_speed/1"), speeding, clip_id=whole["clip_id"]
     )
-    assert varied(fast, "retimed")["target"] == speed
-    assert varied(fast, "retimed")["file_name"] == shown["file_name"]  # so both are asked about the same mp4
+    fast = varied(fast, "retimed")
+    assert (fast["target"], fast["file_name"]) == (speed, shown["file_name"])
+    assert fast["frame_times_s"] == times_s  # as both are asked about the same mp4
     between = Query("traveled_distance", (0,), Span(1, 5, False), "traveled_distance/1")  # 2 + 3 + 4 + 5, seen or not
     part = varied(row_of(between, speeding, clip_id=whole["clip_id"]), "retimed")
     assert (part["target"], part["start_s"], part["end_s"]) == ("14.00", 0.5, 2.5)

@@ -262,5 +262,6 @@ def test_the_wordings_cover_every_step() -> None:
             assert "{given}" in wording.question and "{span}" in wording.question
             assert "{value}" in wording.answer and "{measured}" in wording.answer
             assert not re.search("{(value|measured|slower|winner|losers)}", wording.question)
+            assert ("unit" in wording.question) == (kind in UNITS), "a bare number is scored in metres or km/h"
             assert ("{slower}" in wording.answer) == (kind == "catch_up_time")
             assert wording.question[-1] in "?." and wording.answer[-1] == "."
