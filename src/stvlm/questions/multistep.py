@@ -15,7 +15,7 @@ from typing import TypeVar
 import numpy as np
 
 from stvlm.hashing import stable_hash
-from stvlm.kinematics import Measurement
+from stvlm.kinematics import MPS_TO_KMH, Measurement
 from stvlm.questions.asking import Motion, Query, QuestionGates, make_question, measure, name_of
 from stvlm.questions.templates import comparison_words, multistep_wordings
 from stvlm.records import MultistepTask, Question, Rejected, Step, Task
@@ -36,9 +36,10 @@ TASKS: Mapping[str, Task | MultistepTask] = {
     "catch_up_time": "catch_up_time",
 }
 """What an answer is scored as. A converted one is scored in metres or km/h, as any other in another unit."""
+KMH_PER_MPS = Decimal(str(MPS_TO_KMH))
 UNITS: Mapping[str, Mapping[str, tuple[str, Decimal]]] = {
     "distance_converted": {"feet": ("ft", Decimal("0.3048")), "yards": ("yd", Decimal("0.9144"))},
-    "speed_converted": {"miles per hour": ("mph", Decimal("1.609344")), "meters per second": ("m/s", Decimal("3.6"))},
+    "speed_converted": {"miles per hour": ("mph", Decimal("1.609344")), "meters per second": ("m/s", KMH_PER_MPS)},
 }
 """What a unit is called, its sign, and what it is in metres or km/h."""
 LENGTHS_M: Mapping[str, tuple[int, ...]] = {"time_to_cover": (50, 100, 200, 500), "catch_up_time": (10, 20, 50, 100)}
@@ -49,7 +50,6 @@ KNOWN_KMH = {
     "a car driving through a city at 50 km/h": 50,
 }
 """Whom an object is compared with."""
-KMH_PER_MPS = Decimal("3.6")
 LEAST = Decimal("0.25")
 """No value may be smaller: its two decimals leave up to 2 % open, and twice that where it is a difference."""
 
