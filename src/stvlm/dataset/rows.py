@@ -20,6 +20,7 @@ _OBJECT = pa.struct(
         ("boxes_px", pa.list_(pa.list_(pa.float64()))),
     ]
 )
+_STEP = pa.struct([("name", pa.string()), ("value", pa.float64()), ("unit", pa.string())])
 SCHEMA = pa.schema(
     [
         ("file_name", pa.string()),
@@ -45,6 +46,7 @@ SCHEMA = pa.schema(
         ("split", pa.string()),
         ("label_type", pa.string()),
         ("template_id", pa.string()),
+        ("steps", pa.list_(_STEP)),
     ]
 )
 """Columns and types. `file_name` is left out where only annotations are written."""
@@ -96,4 +98,10 @@ def make_row(clip: Clip, query: Query, question: Question, settings: VideoSettin
         "split": scene.split,
         "label_type": scene.label_type,
         "template_id": question.template_id,
+        "steps": steps_of(question),
     }
+
+
+def steps_of(question: Question) -> list[dict[str, Any]]:
+    """The column `steps`, which only the variant `multistep` fills."""
+    return [step._asdict() for step in question.steps]

@@ -1,4 +1,4 @@
-"""The wordings of templates.yaml, read and checked."""
+"""The wordings of templates.yaml, templates_held_out.yaml and templates_multistep.yaml."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
+from typing import Any
 
 import yaml
 
@@ -49,6 +50,11 @@ def held_out_wordings() -> Mapping[Task, tuple[Wording, ...]]:
     return _read("templates_held_out.yaml", "held-out-")
 
 
+def multistep_wordings() -> Mapping[str, tuple[Wording, ...]]:
+    """Wordings of a further step, by its kind; see questions/multistep.py."""
+    return _read("templates_multistep.yaml", "")
+
+
 @cache
 def wording_named(template_id: str) -> Wording:
     """The wording with this id; raises KeyError."""
@@ -58,7 +64,7 @@ def wording_named(template_id: str) -> Wording:
 
 
 @cache
-def _read(name: str, prefix: str) -> Mapping[Task, tuple[Wording, ...]]:
+def _read(name: str, prefix: str) -> Mapping[Any, tuple[Wording, ...]]:
     data = yaml.safe_load(files(__package__).joinpath(name).read_text(encoding="utf-8"))
     spans = data.pop("spans")
     return {
