@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.chat_server import ChatServer, Raw, completion, refusal
+from tests.chat_server import ChatServer, Raw, completion, refusal, transformers_serve
 
 from stvlm.chat_api import IN_ROW, Endpoint, Reply, complete
 from stvlm.records import DataError
@@ -108,6 +108,40 @@ def test_a_cache_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
         with pytest.raises(DataError, match="file: cannot keep replies there"):
             ask(server.url, "a", cache=tmp_path / "file")
         assert server.requests == [], "nothing is paid for in vain"
+
+
+def test_a_real_server(tmp_path: Path) -> None:
+    """A chat model of random weights behind `transformers serve` says what it says when called directly."""
+    for package in ("torch", "transformers", "fastapi", "uvicorn"):
+        pytest.importorskip(package)
+    import torch
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    from stvlm.training.new_model import train_tokenizer
+
+    tokenizer = train_tokenizer(["How far does it go?"], 300)
+    tokenizer.chat_template = "{% for message in messages %}{{ message.content }}{% endfor %}"
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+    ends = {"bos_token_id": None, "eos_token_id": tokenizer.eos_token_id, "pad_token_id": tokenizer.pad_token_id}
+    model = LlamaForCausalLM(LlamaConfig(vocab_size=len(tokenizer), **sizes, **ends)).eval()
+    for part in (tokenizer, model):
+        part.save_pretrained(tmp_path / "model")
+
+    def directly(text: str) -> str:
+        tokens = tokenizer(text, return_tensors="pt")
+        with torch.inference_mode():
+            said = model.generate(**tokens, max_new_tokens=6, do_sample=False)[0, tokens["input_ids"].shape[1] :]
+        return str(tokenizer.decode(said, skip_special_tokens=True))
+
+    with transformers_serve(tmp_path / "model") as url:
+        endpoint = Endpoint(url, str(tmp_path / "model"), max_tokens=6)
+        texts = ["How far does it go?", "far does it"]
+        replies = dict(complete(endpoint, map(said, texts), tmp_path / "cache"))
+        assert replies == {index: Reply(directly(text)) for index, text in enumerate(texts)}
+        assert replies[0] != replies[1]
+        (unknown,) = ask(url, "a")  # the model "tiny", which it does not have
+        assert unknown.failure.startswith("HTTP 400: Server is pinned to ")
 
 
 # --- how fast ---

@@ -255,8 +255,8 @@ class _Asking:
 
 def _told(error: Any) -> str:
     """What a server says is wrong."""
-    message = error.body.get("message") if isinstance(error.body, dict) else error.body
-    return f"HTTP {error.status_code}: {message or error.message}"
+    body = error.body if isinstance(error.body, dict) else {"message": error.body}
+    return f"HTTP {error.status_code}: {body.get('message') or body.get('detail') or error.message}"
 
 
 def _read(answer: Any) -> Reply:
