@@ -7,7 +7,7 @@ with the reason.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,8 +15,8 @@ import numpy as np
 from stvlm.hashing import stable_hash
 from stvlm.kinematics import direction_intervals
 from stvlm.questions.asking import Motion, Query, QuestionGates, Span, answer, common_prompt
-from stvlm.questions.templates import boxed, held_out_wordings, wording_named
-from stvlm.records import Rejected
+from stvlm.questions.templates import Wording, boxed, held_out_wordings, wording_named
+from stvlm.records import Rejected, Task
 
 Row = Mapping[str, Any]
 """A row of the dataset, with the columns `query` and `trajectory` of shards.SHARD_SCHEMA."""
@@ -26,10 +26,18 @@ NOTHING_NEW_TO_SEE = ("paraphrased", "intrinsics")
 """Variants that show the clip as it is."""
 
 
-def vary(row: Row, variant: str, gates: QuestionGates) -> dict[str, Any] | Rejected:
-    """A row's variant, with its own id, answer and boxes; or why there is none."""
+def vary(
+    row: Row, variant: str, gates: QuestionGates, own: Mapping[Task, Sequence[Wording]] | None = None
+) -> dict[str, Any] | Rejected:
+    """A row's variant, with its own id, answer and boxes; or why there is none.
+
+    `own` wordings take the place of the held-out ones in the variant `paraphrased`.
+    """
     changed = VARIANTS[variant](row, motion_of(row), query_of(row))
-    question = changed if isinstance(changed, Rejected) else answer(*changed, gates)
+    words = _other_words(row, own or held_out_wordings()) if variant == "paraphrased" else None
+    if isinstance(words, Rejected):
+        return words
+    question = changed if isinstance(changed, Rejected) else answer(*changed, gates, words)
     if isinstance(question, Rejected):
         return question
     out = seen_otherwise(row, variant, row["trajectory"]["width_px"])
@@ -81,15 +89,18 @@ def _span(first: int, last: int, n: int) -> Span:
     return Span(first, last, (first, last) == (0, n - 1))
 
 
+def _other_words(row: Row, of_task: Mapping[Task, Sequence[Wording]]) -> Wording | Rejected:
+    """Words that no training set holds, asking for the same."""
+    polarity, count = wording_named(row["template_id"]).polarity, len(row["query"]["objects"])
+    fitting = [w for w in of_task.get(row["task"], ()) if w.polarity == polarity and w.objects in (0, count)]
+    if not fitting:
+        return Rejected("no wording for this kind of question")
+    return min(fitting, key=lambda wording: stable_hash(row["base_id"], wording.template_id))
+
+
 def _paraphrased(row: Row, motion: Motion, query: Query) -> Changed | Rejected:
-    """In words that no training set holds, asking for the same."""
-    polarity = wording_named(query.template_id).polarity
-    fitting = [
-        wording.template_id
-        for wording in held_out_wordings()[query.task]
-        if wording.polarity == polarity and wording.objects in (0, len(query.objects))
-    ]
-    return motion, query._replace(template_id=min(fitting, key=lambda name: stable_hash(row["base_id"], name)))
+    """Nothing changes but the words."""
+    return motion, query
 
 
 def _mirrored(row: Row, motion: Motion, query: Query) -> Changed | Rejected:
