@@ -65,6 +65,13 @@ def main() -> None:
         help="write rows without video: no image is read, and nothing is passed on that a source's licence forbids",
     )
     parser.add_argument(
+        "--wordings",
+        type=Path,
+        metavar="FILE",
+        help="what the variant paraphrased asks in, in place of the library's held-out wordings: a file that "
+        "dataset_builder/paraphrase.py wrote, or yours in that form; build.json then holds its wordings",
+    )
+    parser.add_argument(
         "--limit", type=positive_int, metavar="N", help="at most N recordings of each source, for a quick look"
     )
     parser.add_argument(
@@ -109,7 +116,7 @@ def main() -> None:
         parser.error("--out is missing: the folder to make")
     if args.check and args.push_to_hub:
         parser.error("--check writes nothing, so that there is nothing for --push-to-hub")
-    others = (args.recipe, args.check, args.annotations_only, args.limit, args.push_to_hub, args.against)
+    others = (args.recipe, args.check, args.annotations_only, args.wordings, args.limit, args.push_to_hub, args.against)
     if args.materialize and any(others):
         parser.error("--materialize takes all but --source, --out and where the work runs from DATASET")
     if not args.materialize and args.recipe is None:
@@ -124,6 +131,7 @@ def main() -> None:
     from stvlm.dataset.report import as_text
     from stvlm.engine import Engine
     from stvlm.publishing.dataset import check_publication, publish_dataset
+    from stvlm.questions.paraphrases import read_wordings
     from stvlm.recipes import load_recipe
 
     paths = dict(args.source)
@@ -139,6 +147,7 @@ def main() -> None:
             limit=args.limit,
             engine=engine,
             against=tuple(args.against),
+            wordings=read_wordings(args.wordings) if args.wordings else {},
         )
         if args.check:
             found = check.check(request, args.out)

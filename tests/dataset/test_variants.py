@@ -1,6 +1,7 @@
 """The same questions otherwise: labels by hand, and videos that show what the rows say."""
 
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from stvlm.dataset.variants import VARIANTS, seen_otherwise, vary
 from stvlm.dataset.video import VideoSettings, read_video
 from stvlm.engine import Engine
 from stvlm.questions.asking import Motion, Query, QuestionGates, Span, answer
-from stvlm.questions.templates import held_out_wordings, wordings
+from stvlm.questions.templates import Wording, held_out_wordings, wordings
 from stvlm.recipes import from_mapping
 from stvlm.records import Array, Question, Rejected
 
@@ -230,6 +231,20 @@ def test_every_wording_has_a_paraphrase_with_the_same_answer(wording: Any) -> No
     other = varied(row, "paraphrased")
     assert (other["target"], other["choices"]) == (row["target"], row["choices"])
     assert other["template_id"] in {held.template_id for held in held_out_wordings()[task]}
+
+
+def test_wordings_of_ones_own_take_the_place_of_the_held_out_ones() -> None:
+    row = row_of(Query("traveled_distance", (0,), Span(1, 5, False), "traveled_distance/1"), TURN)
+    span = {"whole": "over the course of the clip", "part": "from {start} s until {end} s"}
+    mine = Wording("traveled_distance/mine-1", "What ground does {object} cover {span}?", "{value} meters.", **span)
+    other = vary(row, "paraphrased", GATES, {"traveled_distance": (mine,)})
+    assert not isinstance(other, Rejected)
+    assert (other["template_id"], other["id"]) == ("traveled_distance/mine-1", f"{row['id']}-paraphrased")
+    assert other["question"] == "What ground does the object cover from 0.50 s until 2.50 s?"
+    assert other["answer"] == f"{row['target']} meters."
+    assert vary(row, "mirrored", GATES, {"traveled_distance": (mine,)}) == vary(row, "mirrored", GATES)
+    for unfit in ({"traveling_speed": (mine,)}, {"traveled_distance": (replace(mine, objects=2),)}):
+        assert vary(row, "paraphrased", GATES, unfit) == Rejected("no wording for this kind of question")
 
 
 def test_configs_hold_the_variants_with_their_videos(tmp_path: Path) -> None:

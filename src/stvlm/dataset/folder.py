@@ -133,6 +133,7 @@ def identity_of(request: BuildRequest) -> dict[str, Any]:
         "annotations_only": request.annotations_only,
         "limit": request.limit,
         "against": [leakage.fingerprint(folder) for folder in request.against],
+        "wordings": {task: [to_mapping(wording) for wording in of_task] for task, of_task in request.wordings.items()},
     }
 
 

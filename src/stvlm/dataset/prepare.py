@@ -36,8 +36,9 @@ from stvlm.dataset.variants import NOTHING_NEW_TO_SEE, vary
 from stvlm.engine import Engine, run_units
 from stvlm.files import read_json, write_json
 from stvlm.hashing import code_version, stable_hash
+from stvlm.questions.templates import Wording
 from stvlm.recipes import nearest, to_mapping
-from stvlm.records import DataError, Recording, Rejected
+from stvlm.records import DataError, Recording, Rejected, Task
 from stvlm.sources import EMBEDDED, state_of
 
 
@@ -54,6 +55,12 @@ class BuildRequest:
     engine: Engine = field(default_factory=Engine)
     against: tuple[str, ...] = ()
     """Folders of the training set that the dataset must share no recording with."""
+    wordings: Mapping[Task, Sequence[Wording]] = field(default_factory=dict)
+    """What the variant `paraphrased` asks in, in place of the held-out wordings."""
+
+    def __post_init__(self) -> None:
+        if self.wordings and "paraphrased" not in self.recipe.variants:
+            raise DataError("--wordings are for the variant paraphrased; add it to the recipe's variants")
 
 
 class Prepared(NamedTuple):
@@ -65,6 +72,7 @@ class Prepared(NamedTuple):
     recipe: Recipe
     recordings: Sequence[Recording]  # by shard
     hashes: Mapping[str, list[str]]  # clip -> of its frames; empty without video
+    wordings: Mapping[Task, Sequence[Wording]]  # as BuildRequest has them
 
     def manifest(self) -> pa.Table:
         """The dataset's clips, of leakage.SCHEMA, in a stable order."""
@@ -82,7 +90,7 @@ class Prepared(NamedTuple):
     def varied(self, variant: str, split: str, rejected: Counter[str]) -> Iterator[pa.Table]:
         """As `tables`, of a variant; why rows have none is counted into `rejected`."""
         for table in self.tables(split):
-            rows = [vary(row, variant, self.recipe.questions) for row in table.to_pylist()]
+            rows = [vary(row, variant, self.recipe.questions, self.wordings) for row in table.to_pylist()]
             rejected.update(row.reason for row in rows if isinstance(row, Rejected))
             yield pa.Table.from_pylist([row for row in rows if not isinstance(row, Rejected)], SHARD_SCHEMA)
 
@@ -113,7 +121,8 @@ def prepare(request: BuildRequest, work_dir: Path) -> Prepared:
             rendered = _render(chosen, units, request, work_dir)
         if not rendered.failed:
             recordings = [unit.recording for unit in units]
-            return Prepared(asked, chosen, shortfalls, request.recipe, recordings, rendered.hashes)
+            hashes, wordings = rendered.hashes, request.wordings
+            return Prepared(asked, chosen, shortfalls, request.recipe, recordings, hashes, wordings)
         # What cannot be rendered is left out, and rows are chosen anew, so that others take its place.
         others = pc.invert(pc.is_in(usable.rows.column("clip_id"), pa.array(sorted(rendered.failed))))
         skipped = [Rejected("clip with an unreadable image", why) for _, why in sorted(rendered.failed.items())]

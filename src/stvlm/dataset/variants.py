@@ -8,7 +8,7 @@ with the reason.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,8 +18,8 @@ from stvlm.hashing import stable_hash
 from stvlm.kinematics import direction_intervals
 from stvlm.questions.asking import Motion, Query, QuestionGates, Span, answer, common_prompt
 from stvlm.questions.multistep import take_further
-from stvlm.questions.templates import boxed, held_out_wordings, wording_named
-from stvlm.records import Rejected
+from stvlm.questions.templates import Wording, boxed, held_out_wordings, wording_named
+from stvlm.records import Rejected, Task
 
 Row = Mapping[str, Any]
 """A row of the dataset, with the columns `query` and `trajectory` of shards.SHARD_SCHEMA."""
@@ -33,13 +33,23 @@ LEAST_SHOWN = 5
 """Frames that a rate under 1 a second has to leave, as many as the shortest clips have."""
 
 
-def vary(row: Row, variant: str, gates: QuestionGates) -> dict[str, Any] | Rejected:
-    """A row's variant, with its own id, answer and boxes; or why there is none."""
+def vary(
+    row: Row, variant: str, gates: QuestionGates, own: Mapping[Task, Sequence[Wording]] | None = None
+) -> dict[str, Any] | Rejected:
+    """A row's variant, with its own id, answer and boxes; or why there is none.
+
+    `own` wordings take the place of the held-out ones in the variant `paraphrased`.
+    """
     changed = VARIANTS[variant](row, motion_of(row), query_of(row))
     if isinstance(changed, Rejected):
         return changed
-    further = variant == "multistep"
-    question = take_further(row["base_id"], *changed, gates) if further else answer(*changed, gates)
+    if variant == "multistep":
+        question = take_further(row["base_id"], *changed, gates)
+    elif variant == "paraphrased":
+        words = _other_words(row, own or held_out_wordings())
+        question = words if isinstance(words, Rejected) else answer(*changed, gates, words)
+    else:
+        question = answer(*changed, gates)
     if isinstance(question, Rejected):
         return question
     out = seen_otherwise(row, variant, row["trajectory"]["width_px"])
@@ -91,15 +101,18 @@ def _span(first: int, last: int, n: int) -> Span:
     return Span(first, last, (first, last) == (0, n - 1))
 
 
+def _other_words(row: Row, of_task: Mapping[Task, Sequence[Wording]]) -> Wording | Rejected:
+    """Words that no training set holds, asking for the same."""
+    polarity, count = wording_named(row["template_id"]).polarity, len(row["query"]["objects"])
+    fitting = [w for w in of_task.get(row["task"], ()) if w.polarity == polarity and w.objects in (0, count)]
+    if not fitting:
+        return Rejected("no wording for this kind of question")
+    return min(fitting, key=lambda wording: stable_hash(row["base_id"], wording.template_id))
+
+
 def _paraphrased(row: Row, motion: Motion, query: Query) -> Changed | Rejected:
-    """In words that no training set holds, asking for the same."""
-    polarity = wording_named(query.template_id).polarity
-    fitting = [
-        wording.template_id
-        for wording in held_out_wordings()[query.task]
-        if wording.polarity == polarity and wording.objects in (0, len(query.objects))
-    ]
-    return motion, query._replace(template_id=min(fitting, key=lambda name: stable_hash(row["base_id"], name)))
+    """Nothing changes but the words."""
+    return motion, query
 
 
 def _mirrored(row: Row, motion: Motion, query: Query) -> Changed | Rejected:

@@ -163,9 +163,12 @@ def ask(motion: Motion, gates: QuestionGates, rejected: Counter[str]) -> list[tu
     return (comparing + _in_turn([asked[task] for task in order if task not in COMPARISONS]))[: gates.per_clip]
 
 
-def answer(motion: Motion, query: Query, gates: QuestionGates) -> Question | Rejected:
-    """The question that a query stands for, with its answer; Rejected where there is none that is certain."""
-    return _ANSWERS[query.task](motion, query, wording_named(query.template_id), gates)
+def answer(motion: Motion, query: Query, gates: QuestionGates, wording: Wording | None = None) -> Question | Rejected:
+    """The question that a query stands for, with its answer; Rejected where there is none that is certain.
+
+    `wording` is given where it is none of the library's own.
+    """
+    return _ANSWERS[query.task](motion, query, wording or wording_named(query.template_id), gates)
 
 
 def _in_turn(lists: Sequence[Sequence[tuple[Query, Question]]]) -> list[tuple[Query, Question]]:

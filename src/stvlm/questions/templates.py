@@ -55,6 +55,12 @@ def multistep_wordings() -> Mapping[str, tuple[Wording, ...]]:
     return _read("templates_multistep.yaml", "")
 
 
+def held_out_spans() -> Mapping[str, Mapping[str, str]]:
+    """What the held-out wordings call the whole of a clip and a part of it, by name."""
+    spans: Mapping[str, Mapping[str, str]] = _load("templates_held_out.yaml")["spans"]
+    return spans
+
+
 @cache
 def wording_named(template_id: str) -> Wording:
     """The wording with this id; raises KeyError."""
@@ -65,7 +71,7 @@ def wording_named(template_id: str) -> Wording:
 
 @cache
 def _read(name: str, prefix: str) -> Mapping[Any, tuple[Wording, ...]]:
-    data = yaml.safe_load(files(__package__).joinpath(name).read_text(encoding="utf-8"))
+    data = _load(name)
     spans = data.pop("spans")
     return {
         task: tuple(
@@ -74,6 +80,10 @@ def _read(name: str, prefix: str) -> Mapping[Any, tuple[Wording, ...]]:
         )
         for task, entries in data.items()
     }
+
+
+def _load(name: str) -> Any:
+    return yaml.safe_load(files(__package__).joinpath(name).read_text(encoding="utf-8"))
 
 
 def boxed(color: str) -> str:
