@@ -219,6 +219,7 @@ def test_a_reply_that_takes_too_long() -> None:
         (b"", "the reply is no chat completion"),
         ([], "the reply is no chat completion"),
         ({"choices": []}, "the reply is no chat completion"),
+        ({"error": {"message": "busy"}}, "in place of a reply: {'message': 'busy'}"),
         ({"choices": [{"message": None}]}, "the reply is no chat completion"),
         (completion(None), "the reply has no text"),
         (completion(None, "length"), "cut off before the answer began; allow more tokens"),
