@@ -41,7 +41,7 @@ from stvlm.geometry import transform
 from stvlm.kinematics import MAX_GAP_S
 from stvlm.recipes import from_mapping
 from stvlm.records import Array, Camera, DataError, Recording, Rejected, Scene, Track
-from stvlm.sources.folders import walk, wrong_root
+from stvlm.sources.folders import by_name, copies, wrong_root
 from stvlm.sources.images import ImageFiles
 from stvlm.sources.rows import frame_rows, se3_or_nan, tracks_of
 from stvlm.sources.splits import listed
@@ -78,11 +78,10 @@ class AriaDigitalTwin:
     @cached_property
     def _sequences(self) -> dict[str, list[Path]]:
         """The folders of each sequence, by path."""
-        sequences: dict[str, list[Path]] = {}
-        for folder, subfolders, files in walk(self._path):
-            if {_OBJECTS, _TRAJECTORY} <= set(files):
-                subfolders.clear()
-                sequences.setdefault(folder.resolve().name, []).append(folder)
+        signs = {_OBJECTS, _TRAJECTORY}
+        sequences = by_name(
+            self._path, lambda folder, files: [(folder.resolve().name, folder)] if signs <= set(files) else []
+        )
         if not sequences:
             raise wrong_root(self.name, self._path, f"{_OBJECTS} beside {_TRAJECTORY}")
         return sequences
@@ -93,8 +92,7 @@ class AriaDigitalTwin:
         found: list[Recording | Rejected] = [Recording(self.name, name, "train") for name in sorted(sequences)]
         if (self._path / "splits.json").is_file():
             found = listed(self.name, self._path, sequences)
-        copies = [copy for folders in sequences.values() for copy in folders[1:]]
-        return [*found, *(Rejected("sequence found twice", str(copy)) for copy in copies)]
+        return [*found, *copies(sequences, "sequence")]
 
     def scenes(self, recording: Recording) -> Iterator[Scene | Rejected]:
         """The sequence as seen by the camera that was exported."""
