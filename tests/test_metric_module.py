@@ -251,6 +251,42 @@ def test_the_card_is_that_of_a_space():
 
 def test_the_page_scores_its_examples():
     pytest.importorskip("gradio", reason="the page needs gradio, the metric does not")
-    code = "import app; app.build_demo(); print([app.judge(*example)['correct'] for example in app.EXAMPLES])"
+    code = """
+import json
+
+import app
+
+app.build_demo()
+scores, answers, labels, _ = app.judge_many(app.MANY, "source")
+table = "task\\ttarget\\tchoices\\tprediction\\ntraveling_speed_comparison\\tred\\tred, blue\\tRed."
+print(json.dumps([
+    [app.judge_one(*example).splitlines() for example in app.EXAMPLES], scores, answers, labels,
+    app.judge_many(table, "")[1][0],
+]))
+for text in ("", '{"task": ', "task,target\\nspeed,3", '{"task": "speed", "target": "3", "prediction": "4"}'):
+    try:
+        app.judge_many(text, "")
+    except app.gr.Error as error:
+        print(error.message.partition(",")[0])
+"""
     done = subprocess.run([sys.executable, "-B", "-c", code], cwd=FOLDER, capture_output=True, text=True, timeout=300)
-    assert done.stdout.strip() == str([True] * 6), done.stderr
+    assert done.returncode == 0, done.stderr
+    found, *errors = done.stdout.splitlines()
+    examples, scores, answers, labels, of_table = json.loads(found)
+    assert [verdict for verdict, _ in examples] == ["### Right"] * 6
+    assert examples[1][1] == "Read as **14.4 km/h**, where **15.04 km/h** is true: 0.64 km/h off."
+    assert [row[:5] for row in scores] == [
+        ["traveled_distance", 3, "33.3 (1.1 to 95.6)", "33.3", "0.0"],
+        ["movement_direction", 2, "50.0 (0.2 to 99.8)", "50.0", "0.0"],
+        ["traveling_speed_comparison", 2, "50.0 (0.2 to 99.8)", "50.0", "0.0"],
+        ["average (71.4 % read)", 7, scores[3][2], "", "0.0"],
+    ]
+    assert answers[2] == [3, "traveled_distance", "I cannot tell.", "(refusal)", "35.00", "wrong"]
+    assert [label[:2] for label in labels] == [["kitti", 3], ["nuscenes", 4]]
+    assert of_table == [1, "traveling_speed_comparison", "Red.", "red", "red", "right"]
+    assert errors == [
+        "no predictions: there is nothing to score",
+        "Line 1 is not JSON: Expecting value: line 1 column 9 (char 8)",
+        "Row 1 has no 'prediction'",
+        "references[0]: task 'speed' is not one of traveled_distance",
+    ]

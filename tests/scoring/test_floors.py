@@ -67,8 +67,9 @@ def test_a_place_among_the_choices_is_a_constant_too():
     assert best_constant(rows) == {task: Constant("yes", pytest.approx(2 / 3))}
     swapped = [row | {"choices": row["choices"][::-1]} for row in rows]
     assert best_constant(swapped) == {task: Constant("no", pytest.approx(2 / 3))}
-    # Of three choices the second is no plain "no": nobody can give it as one answer.
-    three = [row | {"choices": ["red", "blue", "green"]} for row in rows]
+    # Of three choices the second, right in two of three questions, is no plain "no": nobody can give it as one answer.
+    orders = (["blue", "red", "green"], ["red", "blue", "green"], ["green", "red", "blue"])
+    three = [row | {"choices": order} for row, order in zip(rows, orders, strict=True)]
     assert best_constant(three) == {task: Constant("red", pytest.approx(1 / 3))}
 
 
