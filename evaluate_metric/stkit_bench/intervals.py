@@ -2,7 +2,7 @@
 
 A bootstrap of clips says nothing where all answers are right, and too little where nearly all are, or where clips are
 few: of ten clips with three or four questions each, 97 % of which are answered right, its "95 %" interval holds the
-truth in 50 to 62 of 100 cases (benchmarks/results/intervals.json). Instead, the variance between clips is turned into
+truth in 51 to 65 of 100 cases (benchmarks/results/intervals.json). Instead, the variance between clips is turned into
 the number of independent answers that would vary as much, and that number into Wilson's interval. This is as quick as
 the mean itself and needs no random numbers.
 """
