@@ -239,7 +239,7 @@ text = evaluate.load("stkit_bench").inputs_description
 docstring = doctest.DocTestParser().get_doctest(text, {"evaluate": evaluate}, "stkit_bench", None, 0)
 print(card, doctest.DocTestRunner().run(docstring))
 """)
-    assert output == "TestResults(failed=0, attempted=4) TestResults(failed=0, attempted=3)\n"
+    assert output == "TestResults(failed=0, attempted=11) TestResults(failed=0, attempted=3)\n"
 
 
 def test_the_card_is_that_of_a_space():
