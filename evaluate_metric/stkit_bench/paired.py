@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .references import MULTISTEP, TASKS
-from .scores import judge, numbers_of_clips
+from .scores import check_lengths, judge, numbers_of_clips
 
 Floats = NDArray[np.float64]
 
@@ -44,6 +44,8 @@ def compare(
 
     Raises ValueError as `score_all` does.
     """
+    check_lengths(predictions_a, references, "predictions_a")
+    references = list(references)  # the rows of a dataset are made anew whenever they are read
     a, b = judge(predictions_a, references, "predictions_a"), judge(predictions_b, references, "predictions_b")
     gains = np.array([x.correct - y.correct for x, y in zip(a.outcomes, b.outcomes, strict=True)])
     tasks, clips = np.array([row.task for row in a.rows]), numbers_of_clips(references)

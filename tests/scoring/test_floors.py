@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.scoring.rows import distances, reference
 
-from stvlm.scoring import Constant, Parsed, best_constant, score
+from stvlm.scoring import Constant, Parsed, best_constant, score, score_all
 from stvlm.scoring.floors import skill
 
 
@@ -71,6 +71,22 @@ def test_a_place_among_the_choices_is_a_constant_too():
     orders = (["blue", "red", "green"], ["red", "blue", "green"], ["green", "red", "blue"])
     three = [row | {"choices": order} for row, order in zip(rows, orders, strict=True)]
     assert best_constant(three) == {task: Constant("red", pytest.approx(1 / 3))}
+
+
+@given(st.lists(st.sampled_from([
+    *distances("8.00", "10.00", "30.00"), reference("movement_direction", "9"), reference("movement_direction", "10"),
+    reference("direction_timestamp", "1.00-2.00"), reference("direction_timestamp", "1.50-3.00"),
+    reference("movement_direction_comparison", "same"), reference("movement_direction_comparison", "different"),
+    reference("movement_direction_comparison", "same") | {"choices": ["different", "same"]},
+    reference("traveling_speed_comparison", "red"), reference("traveling_speed_comparison", "blue"),
+    reference("traveling_speed_comparison", "green") | {"choices": ["green", "blue"]},
+    reference("traveling_speed_comparison", "red") | {"choices": ["blue", "green", "red"]},
+]), min_size=1, max_size=12))  # fmt: skip
+def test_the_constant_given_as_an_answer_scores_what_it_says(rows):
+    constants = best_constant(rows)
+    scores = score_all([constants[row["task"]].target for row in rows], rows)
+    for task, constant in constants.items():
+        assert scores[f"{task}_accuracy"] == pytest.approx(constant.accuracy)
 
 
 def test_skill_is_nothing_at_the_floor_and_one_at_the_top():

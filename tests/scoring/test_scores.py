@@ -192,6 +192,7 @@ def test_skill_is_above_the_higher_floor():
     blind = score_all(answers, rows, floors={"movement_direction": 0.6})
     assert (blind["movement_direction_constant"], blind["movement_direction_floor"]) == (0.5, 0.6)
     assert blind["movement_direction_skill"] == pytest.approx(0.15 / 0.4)
+    assert "movement_direction_skill" in score_all(answers, rows, floors={})
     lower = score_all(answers, rows, floors={"movement_direction": 0.1, "traveling_speed": 0.9})
     assert (lower["movement_direction_floor"], lower["movement_direction_skill"]) == (0.5, 0.5)
 
@@ -269,6 +270,7 @@ def test_breakdowns_are_the_scores_of_their_items():
         (twins("q", "", ""), {"groups": True}, r"references\[1\]: has the id 'q' of references\[0\]"),
         ([*twins("q", ""), *twins("p", "")], {"groups": True}, "there are no twins to group"),
         ([GOOD | {"id": "p", "base_id": "q"}] * 2, {}, r"references\[0\]: id 'p' does not begin with its base_id 'q'"),
+        ([GOOD, GOOD], {"floors": 0.5}, "floors 0.5 is neither True nor a dict of task to accuracy"),
         ([GOOD, GOOD], {"floors": {"distance": 0.5}}, "floors: task 'distance' is not one of traveled_distance"),
         ([GOOD, GOOD], {"floors": {"traveled_distance": 40}}, "floors: 40 of traveled_distance is not a fraction of 1"),
     ],

@@ -58,12 +58,16 @@ def score_all(
     """
     if confidence is not None and not (isinstance(confidence, float) and 0.0 < confidence < 1.0):
         raise ValueError(f"confidence {confidence!r} is not a number between 0 and 1")
+    if not isinstance(floors, (bool, Mapping)):
+        raise ValueError(f"floors {floors!r} is neither True nor a dict of task to accuracy")
+    check_lengths(predictions, references)
+    references = list(references)  # the rows of a dataset are made anew whenever they are read
     judged = judge(predictions, references)
     items = _items(judged, references)
     if groups:
         items = items._replace(base=_bases(references))
     scores = _scores(items, confidence, mra)
-    if floors is not False:
+    if floors or isinstance(floors, Mapping):
         scores |= _skills(items, judged.rows, floors if isinstance(floors, Mapping) else {}, confidence)
     if by:
         columns = (by,) if isinstance(by, str) else tuple(by)
