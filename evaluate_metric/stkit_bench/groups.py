@@ -15,40 +15,37 @@ UNITS = {"traveled_distance": "m", "traveling_speed": "km/h"}
 _EDGES = (0, 1, 2, 5, 10, 20, 50, 100, 200, 500)
 
 
-def read_columns(row: Mapping[str, Any], columns: Sequence[str] = COLUMNS, name: str = "reference") -> dict[str, str]:
-    """Some columns of a row, "" where it has none. Raises ValueError that begins with `name` for what is no text."""
-    found = {column: "" if row.get(column) is None else row[column] for column in columns}
-    for column, value in found.items():
-        if not isinstance(value, str):
-            raise ValueError(f"{name}: {column} {value!r} is not a string")
-    return found
+def read_columns(row: Mapping[str, Any], columns: Sequence[str] = COLUMNS) -> dict[str, str]:
+    """Text or whole numbers in some columns of a row, "" where it has none."""
+    return {column: str(row[column]) if isinstance(row.get(column), (str, int)) else "" for column in columns}
 
 
 def read_label(row: Mapping[str, Any], column: str, name: str = "reference") -> str:
-    """What a column holds. Raises ValueError that begins with `name` where it is missing, empty or no text."""
-    label = read_columns(row, (column,), name)[column]
+    """What a column holds. Raises ValueError that begins with `name` where that is no text or whole number."""
+    label = read_columns(row, (column,))[column]
     if not label:
-        raise ValueError(f"{name}: has no {column!r}")
+        raise ValueError(f"{name}: has no {column!r} that is a text or a whole number")
     return label
 
 
 def variant_of(row: Mapping[str, Any], name: str = "reference") -> str:
     """The variant that a row's id names, "original" where none. Raises ValueError that begins with `name`."""
-    base_id = read_label(row, "base_id", name)
-    variant = read_label(row, "id", name).removeprefix(base_id)
-    if variant and not variant.startswith("-"):
-        raise ValueError(f"{name}: id {row['id']!r} does not begin with its base_id {base_id!r}")
-    return variant[1:] or "original"
+    row_id, base_id = read_label(row, "id", name), read_label(row, "base_id", name)
+    if row_id == base_id:
+        return "original"
+    if not row_id.startswith(f"{base_id}-"):
+        raise ValueError(f"{name}: id {row_id!r} does not begin with its base_id {base_id!r}")
+    return row_id.removeprefix(f"{base_id}-")
 
 
-def clip_of(row: Mapping[str, Any], name: str = "reference") -> str:
+def clip_of(row: Mapping[str, Any]) -> str:
     """The clip that a row is about; of a mirrored, reversed or retimed clip the one that it was made from.
 
-    "" where the row does not tell. Raises ValueError that begins with `name` for what is no text.
+    "" where the row does not tell.
     """
-    clip_id, row_id, base_id = read_columns(row, ("clip_id", "id", "base_id"), name).values()
-    if row_id and base_id:
-        clip_id = clip_id.removesuffix(f"-{variant_of(row, name)}")
+    clip_id, row_id, base_id = read_columns(row, ("clip_id", "id", "base_id")).values()
+    if base_id and row_id.startswith(f"{base_id}-"):
+        clip_id = clip_id.removesuffix(row_id.removeprefix(base_id))
     return clip_id or base_id
 
 

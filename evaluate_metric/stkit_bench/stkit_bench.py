@@ -113,7 +113,7 @@ class StkitBench(evaluate.Metric):
 
 
 def _read(row, name):
-    return read_reference(row, name)._asdict() | read_columns(row, name=name)
+    return read_reference(row, name)._asdict() | read_columns(row)
 
 
 def _without_video(references):

@@ -144,7 +144,13 @@ def test_a_mirrored_clip_is_no_other_clip():
     mirrored = [row | {"clip_id": f"{row['clip_id']}-mirrored", "id": f"{row['id']}-mirrored"} for row in rows]
     answers = ["20 m", "40 m"] * 4
     scores = score_all(answers * 2, rows + mirrored, confidence=0.95)
-    assert scores | {"traveled_distance_count": 8} == pytest.approx(score_all(answers, rows, confidence=0.95))
+    alone = score_all(answers, rows, confidence=0.95)
+    assert scores | {"traveled_distance_count": 8} == pytest.approx(alone)
+    # Without a clip_id the question stands for its clip; ids of some other kind are none of our business.
+    unknown = [row | {"clip_id": None} for row in rows + mirrored]
+    assert score_all(answers * 2, unknown, confidence=0.95) == pytest.approx(scores)
+    other = [GOOD | {"id": i, "base_id": [], "clip_id": str(i)} for i in range(8)]
+    assert score_all(answers, other, confidence=0.95) == pytest.approx(alone)
 
 
 def test_bounds_of_an_error_are_a_factor():
@@ -258,6 +264,8 @@ def test_breakdowns_are_the_scores_of_their_items():
         assert of_source[name] == pytest.approx(alone)
     assert list(of_range) == ["2-5 m", "5-10 m", "500 m and more", "5-10 km/h"]
     assert [of["average_accuracy"] for of in of_range.values()] == [1.0, 0.0, 1.0, 1.0]
+    years = score_all(answers[:2], [GOOD | {"year": year} for year in (2013, 2011)], by="year")["by"]["year"]
+    assert list(years) == ["2011", "2013"]
     assert score_all(answers, rows, by="task")["by"]["task"]["traveling_speed"]["average_accuracy"] == 1.0
 
 
@@ -265,11 +273,15 @@ def test_breakdowns_are_the_scores_of_their_items():
     ("rows", "options", "complaint"),
     [
         ([GOOD, GOOD], {"by": "source"}, r"references\[0\]: has no 'source'"),
-        ([GOOD | {"year": 2013}] * 2, {"by": "year"}, r"references\[0\]: year 2013 is not a string"),
+        ([GOOD | {"year": 20.13}] * 2, {"by": "year"}, r"references\[0\]: has no 'year' that is a text or a whole"),
         ([GOOD, GOOD], {"groups": True}, r"references\[0\]: has no 'base_id'"),
         (twins("q", "", ""), {"groups": True}, r"references\[1\]: has the id 'q' of references\[0\]"),
         ([*twins("q", ""), *twins("p", "")], {"groups": True}, "there are no twins to group"),
-        ([GOOD | {"id": "p", "base_id": "q"}] * 2, {}, r"references\[0\]: id 'p' does not begin with its base_id 'q'"),
+        (
+            [GOOD | {"id": "p", "base_id": "q"}] * 2,
+            {"by": "variant"},
+            r"references\[0\]: id 'p' does not begin with its base_id 'q'",
+        ),
         ([GOOD, GOOD], {"floors": 0.5}, "floors 0.5 is neither True nor a dict of task to accuracy"),
         ([GOOD, GOOD], {"floors": {"distance": 0.5}}, "floors: task 'distance' is not one of traveled_distance"),
         ([GOOD, GOOD], {"floors": {"traveled_distance": 40}}, "floors: 40 of traveled_distance is not a fraction of 1"),

@@ -145,7 +145,7 @@ def _items(judged: Judged, references: Sequence[Mapping[str, Any]]) -> _Items:
 def numbers_of_clips(references: Sequence[Mapping[str, Any]]) -> NDArray[np.intp]:
     """(N,) numbers, equal where two references are about one clip."""
     numbers: dict[str, int] = {}
-    clips = [clip_of(row, f"references[{index}]") or f"item {index}" for index, row in enumerate(references)]
+    clips = [clip_of(row) or f"item {index}" for index, row in enumerate(references)]
     return np.array([numbers.setdefault(clip, len(numbers)) for clip in clips])
 
 
