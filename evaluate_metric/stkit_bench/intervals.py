@@ -90,7 +90,11 @@ def _clips_and_error(mean: Mean) -> tuple[float | None, float]:
 
 
 def _t_quantile(probability: float, freedom: float) -> float:
-    """Student's t, by the expansion 26.7.5 of Abramowitz and Stegun: from 3 degrees of freedom on within 0.2 %."""
+    """Student's t, by the expansion 26.7.5 of Abramowitz and Stegun: from 3 degrees of freedom on within 0.2 %.
+
+    Fewer than one, as clips of very unequal size have, are taken for one.
+    """
+    freedom = max(freedom, 1.0)
     z = NormalDist().inv_cdf(probability)
     terms = (
         z,

@@ -195,9 +195,8 @@ def _scores(items: _Items, confidence: float | None, mra: bool) -> dict[str, Any
 
 def _means_of_groups(items: _Items) -> dict[str, Mean]:
     """Of every task with twins the share of its groups of twins that are all right."""
-    _, first, group, sizes = np.unique(
-        np.char.add(items.task, items.base), return_index=True, return_inverse=True, return_counts=True
-    )
+    names = np.char.add(np.char.add(items.task, " "), items.base)
+    _, first, group, sizes = np.unique(names, return_index=True, return_inverse=True, return_counts=True)
     all_right = (np.bincount(group, items.correct) == sizes).astype(np.float64)
     task = np.where(sizes > 1, items.task[first], "")
     return {name: mean_of(all_right, task == name, items.clip[first]) for name in _ALL_TASKS if name in task}

@@ -41,6 +41,14 @@ def test_clips_of_one_size_vary_as_their_means_do():
     assert share_bounds(found, 0.95) == pytest.approx((0.104, 0.896), abs=2e-3)
 
 
+def test_a_clip_that_outweighs_the_others_is_hardly_more_than_one():
+    found = mean([1, 0] * 20 + [1], [0] * 40 + [1])
+    low, high = share_bounds(found, 0.95)
+    assert low < 0.2 and high > 0.8
+    low, high = share_bounds(found, 0.5)
+    assert high - low > 0.1
+
+
 def test_values_that_happen_to_balance_in_each_clip_are_not_certain():
     low, high = share_bounds(mean([1, 0, 0, 1, 1, 0], [0, 0, 1, 1, 2, 2]), 0.95)
     assert low < 0.2 and high > 0.8
