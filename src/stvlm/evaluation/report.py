@@ -12,7 +12,14 @@ from stvlm.scoring import TASKS, best_constant, score_all
 
 Scores = Mapping[str, Any]
 CONSTANT = "best_constant"
-NAMES = {CONSTANT: "best constant", "black": "black frames", "static": "first frame only"}
+NAMES = {
+    CONSTANT: "best constant",
+    "text_only": "text only",
+    "black": "black frames",
+    "static": "first frame only",
+    "shuffled": "frames shuffled",
+    "no_boxes": "no boxes drawn",
+}
 
 COLUMNS = (
     ("TD Acc", "traveled_distance_accuracy", 100),
@@ -71,6 +78,27 @@ def paired_difference(model: Array, control: Array, clips: Sequence[str]) -> Dif
     return Difference(float(difference.mean()), float(low), float(high), count)
 
 
+def average_difference(model: Array, control: Array, tasks: Sequence[str], clips: Sequence[str]) -> Difference:
+    """As `paired_difference`, of the mean of the tasks' accuracies.
+
+    A resample that draws no question of a task says nothing about that task.
+    """
+    difference = np.asarray(model, dtype=np.float64) - np.asarray(control, dtype=np.float64)
+    of_task = np.unique(np.asarray(tasks), return_inverse=True)[1]
+    of_clip = np.unique(np.asarray(clips), return_inverse=True)[1]
+    count = int(of_clip.max()) + 1
+    shape = (count, int(of_task.max()) + 1)
+    sums, sizes = np.zeros(shape), np.zeros(shape)
+    np.add.at(sums, (of_clip, of_task), difference)
+    np.add.at(sizes, (of_clip, of_task), 1.0)
+    drawn = np.random.default_rng(SEED).multinomial(count, np.full(count, 1 / count), size=RESAMPLES)
+    all_sums, all_sizes = drawn @ sums, drawn @ sizes
+    shares = np.divide(all_sums, all_sizes, out=np.full_like(all_sums, np.nan), where=all_sizes > 0)
+    low, high = np.quantile(np.nanmean(shares, axis=1), [0.025, 0.975])
+    value = float((sums.sum(axis=0) / sizes.sum(axis=0)).mean())
+    return Difference(value, float(low), float(high), count)
+
+
 def compare(
     rows: Sequence[Mapping[str, Any]], scores: Mapping[str, Scores], model: str
 ) -> dict[str, dict[str, Difference]]:
@@ -100,7 +128,7 @@ def as_table(scores: Mapping[str, Scores], model: str, title: str) -> str:
     names = {model: title} | {name: NAMES.get(name, name) for name in scores if name != model}
     lines = [[""] + [heading for heading, _, _ in COLUMNS]]
     for name in names:
-        lines.append([names[name]] + [_cell(scores[name], key, factor) for _, key, factor in COLUMNS])
+        lines.append([names[name]] + [as_number(scores[name], key, factor) for _, key, factor in COLUMNS])
     return _aligned(lines)
 
 
@@ -133,11 +161,12 @@ def method(clip_count: int) -> str:
     )
 
 
-def _cell(scores: Scores, key: str, factor: int) -> str:
+def as_number(scores: Scores, key: str, factor: int) -> str:
+    """A score, or a bound of its interval, as the paper prints it; a dash where there is none."""
     if key not in scores:
         return "-"
     value = factor * scores[key]
-    return f"{value:.1e}" if value >= 1e6 else f"{value:.{2 if key.endswith('iou') else 1}f}"
+    return f"{value:.1e}" if value >= 1e6 else f"{value:.{2 if '_iou' in key else 1}f}"
 
 
 def _aligned(lines: Sequence[Sequence[str]]) -> str:
