@@ -38,12 +38,11 @@ SHORT = {
     "traveled_distance_comparison": "TDC", "traveling_speed_comparison": "TSC", "movement_direction_comparison": "MDC",
     "time_to_cover": "time", "catch_up_time": "catch-up", "speed_ratio": "ratio",
 }  # fmt: skip
-EDGES = {
-    "traveled_distance": (0, 5, 10, 20, 50, 100, np.inf),
-    "traveling_speed": (0, 5, 10, 20, 40, 60, np.inf),
-}
-"""Bounds of the ranges, m and km/h; the lower one is included."""
+EDGES = (0, 1, 2, 5, 10, 20, 50, 100, 200, 500, np.inf)
+"""Bounds of the ranges of distance and speed, in m and km/h; the lower one is included."""
 UNITS = {"traveled_distance": "m", "traveling_speed": "km/h"}
+LEAST_PERCENT = 1.0
+"""Relative errors below are drawn there: a logarithmic axis has no zero."""
 _STYLE: dict[str, Any] = {
     "font.size": 8,
     "axes.titlesize": 8,
@@ -81,9 +80,6 @@ def draw_all(results: Sequence[Results], answers: Sequence[Mapping[str, Sequence
     """Writes NAME.png and NAME.svg of every figure for which there is something to show; returns the names."""
     import matplotlib
 
-    results = [
-        r._replace(name=r.name.replace("$", r"\$")) for r in results
-    ]  # else what is between two is set as a formula
     with matplotlib.rc_context(_STYLE):
         figures = {
             "radar": radar(results),
@@ -119,7 +115,7 @@ def radar(results: Sequence[Results]) -> Figure | None:
         return np.array([100 * scores[f"{task}_accuracy"] for task in tasks])
 
     def line(values: Array, fill: float = 0.0, **style: Any) -> None:
-        axes.plot([*angles, angles[0]], [*values, values[0]], **{"markersize": 3.5, **style})
+        axes.plot([*angles, angles[0]], [*values, values[0]], **{"markersize": 3.5, "clip_on": False, **style})
         axes.fill(angles, values, color=style["color"], alpha=fill, linewidth=0)
 
     for i, r in enumerate(results):
@@ -142,7 +138,7 @@ def radar(results: Sequence[Results]) -> Figure | None:
     for angle, task in zip(angles, tasks, strict=True):
         side, height = np.sin(angle), np.cos(angle)
         across = "center" if abs(side) < 0.3 else "left" if side > 0 else "right"
-        along = "center" if abs(height) < 0.5 else "bottom" if height > 0 else "top"
+        along = "center" if abs(height) < 0.4 else "bottom" if height > 0 else "top"
         axes.text(angle, 106, _two_lines(task), ha=across, va=along, multialignment="center")
     axes.spines["polar"].set_color(RULE)
     figure.legend(loc="upper center", bbox_to_anchor=(0.5, 0.11), ncols=2, handlelength=2.4, columnspacing=1.4)
@@ -157,10 +153,12 @@ def _two_lines(task: str) -> str:
 class Range(NamedTuple):
     """The answers whose truth lies in a range; fractions of 1."""
 
-    name: str
+    low: float
+    high: float
+    """m or km/h."""
     questions: int
-    accuracy: tuple[float, float, float]
-    """With the bounds of its 95 % interval."""
+    accuracy: tuple[float, float, float] | None
+    """With the bounds of its 95 % interval; None without questions."""
     relative_error: tuple[float, float, float] | None
     """The median over what could be read, with its bounds; None where nothing could."""
 
@@ -168,18 +166,18 @@ class Range(NamedTuple):
 def by_range(answers: Sequence[Answer], task: str) -> list[Range]:
     """A task's answers by the truth's range, from the first to the last one that holds any; they need their rows."""
     asked = [(answer, float(answer.row["target"])) for answer in answers if answer.task == task and answer.row]
-    bounds = list(pairwise(EDGES[task]))
+    bounds = list(pairwise(EDGES))
     members = [[answer for answer, truth in asked if low <= truth < high] for low, high in bounds]
     filled = [i for i, some in enumerate(members) if some]
     if not filled:
         return []
     kept = range(filled[0], filled[-1] + 1)
-    return [_range(_range_name(*bounds[i]), members[i], task) for i in kept]
+    return [_range(*bounds[i], members[i]) for i in kept]
 
 
-def _range(name: str, answers: Sequence[Answer], task: str) -> Range:
+def _range(low: float, high: float, answers: Sequence[Answer]) -> Range:
     if not answers:
-        return Range(name, 0, (np.nan, np.nan, np.nan), None)
+        return Range(low, high, 0, None, None)
     rows = [answer.row for answer in answers if answer.row]
     clips = np.unique([row["clip_id"] for row in rows], return_inverse=True)[1]
     truths = np.array([float(row["target"]) for row in rows])
@@ -187,7 +185,7 @@ def _range(name: str, answers: Sequence[Answer], task: str) -> Range:
     was_read = ~np.isnan(errors)
     share = float(np.mean([answer.correct for answer in answers]))
     median = _median(errors[was_read], clips[was_read]) if was_read.any() else None
-    return Range(name, len(answers), (share, *wilson(share, len(set(clips)))), median)
+    return Range(low, high, len(answers), (share, *wilson(share, len(set(clips)))), median)
 
 
 def wilson(share: float, count: int) -> tuple[float, float]:
@@ -214,39 +212,42 @@ def _median(values: Array, clips: Array) -> tuple[float, float, float]:
     return float(np.median(values)), float(low), float(high)
 
 
-def _range_name(low: float, high: float) -> str:
-    return f"≥ {low:g}" if np.isinf(high) else f"< {high:g}" if low == 0 else f"{low:g}–{high:g}"
-
-
 def ranges(names: Sequence[str], answers: Sequence[Mapping[str, Sequence[Answer]]]) -> Figure | None:
     """Accuracy and median relative error by the true distance and speed; None without rows or such questions."""
-    tasks = [task for task in EDGES if any(answer.task == task and answer.row for answer in answers[0][MODEL])]
+    tasks = [task for task in UNITS if any(answer.task == task and answer.row for answer in answers[0][MODEL])]
     if not tasks:
         return None
     figure = _figure(3.45 * len(tasks), 3.9)
-    grid = figure.subplots(2, len(tasks), squeeze=False, sharex="col", gridspec_kw={"hspace": 0.12, "wspace": 0.25})
+    grid = figure.subplots(2, len(tasks), squeeze=False, sharex="col", gridspec_kw={"hspace": 0.2, "wspace": 0.25})
     for column, task in enumerate(tasks):
         top, bottom = grid[:, column]
         found = [by_range(of[MODEL], task) for of in answers]
         floor = by_range(answers[0][CONSTANT], task)
-        x = np.arange(len(floor))
         for i, (name, of_model) in enumerate(zip(names, found, strict=True)):
             _points(top, i, len(names), name, [r.accuracy for r in of_model])
-            _points(bottom, i, len(names), name, [r.relative_error for r in of_model])
-        top.bar(x, [100 * r.accuracy[0] for r in floor], width=0.86, color=RULE, label="best constant answer", zorder=0)
+            drawn = [r.relative_error and np.maximum(r.relative_error, LEAST_PERCENT / 100) for r in of_model]
+            _points(bottom, i, len(names), name, drawn)
+        shares = [100 * r.accuracy[0] if r.accuracy else 0.0 for r in floor]
+        top.bar(range(len(floor)), shares, width=0.86, color=RULE, label="best constant answer", zorder=0)
         top.set_title(task.replace("_", " ").capitalize(), loc="left")
         top.set_ylim(-4, 104)
         top.set_yticks([0, 25, 50, 75, 100])
         limit = f"limit of a right answer ({100 * RELATIVE_TOLERANCE:.0f} %)"
         bottom.axhline(100 * RELATIVE_TOLERANCE, color=FAINT, linewidth=0.9, linestyle=(0, (4, 2)), label=limit)
         _relative_scale(bottom, [r.relative_error for of_model in found for r in of_model if r.relative_error])
-        bottom.set_xticks(x, [f"{r.name}\nn = {r.questions}" for r in floor])
-        bottom.set_xlim(-0.6, len(floor) - 0.4)
+        bounds = [floor[0].low, *(r.high for r in floor)]
+        bottom.set_xticks(
+            np.arange(len(bounds)) - 0.5, [f"{bound:g}" if np.isfinite(bound) else "∞" for bound in bounds]
+        )
+        bottom.set_xlim(-0.5, len(floor) - 0.5)
         bottom.set_xlabel(f"truth, {UNITS[task]}")
+        for i, r in enumerate(floor):
+            top.text(i, -13, f"{r.questions:,}", ha="center", va="center", fontsize=6.5, color=FAINT)
+        top.text(-0.62, -13, "n", ha="right", va="center", fontsize=6.5, color=FAINT)
         for axes in (top, bottom):
             axes.grid(True, axis="y")
             axes.set_axisbelow(True)
-            axes.tick_params(axis="x", length=0)
+        top.tick_params(axis="x", length=0)
     grid[0, 0].set_ylabel("accuracy, %")
     grid[1, 0].set_ylabel("median relative error, %")
     shown = {
@@ -257,10 +258,10 @@ def ranges(names: Sequence[str], answers: Sequence[Mapping[str, Sequence[Answer]
     return figure
 
 
-def _points(axes: Axes, i: int, count: int, name: str, values: Sequence[tuple[float, float, float] | None]) -> None:
-    """A point with its interval for each range, side by side with those of the other results."""
+def _points(axes: Axes, i: int, count: int, name: str, values: Sequence[Any]) -> None:
+    """A point with its interval for each range, or None; side by side with those of the other results."""
     shift = (i - (count - 1) / 2) * min(0.22, 0.7 / count)
-    known = [(x + shift, *(100 * v for v in value)) for x, value in enumerate(values) if value]
+    known = [(x + shift, *(100 * v for v in value)) for x, value in enumerate(values) if value is not None]
     if not known:
         return
     x, middle, low, high = np.array(known).T
@@ -273,18 +274,16 @@ def _points(axes: Axes, i: int, count: int, name: str, values: Sequence[tuple[fl
 def _relative_scale(axes: Axes, values: Sequence[tuple[float, float, float]]) -> None:
     """A logarithmic axis of percents that holds all values: errors reach from a few percent to many times the truth."""
     if not values:
-        axes.text(0.5, 0.5, "no answer could be read", transform=axes.transAxes, ha="center", color=FAINT)
-        axes.set_yticks([])
-        return
+        axes.text(0.5, 0.75, "no answer could be read", transform=axes.transAxes, ha="center", color=FAINT)
     percents = 100 * np.array(values)
-    low = max(1.0, min(20.0, percents.min())) / 1.4  # a few answers may be right to the last digit
-    high = max(32.0, percents.max()) * 1.4
+    low = max(LEAST_PERCENT, percents.min(initial=10.0)) / 1.4
+    high = percents.max(initial=50.0) * 1.4
     steps = [step * 10.0**power for power in range(9) for step in (1, 2, 5)]
     shown = [step for step in steps if low <= step <= high]
     shown = shown[:: 1 + len(shown) // 9]
     axes.set_yscale("log")
     axes.set_ylim(low, high)
-    axes.set_yticks(shown, [f"{step:,.0f}" for step in shown])
+    axes.set_yticks(shown, [f"{'≤ ' if step == LEAST_PERCENT else ''}{step:,.0f}" for step in shown])
     axes.minorticks_off()
 
 
@@ -314,9 +313,8 @@ def unread(names: Sequence[str], answers: Sequence[Sequence[Answer]]) -> Figure:
             axes.set_yticks([])
             continue
         shades = np.array([[of[reason, task] for task in tasks] for reason in reasons])
-        axes.imshow(
-            shades, cmap="Blues", vmin=0, vmax=1.6 * max(most, 4), aspect="auto"
-        )  # dark ink can be read on all of it
+        darkest = 1.6 * max(most, 4)  # so that dark ink can be read on all of it
+        axes.imshow(shades, cmap="Blues", vmin=0, vmax=darkest, aspect="auto")
         for y, reason in enumerate(reasons):
             for x, task in enumerate(tasks):
                 n = of[reason, task]

@@ -83,7 +83,7 @@ def main_table(results: Sequence[Results], clip_count: int | None) -> Table:
     about = f"{first.dataset['rows']:,} questions" + (f" about {clip_count:,} clips" if clip_count else "")
     caption = (
         f"Results on {dataset} ({first.dataset['split']}: {about}). Accuracy in %; MAE over the answers that could be "
-        "read, whose share stands in the last column; in brackets 95 % intervals (bootstrap over clips). Indented: the "
+        "read, whose share stands in the last column; in brackets 95 % intervals over clips. Indented: the "
         "same model without what the control takes from it; the best constant answer is a floor for every model. "
         f"Published rows: {paper.source}, {CAUTION}."
     )
