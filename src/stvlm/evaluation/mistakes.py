@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -93,23 +94,18 @@ def _margin(answer: Answer, xyz_m: Array) -> tuple[str, float]:
     Distances are 3D ones, which in sports is a little more than what was asked about.
     """
     row = answer.row or {}
-    paths_m = xyz_m[:, round(row["start_s"] / STEP_S) : round(row["end_s"] / STEP_S) + 1]
-    named = {
-        item["color"]: path
-        for item, path in zip(row["objects"], paths_m, strict=True)
-        if item["color"] in row["question"]
-    }
+    asked = slice(round(row["start_s"] / STEP_S), round(row["end_s"] / STEP_S) + 1)
+    paths_m = {item["color"]: path[asked] for item, path in zip(row["objects"], xyz_m, strict=True)}
     if answer.task == "movement_direction_comparison":
+        named = [path for color, path in paths_m.items() if color in re.findall(r"\w+", row["question"])]
         if len(named) != 2:
             return "", 0.0
-        angle_rad = bearing_difference(*named.values())
+        angle_rad = bearing_difference(*named)
         same = (SAME_RAD - angle_rad) / SAME_RAD
         different = (angle_rad - DIFFERENT_RAD) / (np.pi - DIFFERENT_RAD)
         # Either is 0 where it is hardly asked any more, and 1 at its clearest.
         return f"their headings are {np.rad2deg(angle_rad):.0f}° apart", same if row["target"] == "same" else different
-    if answer.value not in named or row["target"] not in named:
-        return "", 0.0
-    lengths_m = {color: traveled_distance(named[color]).value for color in (row["target"], answer.value)}
+    lengths_m = {color: traveled_distance(paths_m[color]).value for color in (row["target"], answer.value)}
     slow, fast = sorted(lengths_m, key=lambda color: lengths_m[color])
     if lengths_m[slow] < PARKED * lengths_m[fast]:
         return f"{slow} hardly moves, and {fast} does", np.inf
