@@ -33,8 +33,9 @@ VARIANTS_TOLD = {
     "paraphrased": "in other words",
     "mirrored": "with left and right exchanged",
     "reversed": "played backwards",
-    "retimed": "at another rate",
+    "retimed": "with a frame every 1, 1.5 or 2 seconds",
     "intrinsics": "with the camera's focal length and height told",
+    "multistep": "going an exact step further (another unit, a duration, a ratio), the values on the way in `steps`",
 }
 """What each variant changes; see dataset/variants.py."""
 _NO_SPORTS = {"argoverse2", "bdd100k", "kitti", "nuplan", "nuscenes"}
