@@ -6,7 +6,6 @@ from xml.etree import ElementTree
 import pytest
 
 from stvlm.evaluation.published import ST_VLM, published
-from stvlm.evaluation.report import Difference
 from stvlm.evaluation.results import Results
 from stvlm.evaluation.tables import Paired, as_html, as_latex, as_markdown, difference_table, main_table
 from stvlm.scoring import TASKS
@@ -108,8 +107,8 @@ def test_names_are_text_in_every_form():
 
 def test_differences_have_signs_and_no_negative_zero():
     paired = [
-        Paired("traveled_distance", 0.5, 0.25, Difference(-0.25, -0.5, -1e-9, 30), 40),
-        Paired("average", 0.5, 0.75, Difference(0.25, 0.1, 0.4, 30), 80),
+        Paired("traveled_distance", 0.5, 0.25, (-0.5, -1e-9), 40, 30),
+        Paired("average", 0.5, 0.75, (0.1, 0.4), 80, 30),
     ]
     table = difference_table("first", {"second": paired})
     lines = as_markdown(table).splitlines()

@@ -78,27 +78,6 @@ def paired_difference(model: Array, control: Array, clips: Sequence[str]) -> Dif
     return Difference(float(difference.mean()), float(low), float(high), count)
 
 
-def average_difference(model: Array, control: Array, tasks: Sequence[str], clips: Sequence[str]) -> Difference:
-    """As `paired_difference`, of the mean of the tasks' accuracies.
-
-    A resample that draws no question of a task says nothing about that task.
-    """
-    difference = np.asarray(model, dtype=np.float64) - np.asarray(control, dtype=np.float64)
-    of_task = np.unique(np.asarray(tasks), return_inverse=True)[1]
-    of_clip = np.unique(np.asarray(clips), return_inverse=True)[1]
-    count = int(of_clip.max()) + 1
-    shape = (count, int(of_task.max()) + 1)
-    sums, sizes = np.zeros(shape), np.zeros(shape)
-    np.add.at(sums, (of_clip, of_task), difference)
-    np.add.at(sizes, (of_clip, of_task), 1.0)
-    drawn = np.random.default_rng(SEED).multinomial(count, np.full(count, 1 / count), size=RESAMPLES)
-    all_sums, all_sizes = drawn @ sums, drawn @ sizes
-    shares = np.divide(all_sums, all_sizes, out=np.full_like(all_sums, np.nan), where=all_sizes > 0)
-    low, high = np.quantile(np.nanmean(shares, axis=1), [0.025, 0.975])
-    value = float((sums.sum(axis=0) / sizes.sum(axis=0)).mean())
-    return Difference(value, float(low), float(high), count)
-
-
 def compare(
     rows: Sequence[Mapping[str, Any]], scores: Mapping[str, Scores], model: str
 ) -> dict[str, dict[str, Difference]]:

@@ -13,15 +13,16 @@ from stvlm.evaluation import figures
 from stvlm.evaluation.mistakes import Motion
 from stvlm.evaluation.page import Figure, Section, render_page
 from stvlm.evaluation.published import CAUTION, ST_VLM, published
-from stvlm.evaluation.report import FEW_CLIPS, average_difference, paired_difference
+from stvlm.evaluation.report import FEW_CLIPS, RESAMPLES
 from stvlm.evaluation.responses import MODEL
 from stvlm.evaluation.results import Answer, load_rows, read_answers, read_results
 from stvlm.evaluation.tables import Paired, as_latex, as_markdown, difference_table, main_table
 from stvlm.files import whole_file
-from stvlm.records import DataError
+from stvlm.records import Array, DataError
 from stvlm.scoring import MULTISTEP, TASKS
 
 PAGE = "report.html"
+SEED = 0
 
 
 def write_report(folders: Sequence[Path], out: Path, dataset: str | None = None, most: int = 4) -> list[str]:
@@ -94,19 +95,31 @@ def _notes(place: str, has_rows: bool, clip_count: int | None, count: int) -> li
 
 
 def _paired(first: Sequence[Answer], second: Sequence[Answer]) -> list[Paired]:
-    """Differences of two models' answers to the same rows, task by task, then of the average over tasks."""
-    tasks = np.array([answer.task for answer in first])
-    clips = np.array([answer.row["clip_id"] if answer.row else "" for answer in first])
-    a, b = (np.array([answer.correct for answer in of], dtype=np.float64) for of in (first, second))
-    order = [task for task in (*TASKS, *MULTISTEP) if task in tasks]
-    members = {task: tasks == task for task in order}
-    paired = [
-        Paired(task, a[of].mean(), b[of].mean(), paired_difference(b[of], a[of], clips[of]), int(of.sum()))
-        for task, of in members.items()
-    ]
-    first_mean, second_mean = (float(np.mean([c[of].mean() for of in members.values()])) for c in (a, b))
-    average = average_difference(b, a, tasks.tolist(), clips.tolist())
-    return [*paired, Paired("average", first_mean, second_mean, average, len(tasks))]
+    """Differences of two models' answers to the same rows, task by task, then of the average over tasks.
+
+    Whole clips are drawn, as questions on one clip share its difficulty; a resample that draws no question of a task
+    says nothing about that task.
+    """
+    asked = {answer.task for answer in first}
+    tasks = [task for task in (*TASKS, *MULTISTEP) if task in asked]
+    clips = np.unique([answer.row["clip_id"] for answer in first if answer.row], return_inverse=True)[1]
+    task_of = np.array([tasks.index(answer.task) for answer in first])
+    sizes, a, b = np.zeros((3, int(clips.max()) + 1, len(tasks)))  # questions and right answers, (C, T) each
+    np.add.at(sizes, (clips, task_of), 1.0)
+    np.add.at(a, (clips, task_of), [answer.correct for answer in first])
+    np.add.at(b, (clips, task_of), [answer.correct for answer in second])
+    drawn = np.random.default_rng(SEED).multinomial(len(sizes), np.full(len(sizes), 1 / len(sizes)), size=RESAMPLES)
+    with np.errstate(invalid="ignore"):
+        resampled = drawn @ (b - a) / (drawn @ sizes)  # (R, T)
+
+    def paired(name: str, of: slice, differences: Array) -> Paired:
+        first, second = (float((c[:, of].sum(axis=0) / sizes[:, of].sum(axis=0)).mean()) for c in (a, b))
+        low, high = np.nanquantile(differences, [0.025, 0.975]).tolist()
+        counts = int(sizes[:, of].sum()), int(sizes[:, of].any(axis=1).sum())
+        return Paired(name, first, second, (low, high), *counts)
+
+    of_tasks = [paired(task, slice(t, t + 1), resampled[:, t]) for t, task in enumerate(tasks)]
+    return [*of_tasks, paired("average", slice(None), np.nanmean(resampled, axis=1))]
 
 
 def _motions(dataset: str, clip_ids: Collection[str]) -> Mapping[str, Motion]:

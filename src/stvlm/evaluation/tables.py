@@ -10,7 +10,7 @@ from html import escape
 from typing import NamedTuple
 
 from stvlm.evaluation.published import CAUTION, published
-from stvlm.evaluation.report import COLUMNS, CONSTANT, NAMES, Difference, as_number
+from stvlm.evaluation.report import COLUMNS, CONSTANT, NAMES, as_number
 from stvlm.evaluation.responses import MODEL
 from stvlm.evaluation.results import Results
 
@@ -102,35 +102,21 @@ def _cell(scores: Mapping[str, float], key: str, factor: int) -> Cell:
 
 
 class Paired(NamedTuple):
-    """Accuracies of two results on the same questions, fractions of 1, and the second's minus the first's."""
+    """Accuracies of two results on the same questions, and the second's minus the first's; fractions of 1."""
 
     task: str
     first: float
     second: float
-    difference: Difference
+    interval: tuple[float, float]
+    """95 % bounds of the difference."""
     questions: int
+    clips: int
 
 
 def difference_table(first: str, others: Mapping[str, Sequence[Paired]]) -> Table:
     """Each other results' accuracy minus that of the first ones, task by task."""
     groups = [
-        Group(
-            f"{name} minus {first}",
-            [
-                Line(
-                    paired.task.replace("_", " "),
-                    [
-                        Cell(f"{100 * paired.first:.1f}"),
-                        Cell(f"{100 * paired.second:.1f}"),
-                        Cell(_signed(paired.difference.value), f"{_signed(d.low)} to {_signed(d.high)}"),
-                        Cell(f"{paired.questions:,}"),
-                        Cell(f"{d.clips:,}"),
-                    ],
-                )
-                for paired in of_tasks
-                for d in [paired.difference]
-            ],
-        )
+        Group(f"{name} minus {first}", [_paired_line(paired) for paired in of_tasks])
         for name, of_tasks in others.items()
     ]
     heads = ["", "First", "Second", "Difference", "Questions", "Clips"]
@@ -139,6 +125,13 @@ def difference_table(first: str, others: Mapping[str, Sequence[Paired]]) -> Tabl
         "bootstrap over clips). An interval that holds 0 shows no difference."
     )
     return Table("paired", caption, [[(head, 1) for head in heads]], heads[1:], groups)
+
+
+def _paired_line(paired: Paired) -> Line:
+    accuracies = [Cell(f"{100 * accuracy:.1f}") for accuracy in (paired.first, paired.second)]
+    difference = Cell(_signed(paired.second - paired.first), " to ".join(map(_signed, paired.interval)))
+    counts = [Cell(f"{paired.questions:,}"), Cell(f"{paired.clips:,}")]
+    return Line(paired.task.replace("_", " "), [*accuracies, difference, *counts])
 
 
 def _signed(fraction: float) -> str:
