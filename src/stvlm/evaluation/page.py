@@ -198,4 +198,6 @@ def _provenance(results: Results) -> dict[str, str]:
 
 
 def _plain(value: Any) -> str:
-    return " ".join(map(str, value)) or "none" if isinstance(value, list) else str(value)
+    if value is None or value == []:
+        return "none"
+    return " ".join(map(str, value)) if isinstance(value, list) else str(value)
