@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from stvlm.evaluation.published import ST_VLM, published
-from stvlm.evaluation.report import CONSTANT, RESAMPLES
+from stvlm.evaluation.report import CONSTANT
 from stvlm.evaluation.responses import MODEL
 from stvlm.evaluation.results import Answer, Results
 from stvlm.files import whole_file
@@ -30,7 +30,7 @@ COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 MARKERS = ("o", "s", "^", "D", "v", "P")
 INK, FAINT, RULE = "#24292f", "#6e7781", "#d8dee4"
 CONTROL_COLOR = "#E69F00"
-SEED = 0
+RESAMPLES, SEED = 2000, 0
 MOST = len(COLORS)
 """Results that can be told apart in one figure."""
 
@@ -44,7 +44,7 @@ EDGES = (0, 1, 2, 5, 10, 20, 50, 100, 200, 500, np.inf)
 UNITS = {"traveled_distance": "m", "traveling_speed": "km/h"}
 LEAST_PERCENT = 1.0
 """Relative errors below are drawn there: a logarithmic axis has no zero."""
-_STYLE: dict[str, Any] = {
+_STYLE: Any = {
     "font.size": 8,
     "axes.titlesize": 8,
     "axes.labelsize": 8,

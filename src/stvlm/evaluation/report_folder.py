@@ -13,7 +13,7 @@ from stvlm.evaluation import figures
 from stvlm.evaluation.mistakes import Motion
 from stvlm.evaluation.page import Figure, Section, render_page
 from stvlm.evaluation.published import CAUTION, ST_VLM, published
-from stvlm.evaluation.report import FEW_CLIPS, RESAMPLES
+from stvlm.evaluation.report import FEW_CLIPS
 from stvlm.evaluation.responses import MODEL
 from stvlm.evaluation.results import Answer, load_rows, read_answers, read_results
 from stvlm.evaluation.tables import Paired, as_latex, as_markdown, difference_table, main_table
@@ -22,7 +22,6 @@ from stvlm.records import Array, DataError
 from stvlm.scoring import MULTISTEP, TASKS
 
 PAGE = "report.html"
-SEED = 0
 
 
 def write_report(folders: Sequence[Path], out: Path, dataset: str | None = None, most: int = 4) -> list[str]:
@@ -104,11 +103,12 @@ def _paired(first: Sequence[Answer], second: Sequence[Answer]) -> list[Paired]:
     tasks = [task for task in (*TASKS, *MULTISTEP) if task in asked]
     clips = np.unique([answer.row["clip_id"] for answer in first if answer.row], return_inverse=True)[1]
     task_of = np.array([tasks.index(answer.task) for answer in first])
-    sizes, a, b = np.zeros((3, int(clips.max()) + 1, len(tasks)))  # questions and right answers, (C, T) each
+    count = int(clips.max()) + 1
+    sizes, a, b = np.zeros((3, count, len(tasks)))  # questions and right answers, (C, T) each
     np.add.at(sizes, (clips, task_of), 1.0)
     np.add.at(a, (clips, task_of), [answer.correct for answer in first])
     np.add.at(b, (clips, task_of), [answer.correct for answer in second])
-    drawn = np.random.default_rng(SEED).multinomial(len(sizes), np.full(len(sizes), 1 / len(sizes)), size=RESAMPLES)
+    drawn = np.random.default_rng(figures.SEED).multinomial(count, np.full(count, 1 / count), size=figures.RESAMPLES)
     with np.errstate(invalid="ignore"):
         resampled = drawn @ (b - a) / (drawn @ sizes)  # (R, T)
 
