@@ -81,6 +81,7 @@ def draw_all(results: Sequence[Results], answers: Sequence[Mapping[str, Sequence
     """Writes NAME.png and NAME.svg of every figure for which there is something to show; returns the names."""
     import matplotlib
 
+    results = [r._replace(name=shorten(r.name)) for r in results]
     with matplotlib.rc_context(_STYLE):
         figures = {
             "radar": radar(results),
@@ -95,6 +96,11 @@ def draw_all(results: Sequence[Results], answers: Sequence[Mapping[str, Sequence
                     metadata = {"Date": None, "Creator": None} if suffix == "svg" else {"Software": None}
                     figure.savefig(temporary, bbox_inches="tight", pad_inches=0.05, metadata=metadata)
     return list(drawn)
+
+
+def shorten(name: str, most: int = 32) -> str:
+    """A name that fits over a panel."""
+    return name if len(name) <= most else name[: most - 1] + "…"
 
 
 def radar(results: Sequence[Results]) -> Figure | None:
@@ -300,12 +306,12 @@ def unread(names: Sequence[str], answers: Sequence[Sequence[Answer]]) -> Figure:
     most = max((n for of in counts for n in of.values()), default=0)
     columns = min(2, len(names))
     lines = -(-len(names) // columns)
-    figure = _figure(3.5 * columns, lines * (0.6 + 0.24 * max(len(reasons), 1)))
-    panels = figure.subplots(lines, columns, squeeze=False, sharey=True, gridspec_kw={"wspace": 0.12, "hspace": 0.45})
+    figure = _figure(3.5 * columns, lines * (0.75 + 0.24 * max(len(reasons), 1)))
+    panels = figure.subplots(lines, columns, squeeze=False, sharey=True, gridspec_kw={"wspace": 0.12, "hspace": 0.55})
     for axes in panels.flat[len(names) :]:
         axes.set_visible(False)
     for axes, name, of, total in zip(panels.flat, names, counts, map(len, answers), strict=False):
-        axes.set_title(f"{name}: {100 * (1 - of.total() / total):.1f} % of {total:,} answers read", loc="left")
+        axes.set_title(f"{name}\n{100 * (1 - of.total() / total):.1f} % of {total:,} answers read", loc="left")
         axes.spines[:].set_visible(False)
         axes.tick_params(which="both", length=0)
         if not reasons:

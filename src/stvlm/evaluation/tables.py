@@ -158,7 +158,7 @@ def _escaped_markdown(text: str) -> str:
 _LATEX = {
     "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_",
     "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}",
-    "[": "{[}", "*": "{*}",  # after a line's end they would be its options
+    "|": r"\textbar{}", "[": "{[}", "*": "{*}",  # after a line's end they would be its options
     "–": "--", "−": "$-$", "↑": r"$\uparrow$", "↓": r"$\downarrow$",
 }  # fmt: skip
 
