@@ -143,11 +143,15 @@ def test_a_mistake_is_shown_with_its_frames_its_paths_and_its_truth(page, rows):
 
 def test_without_the_dataset_the_page_says_what_is_missing(dataset, results, better, tmp_path):
     moved = [copy_of(folder, tmp_path / folder.name, path="/nowhere/tiny") for folder in (results, better)]
+    (tmp_path / "out").mkdir()
+    for name in ("ranges.png", "mine.png"):
+        (tmp_path / "out" / name).write_text("of an earlier report, and of the user")
     said = write_report(moved, tmp_path / "out")
     assert said[0].startswith("The dataset /nowhere/tiny is not here: questions, truths and frames of the mistakes")
     assert "so are paired differences. Give its place by --dataset." in said[0]
     names = {path.name for path in (tmp_path / "out").iterdir()}
     assert "ranges.png" not in names and "differences.md" not in names and "radar.png" in names
+    assert "mine.png" in names and "mine.png" not in said[-1]
     tags = Tags((tmp_path / "out" / "report.html").read_text(encoding="utf-8"))
     assert said[0] in tags.text
     assert "888.00 m off" in tags.text

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -61,7 +62,14 @@ def write_report(folders: Sequence[Path], out: Path, dataset: str | None = None,
     wrong = {a.row["clip_id"] for section in sections for a in section.answers if a.row and not a.correct}
     motions = _motions(dataset or results[0].dataset["path"], wrong)
     _write(out / PAGE, render_page(list(tables.values()), drawn, sections, motions, notes, most))
-    return [*notes, f"{out}: {', '.join(sorted(path.name for path in out.iterdir()))}"]
+    made = {PAGE, *_files(tables, ("md", "tex")), *_files([figure.svg.stem for figure in drawn], ("png", "svg"))}
+    for name in {*_files(("differences",), ("md", "tex")), *_files(_CAPTIONS, ("png", "svg"))} - made:
+        (out / name).unlink(missing_ok=True)  # what an earlier report has, and this one has nothing to show in
+    return [*notes, f"{out}: {', '.join(sorted(made))}"]
+
+
+def _files(names: Iterable[str], suffixes: Iterable[str]) -> set[str]:
+    return {f"{name}.{suffix}" for name, suffix in product(names, suffixes)}
 
 
 _CAPTIONS = {
