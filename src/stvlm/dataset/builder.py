@@ -22,14 +22,14 @@ from stvlm.dataset.rows import SCHEMA
 
 
 @dataclass
-class STKitConfig(datasets.BuilderConfig):  # type: ignore[misc]
+class STKitConfig(datasets.BuilderConfig):  # type: ignore[misc]  # datasets has no types
     """One dataset to be built."""
 
     videos: str = ""
     """The folder of its clips; empty for annotations only."""
 
 
-class STKit(datasets.ArrowBasedBuilder):  # type: ignore[misc]
+class STKit(datasets.ArrowBasedBuilder):  # type: ignore[misc]  # datasets has no types
     """Rows of the contract, with the clip as a `video` column unless only annotations are built."""
 
     VERSION = datasets.Version("1.0.0")

@@ -8,6 +8,7 @@ import shutil
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from fnmatch import fnmatch
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -238,21 +239,18 @@ def _write_trajectories(new: Path, prepared: Prepared) -> None:
             writer.write_table(pa.Table.from_pylist(clips, CLIPS))
 
 
-def write_readme(
-    new: Path, recipe: Recipe, pairs: Mapping[str, Collection[Pair]], shown: Collection[str] | None = None
-) -> None:
+def write_readme(new: Path, recipe: Recipe, pairs: Mapping[str, Collection[Pair]], shown: Collection[str] = ()) -> None:
     """What `load_dataset` needs of a README: which files are which split of which config.
 
     Args:
         new: the dataset's folder.
         recipe: says the title and the variants.
         pairs: what the dataset holds, by the folder of the config: "", a variant, or `no_shared_day`.
-        shown: the folders that have video, where not all have.
+        shown: the tables that have video, by their path from `new`.
     """
     configs = _configs({folder: sorted(pairs.get(folder, ())) for folder in ("", *recipe.variants, NO_SHARED_DAY)})
-    if shown is not None:  # `load_dataset` goes by the first config's files to tell how all are to be read
-        configs.sort(key=lambda config: not _has_video(config, shown))
-    text = yaml.safe_dump({"pretty_name": recipe.title, "configs": configs}, sort_keys=False)
+    front_matter = {"pretty_name": recipe.title, "configs": with_video_first(configs, shown)}
+    text = yaml.safe_dump(front_matter, sort_keys=False)
     with whole_file(new / "README.md") as temporary:
         temporary.write_text(f"---\n{text}---\n", encoding="utf-8")
 
@@ -289,7 +287,15 @@ def _configs(of_folder: Mapping[str, list[Pair]]) -> list[dict[str, Any]]:
     ]
 
 
-def _has_video(config: dict[str, Any], shown: Collection[str]) -> bool:
-    """Whether there is video in each of a config's splits."""
-    folders = [[path.removesuffix("/**") for path in item["path"]] for item in config["data_files"]]
-    return all(any(folder in shown for folder in of_split) for of_split in folders)
+def with_video_first(configs: Iterable[dict[str, Any]], shown: Collection[str]) -> list[dict[str, Any]]:
+    """The configs, those first of whose every split some table has video; `shown` are these tables.
+
+    `load_dataset` goes by the files of the first to tell how all of them are to be read.
+    """
+    return sorted(configs, key=lambda config: not all(tables_of(item, shown) for item in config["data_files"]))
+
+
+def tables_of(data_files: Mapping[str, Any], tables: Iterable[str]) -> list[str]:
+    """Which tables, by their path from the dataset's folder, are of one of a config's splits."""
+    patterns = data_files["path"] if isinstance(data_files["path"], list) else [data_files["path"]]
+    return [table for table in tables if any(fnmatch(table, pattern) for pattern in patterns)]

@@ -41,7 +41,7 @@ class Probed(NamedTuple):
     """How well a task's questions are answered from cues, as fractions of 1."""
 
     accuracy: float  # from all cues
-    low: float  # its one-sided 95 % lower bound: a bootstrap that draws whole clips, of which a handful is too few
+    low: float  # its one-sided 95 % lower bound, which knows that questions on one clip are alike
     floor: float  # of answers that are always the same, and of chance
     cue: str  # the one from which alone most is answered right
     cue_accuracy: float
