@@ -21,7 +21,7 @@ from stvlm.dataset.folder import CLIPS
 from stvlm.evaluation.dataset import load_split
 from stvlm.evaluation.page import visible
 from stvlm.evaluation.report_folder import _paired, write_report
-from stvlm.evaluation.results import Answer, load_rows, read_answers, read_results
+from stvlm.evaluation.results import load_rows, read_answers, read_results
 from stvlm.records import DataError
 
 ROOT = Path(__file__).parents[2]
@@ -102,7 +102,7 @@ def test_end_to_end_with_another_result(results, better, tmp_path):
     figures = {f"{name}.{suffix}" for name in ("radar", "ranges", "unread") for suffix in ("png", "svg")}
     tables = {f"{name}.{suffix}" for name in ("table", "differences") for suffix in ("md", "tex")}
     assert names == figures | tables | {"report.html"}
-    assert "intervals over fewer than 30 are too narrow" in found.stdout
+    assert "These are questions about 4 clips: fewer than 30 tell little." in found.stdout
     lines = (tmp_path / "out" / "table.md").read_text().splitlines()
     # 6 of 8 distances and 2 and 4 of 4 comparisons are right, on average 75 %; of 16 answers 15 could be read.
     mine = [cell.split() for cell in next(line for line in lines if line.startswith("| tiny |")).split("|")[2:-1]]
@@ -239,32 +239,14 @@ def test_what_cannot_be_seen_is_shown_as_such():
     assert visible("x" * 2001) == "x" * 2000 + "… (2,001 characters)"
 
 
-def test_differences_are_paired_and_clips_are_drawn_whole():
-    def answers(task, right, clips):
-        return [
-            Answer(f"{task}{i}", task, "", None, "", bool(r), None, None, {"clip_id": clip})
-            for i, (r, clip) in enumerate(zip(right, clips, strict=True))
-        ]
-
-    def interval(a, b):
-        return _paired(a, b)[0].interval
-
-    one, other = [1, 0] * 5, [0, 1] * 5
-    clips = [str(i) for i in range(10)]
-    # The same answers: no difference, and no doubt of it, though half of them are wrong.
-    same = _paired(*[answers("traveling_speed", one, clips)] * 2)
-    assert [(p.task, p.first, p.second, p.interval) for p in same] == [
-        ("traveling_speed", 0.5, 0.5, (0.0, 0.0)), ("average", 0.5, 0.5, (0.0, 0.0)),
+def test_differences_are_the_seconds_minus_the_firsts(results, better, rows):
+    mine, theirs = (read_answers(r, rows)["model"] for r in read_results([results, better]))
+    found = {p.task: p for p in _paired(mine, theirs, rows)}
+    assert list(found) == [
+        "traveled_distance", "traveled_distance_comparison", "traveling_speed_comparison", "average",
     ]  # fmt: skip
-    # Ten clips with ten like answers each are as sure as with one answer each.
-    alone = interval(answers("traveling_speed", one, clips), answers("traveling_speed", other, clips))
-    tenfold = [[x for x in values for _ in range(10)] for values in (one, other, clips)]
-    assert interval(*(answers("traveling_speed", right, tenfold[2]) for right in tenfold[:2])) == pytest.approx(alone)
-    assert alone[0] < -0.5 and alone[1] > 0.5
-    # Of two tasks of different size the average is that of their accuracies: (1 - 0 + 0.5 - 0.5) / 2.
-    a = answers("traveling_speed", [0] * 8, clips[:8]) + answers("movement_direction", [1, 0], clips[8:])
-    b = answers("traveling_speed", [1] * 8, clips[:8]) + answers("movement_direction", [0, 1], clips[8:])
-    found = {p.task: p for p in _paired(a, b)}
-    assert (found["average"].first, found["average"].second) == (0.25, 0.75)
-    assert (found["average"].questions, found["average"].clips) == (10, 10)
-    assert (found["traveling_speed"].interval, found["traveling_speed"].clips) == ((1.0, 1.0), 8)
+    distance, average = found["traveled_distance"], found["average"]
+    assert (distance.first, distance.second, distance.difference.value, distance.questions) == (0.75, 1.0, 0.25, 8)
+    assert (average.first, average.second) == (0.75, 1.0)
+    assert average.difference.value == pytest.approx(0.25)
+    assert average.difference.clips == 4 and average.questions == 16

@@ -8,7 +8,7 @@ import pytest
 from stvlm.evaluation.published import ST_VLM, published
 from stvlm.evaluation.results import Results
 from stvlm.evaluation.tables import Paired, as_html, as_latex, as_markdown, difference_table, main_table
-from stvlm.scoring import TASKS
+from stvlm.scoring import TASKS, Difference
 
 NASTY = r"a_b & 50% $x$ #1 {c} <b>|~^\d* [e]"
 
@@ -106,14 +106,14 @@ def test_names_are_text_in_every_form():
 
 def test_differences_have_signs_and_no_negative_zero():
     paired = [
-        Paired("traveled_distance", 0.5, 0.25, (-0.5, -1e-9), 40, 30),
-        Paired("average", 0.5, 0.75, (0.1, 0.4), 80, 30),
+        Paired("traveled_distance", 0.5, 0.25, Difference(-0.25, -0.5, -1e-9, 30, 0.0499), 40),
+        Paired("average", 0.5, 0.75, Difference(0.25, 0.1, 0.4, 30, 0.0001), 80),
     ]
     table = difference_table("first", {"second": paired})
     lines = as_markdown(table).splitlines()
     assert lines[-2:] == [
-        "| traveled distance | 50.0 | 25.0 | −25.0 [−50.0 to +0.0] | 40 | 30 |",
-        "| average | 50.0 | 75.0 | +25.0 [+10.0 to +40.0] | 80 | 30 |",
+        "| traveled distance | 50.0 | 25.0 | −25.0 [−50.0 to +0.0] | 0.050 | 40 | 30 |",
+        "| average | 50.0 | 75.0 | +25.0 [+10.0 to +40.0] | < 0.001 | 80 | 30 |",
     ]
     assert "| *second minus first* |" in lines[-3]
     assert r"\scriptsize[$-$50.0 to +0.0]" in as_latex(table)

@@ -20,7 +20,8 @@ from stvlm.evaluation.responses import MODEL
 from stvlm.evaluation.results import Answer, Results
 from stvlm.files import whole_file
 from stvlm.records import Array, DataError
-from stvlm.scoring import MULTISTEP, RELATIVE_TOLERANCE, TASKS
+from stvlm.scoring import MULTISTEP, RELATIVE_TOLERANCE, RESAMPLES, TASKS
+from stvlm.scoring.intervals import mean_of, share_bounds
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -30,7 +31,7 @@ COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 MARKERS = ("o", "s", "^", "D", "v", "P")
 INK, FAINT, RULE = "#24292f", "#6e7781", "#d8dee4"
 CONTROL_COLOR = "#E69F00"
-RESAMPLES, SEED = 2000, 0
+SEED = 0
 MOST = len(COLORS)
 """Results that can be told apart in one figure."""
 
@@ -190,21 +191,9 @@ def _range(low: float, high: float, answers: Sequence[Answer]) -> Range:
     truths = np.array([float(row["target"]) for row in rows])
     errors = np.array([answer.error for answer in answers], dtype=np.float64) / truths
     was_read = ~np.isnan(errors)
-    share = float(np.mean([answer.correct for answer in answers]))
+    share = mean_of(np.array([answer.correct for answer in answers], np.float64), np.full(len(rows), True), clips)
     median = _median(errors[was_read], clips[was_read]) if was_read.any() else None
-    return Range(low, high, len(answers), (share, *wilson(share, len(set(clips)))), median)
-
-
-def wilson(share: float, count: int) -> tuple[float, float]:
-    """Wilson's 95 % interval of a share of `count`.
-
-    A bootstrap has no width where all of a few answers are right or wrong. `count` is that of the clips, as answers
-    about one clip need not be independent.
-    """
-    z = 1.959964
-    middle = (share + z * z / (2 * count)) / (1 + z * z / count)
-    half = z / (1 + z * z / count) * np.sqrt(share * (1 - share) / count + z * z / (4 * count * count))
-    return max(0.0, float(middle - half)), min(1.0, float(middle + half))
+    return Range(low, high, len(answers), (share.value, *share_bounds(share, 0.95)), median)
 
 
 def _median(values: Array, clips: Array) -> tuple[float, float, float]:

@@ -6,21 +6,20 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import product
 from pathlib import Path
 
-import numpy as np
 import pyarrow.parquet as pq
 
 from stvlm.dataset.folder import TRAJECTORIES
 from stvlm.evaluation import figures
+from stvlm.evaluation.dataset import Row
 from stvlm.evaluation.mistakes import Motion
 from stvlm.evaluation.page import Figure, Section, render_page
 from stvlm.evaluation.published import CAUTION, ST_VLM, published
-from stvlm.evaluation.report import FEW_CLIPS
 from stvlm.evaluation.responses import MODEL
 from stvlm.evaluation.results import Answer, load_rows, read_answers, read_results
 from stvlm.evaluation.tables import Paired, as_latex, as_markdown, difference_table, main_table
 from stvlm.files import whole_file
-from stvlm.records import Array, DataError
-from stvlm.scoring import MULTISTEP, TASKS
+from stvlm.records import DataError
+from stvlm.scoring import FEW_CLIPS, compare
 
 PAGE = "report.html"
 
@@ -49,7 +48,7 @@ def write_report(folders: Sequence[Path], out: Path, dataset: str | None = None,
     tables = {"table": main_table(results, clip_count)}
     if rows is not None and len(results) > 1:
         models = [of[MODEL] for of in answers]
-        others = {r.name: _paired(models[0], model) for r, model in zip(results[1:], models[1:], strict=True)}
+        others = {r.name: _paired(models[0], model, rows) for r, model in zip(results[1:], models[1:], strict=True)}
         tables["differences"] = difference_table(results[0].name, others)
     for name, table in tables.items():
         _write(out / f"{name}.md", as_markdown(table))
@@ -82,7 +81,7 @@ _CAPTIONS = {
         "direction (MD), direction timestamp (DT), and the comparisons (TDC, TSC, MDC)."
     ),
     "ranges": (
-        "Above: accuracy by the true distance and speed, with Wilson's 95 % intervals that count clips, not questions. "
+        "Above: accuracy by the true distance and speed, with 95 % intervals over clips. "
         "Below: the median relative error of the answers that could be read, with bootstrap intervals over clips. n: "
         "questions."
     ),
@@ -97,37 +96,21 @@ def _notes(place: str, has_rows: bool, clip_count: int | None, count: int) -> li
         notes.append(f"The dataset {place} is not here: {missing}{paired}. Give its place by --dataset.")
     if clip_count is not None and clip_count < FEW_CLIPS:
         clips = "1 clip" if clip_count == 1 else f"{clip_count} clips"
-        notes.append(f"These are questions about {clips}: intervals over fewer than {FEW_CLIPS} are too narrow.")
+        notes.append(f"These are questions about {clips}: fewer than {FEW_CLIPS} tell little.")
     return notes
 
 
-def _paired(first: Sequence[Answer], second: Sequence[Answer]) -> list[Paired]:
-    """Differences of two models' answers to the same rows, task by task, then of the average over tasks.
-
-    Whole clips are drawn, as questions on one clip share its difficulty; a resample that draws no question of a task
-    says nothing about that task.
-    """
-    asked = {answer.task for answer in first}
-    tasks = [task for task in (*TASKS, *MULTISTEP) if task in asked]
-    clips = np.unique([answer.row["clip_id"] for answer in first if answer.row], return_inverse=True)[1]
-    task_of = np.array([tasks.index(answer.task) for answer in first])
-    count = int(clips.max()) + 1
-    sizes, a, b = np.zeros((3, count, len(tasks)))  # questions and right answers, (C, T) each
-    np.add.at(sizes, (clips, task_of), 1.0)
-    np.add.at(a, (clips, task_of), [answer.correct for answer in first])
-    np.add.at(b, (clips, task_of), [answer.correct for answer in second])
-    drawn = np.random.default_rng(figures.SEED).multinomial(count, np.full(count, 1 / count), size=figures.RESAMPLES)
-    with np.errstate(invalid="ignore"):
-        resampled = drawn @ (b - a) / (drawn @ sizes)  # (R, T)
-
-    def paired(name: str, of: slice, differences: Array) -> Paired:
-        first, second = (float((c[:, of].sum(axis=0) / sizes[:, of].sum(axis=0)).mean()) for c in (a, b))
-        low, high = np.nanquantile(differences, [0.025, 0.975]).tolist()
-        counts = int(sizes[:, of].sum()), int(sizes[:, of].any(axis=1).sum())
-        return Paired(name, first, second, (low, high), *counts)
-
-    of_tasks = [paired(task, slice(t, t + 1), resampled[:, t]) for t, task in enumerate(tasks)]
-    return [*of_tasks, paired("average", slice(None), np.nanmean(resampled, axis=1))]
+def _paired(first: Sequence[Answer], second: Sequence[Answer], rows: Sequence[Row]) -> list[Paired]:
+    """Differences of two models' answers to the same rows, task by task, then of the average over tasks."""
+    differences = compare([answer.response for answer in second], [answer.response for answer in first], rows)
+    of_average = differences.pop("average_accuracy")
+    paired = []
+    for key, difference in differences.items():
+        task = key.removesuffix("_accuracy")
+        a, b = ([answer.correct for answer in answers if answer.task == task] for answers in (first, second))
+        paired.append(Paired(task, sum(a) / len(a), sum(b) / len(b), difference, len(a)))
+    a_mean, b_mean = (sum(accuracies) / len(paired) for accuracies in zip(*(p[1:3] for p in paired), strict=True))
+    return [*paired, Paired("average", a_mean, b_mean, of_average, len(rows))]
 
 
 def _motions(dataset: str, clip_ids: Collection[str]) -> Mapping[str, Motion]:

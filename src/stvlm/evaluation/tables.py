@@ -13,6 +13,7 @@ from stvlm.evaluation.published import CAUTION, published
 from stvlm.evaluation.report import COLUMNS, CONSTANT, NAMES, as_number
 from stvlm.evaluation.responses import MODEL
 from stvlm.evaluation.results import Results
+from stvlm.scoring import FEW_CLIPS, Difference
 
 
 class Cell(NamedTuple):
@@ -102,36 +103,36 @@ def _cell(scores: Mapping[str, float], key: str, factor: int) -> Cell:
 
 
 class Paired(NamedTuple):
-    """Accuracies of two results on the same questions, and the second's minus the first's; fractions of 1."""
+    """Accuracies of two results on the same questions, fractions of 1, and the second's minus the first's."""
 
     task: str
     first: float
     second: float
-    interval: tuple[float, float]
-    """95 % bounds of the difference."""
+    difference: Difference
     questions: int
-    clips: int
 
 
 def difference_table(first: str, others: Mapping[str, Sequence[Paired]]) -> Table:
     """Each other results' accuracy minus that of the first ones, task by task."""
     groups = [
-        Group(f"{name} minus {first}", [_paired_line(paired) for paired in of_tasks])
+        Group(f"{name} minus {first}", [_paired_line(*paired) for paired in of_tasks])
         for name, of_tasks in others.items()
     ]
-    heads = ["", "First", "Second", "Difference", "Questions", "Clips"]
+    heads = ["", "First", "Second", "Difference", "p", "Questions", "Clips"]
     caption = (
         "Accuracy in % on the same questions, and the second's minus the first's with its 95 % interval (paired "
-        "bootstrap over clips). An interval that holds 0 shows no difference."
+        f"bootstrap over clips, too narrow for fewer than {FEW_CLIPS}); p: how often chance alone, giving each clip's "
+        "answers to one or the other, makes as large a difference. Not corrected for the number of comparisons."
     )
     return Table("paired", caption, [[(head, 1) for head in heads]], heads[1:], groups)
 
 
-def _paired_line(paired: Paired) -> Line:
-    accuracies = [Cell(f"{100 * accuracy:.1f}") for accuracy in (paired.first, paired.second)]
-    difference = Cell(_signed(paired.second - paired.first), " to ".join(map(_signed, paired.interval)))
-    counts = [Cell(f"{paired.questions:,}"), Cell(f"{paired.clips:,}")]
-    return Line(paired.task.replace("_", " "), [*accuracies, difference, *counts])
+def _paired_line(task: str, first: float, second: float, difference: Difference, questions: int) -> Line:
+    d = difference
+    accuracies = [Cell(f"{100 * accuracy:.1f}") for accuracy in (first, second)]
+    p_value = Cell("< 0.001" if d.p_value < 0.001 else f"{d.p_value:.3f}")
+    gain = Cell(_signed(d.value), f"{_signed(d.low)} to {_signed(d.high)}")
+    return Line(task.replace("_", " "), [*accuracies, gain, p_value, Cell(f"{questions:,}"), Cell(f"{d.clips:,}")])
 
 
 def _signed(fraction: float) -> str:
