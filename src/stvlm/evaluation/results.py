@@ -180,6 +180,6 @@ def _check_same_scores(path: Path, answers: Sequence[Answer], scores: Mapping[st
         wanted = (scores.get(f"{task}_count"), scores.get(f"{task}_accuracy"))
         if wanted[0] != len(correct) or abs((wanted[1] or 0.0) - sum(correct) / len(correct)) > 1e-9:
             raise DataError(
-                f"{path}: does not give the {task} scores in results.json; run {PROGRAM} again, which asks only what "
-                "is missing and scores anew, and give the dataset by --dataset"
+                f"{path}: does not give the {task} scores in results.json (other answers, or another version scored "
+                f"them); run {PROGRAM} again, which asks only what is missing, and give the dataset by --dataset"
             )
