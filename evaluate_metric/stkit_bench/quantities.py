@@ -3,63 +3,94 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Iterable
 from typing import NamedTuple
 
-from .text import Tokens, is_number, words
-
-_STAMP = re.compile(r"(\d{1,4}):([0-5]\d(?:\.\d+)?)", re.ASCII)
+from .text import Clause, Tokens, is_number, words
 
 
-def _table(*rows: tuple[str, float]) -> dict[str, float]:
-    return {name: number for names, number in rows for name in names.split()}
+def _table(kind: str, *rows: tuple[str, float]) -> dict[str, tuple[str, float]]:
+    return {name: (kind, size) for names, size in rows for name in names.split()}
 
 
 def _counting(names: str, first: int, step: int) -> dict[str, float]:
     return {name: float(first + step * i) for i, name in enumerate(names.split())}
 
 
-_LENGTH_M = _table(
-    ("m meter meters metre metres", 1.0),
+# In metres, seconds and km/h.
+_LENGTHS = _table(
+    "length",
+    ("m meter meters metre metres mtr mtrs", 1.0),
     ("km kms kilometer kilometers kilometre kilometres", 1000.0),
-    ("cm centimeter centimeters centimetre centimetres", 0.01),
+    ("cm cms centimeter centimeters centimetre centimetres", 0.01),
+    ("mm millimeter millimeters millimetre millimetres", 0.001),
     ("ft foot feet", 0.3048),
     ("inch inches", 0.0254),  # not "in": "20 in 5 seconds" has no inches
     ("yd yds yard yards", 0.9144),
     ("mi mile miles", 1609.344),
 )
-_TIME_S = _table(
+_TIMES = _table(
+    "time",
     ("s sec secs second seconds", 1.0),
-    ("ms millisecond milliseconds", 0.001),
+    ("ms msec milliseconds millisecond", 0.001),
     ("min mins minute minutes", 60.0),
     ("h hr hrs hour hours", 3600.0),
 )
-_SPEED_KMH = _table(("kmh kph kmph", 1.0), ("mph", 1.609344), ("mps", 3.6), ("knot knots", 1.852))
-_PER = {"/", "per", "a", "an", "each", "every"}
-_TIMES = words("times x × fold")
+_UNITS = {
+    **_LENGTHS,
+    **_TIMES,
+    **_table("speed", ("kmh kph kmph kmhr", 1.0), ("mph", 1.609344), ("mps", 3.6), ("knot knots kt kts kn", 1.852)),
+    **_table("hour", ("o'clock", 1.0)),
+    **_table("ratio", ("x × times fold", 1.0)),
+    **_table("percent", ("% percent", 1.0)),
+}
+_PER = words("/ per a an each every")
 _COUNTED = words(
-    "frame frames fps hz % percent ° degree degrees deg px pixel pixels object objects car cars vehicle vehicles time"
-    " st nd rd th"
+    "frame frames fps hz ° degree degrees deg px pixel pixels object objects car cars vehicle vehicles time st nd rd th"
+    " d k p lane lanes box boxes people person pedestrian pedestrians steps intervals points units am pm ^ million"
+    " different other main key reasons"
 )
-_NUMBERED = words("frame frames image images object box car vehicle track id step #")
-_ONES = _counting("one two three four five six seven eight nine", 1, 1)
+_NUMBERED = words(
+    "frame frames image images object objects box car vehicle track id step steps # option point figure lane player"
+    " person phase stage part segment level version no"
+)
+# Between a number and its unit: "20-meter", "20 or so meters", "half of a kilometer".
+_FILLERS = words("- full whole total or so odd")
+
+_ONES = _counting("zero one two three four five six seven eight nine", 0, 1)
 _TEENS = _counting("ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen", 10, 1)
 _TENS = _counting("twenty thirty forty fifty sixty seventy eighty ninety", 20, 10)
-TO = {"", "-", "~", "to", "until", "till", "through"}
-_BEYOND_SPELLED = {"hundred", "thousand", "million", "point"}
+_SMALL = _ONES | _TEENS | _TENS
+_MULTIPLES = {"dozen": 12.0, "hundred": 100.0, "thousand": 1000.0, "million": 1e6}
+_PARTS = {
+    **{"half": 0.5, "halves": 0.5, "quarter": 0.25, "quarters": 0.25, "third": 1.0 / 3.0, "thirds": 1.0 / 3.0},
+    **{"fifth": 0.2, "fifths": 0.2, "tenth": 0.1, "tenths": 0.1},
+}
+_ORDINALS = {**_counting("first second third fourth fifth sixth seventh eighth ninth tenth", 1, 1)}
+
+TO = frozenset({"", "-", "~", "to", "until", "till", "through", "and ends at", "up to", "- >"})
+_TOLERANCE = frozenset({"±", "+ / -", "+ -", "plus or minus", "plus / minus", "give or take", "( ±", "with an error of"})
+_SHARING = TO | _TOLERANCE | {"and", "or", "or maybe", "or perhaps", "or even", "to about", "× 10 ^"}
+# "5 feet 10 inches" is one length.
+_COMPOUNDS = {(0.3048, 0.0254), (0.9144, 0.3048), (1609.344, 0.3048), (1000.0, 1.0), (1.0, 0.01), (3600.0, 60.0), (60.0, 1.0)}
+
+_STAMP = re.compile(r"(?:(\d{1,3}):)?(\d{1,4}):([0-5]\d(?:\.\d+)?)", re.ASCII)
+_RATIO = re.compile(r"(\d{1,4}(?:\.\d+)?):(\d{1,4}(?:\.\d+)?)", re.ASCII)
+_LARGEST = 1e99  # no unit takes a number below this to infinity
+_LONGEST = 40
 
 
 class Mention(NamedTuple):
-    """A number in a clause and the unit it stands in; tokens[first:end] are its own."""
+    """A number in a clause and the unit it stands in; clause.tokens[first:end] are its own."""
 
     number: float
     unit: float  # in metres, km/h or seconds
-    kind: str  # length, speed, time, stamp (m:ss), hour, ratio, bare, other
-    tokens: Tokens
-    words: frozenset[str]
+    kind: str  # length, speed, time, stamp (m:ss), hour, ratio, percent, bare, word (a bare "ten"), part (a bare "half"), other
+    clause: Clause
     first: int
     end: int
-    aside: bool  # in parentheses
+    aside: bool = False  # in parentheses
+    is_range: bool = False
 
     @property
     def value(self) -> float:
@@ -67,86 +98,294 @@ class Mention(NamedTuple):
 
     @property
     def before(self) -> str:
-        return self.tokens[self.first - 1] if self.first else ""
+        return self.clause.tokens[self.first - 1] if self.first else ""
 
     @property
     def after(self) -> str:
-        return self.tokens[self.end] if self.end < len(self.tokens) else ""
+        tokens = self.clause.tokens
+        return tokens[self.end] if self.end < len(tokens) else ""
 
-
-def _number(tokens: Tokens, i: int) -> tuple[float, int] | None:
-    """The number that begins at token i, and where it ends."""
-    token = tokens[i]
-    if is_number(token):
-        try:
-            return float(token), i + 1
-        except ValueError:  # "1.2.3"
-            return None
-    if i and tokens[i - 1] in _BEYOND_SPELLED:
-        return None
-    if token in _TENS:
-        at = i + 1 + (tokens[i + 1 : i + 2] == ["-"])
-        if at < len(tokens) and tokens[at] in _ONES:
-            return _TENS[token] + _ONES[tokens[at]], at + 1
-    spelled = _TENS.get(token, _TEENS.get(token, _ONES.get(token)))
-    return None if spelled is None else (spelled, i + 1)
-
-
-def _unit(tokens: Tokens, end: int) -> tuple[float, str, int]:
-    """The unit after a number that ends at `end`: its size in metres, km/h or seconds, its kind, and where it ends."""
-    at = end + (tokens[end : end + 1] == ["-"])  # "20-meter"
-    unit, per, time = [*tokens[at : at + 3], "", "", ""][:3]
-    if unit in _LENGTH_M:
-        if per in _PER and time in _TIME_S:
-            return _LENGTH_M[unit] / _TIME_S[time] * 3.6, "speed", at + 3
-        # The "20 m" of "20 m / 5 s" is a step of a calculation.
-        return _LENGTH_M[unit], "other" if per in ("/", "per") else "length", at + 1
-    if unit in _SPEED_KMH:
-        return _SPEED_KMH[unit], "speed", at + 1
-    if unit in _TIME_S:
-        return _TIME_S[unit], "time", at + 1
-    if unit == "o'clock":
-        return 1.0, "hour", at + 1
-    if unit in _TIMES:
-        return 1.0, "ratio", at + 1
-    return 1.0, "other" if unit in _COUNTED or unit in _BEYOND_SPELLED else "bare", end
-
-
-def mentions_of(tokens: Tokens) -> list[Mention]:
-    """The numbers of a clause, in order; the first of "3.5 to 6 seconds" takes the unit of the second."""
-    found: list[Mention] = []
-    all_words, depth, i = frozenset(tokens), 0, 0
-    while i < len(tokens):
-        depth += (tokens[i] == "(") - (tokens[i] == ")")
-        stamp = _STAMP.fullmatch(tokens[i])
-        read = (60.0 * float(stamp[1]) + float(stamp[2]), i + 1) if stamp else _number(tokens, i)
-        if read is None:
-            i += 1
-            continue
-        number, end = read
-        unit, kind, end = (1.0, "stamp", end) if stamp else _unit(tokens, end)
-        if kind == "bare" and i and tokens[i - 1] in _NUMBERED:
-            kind = "other"
-        if number < 0.0 and found and found[-1].end == i:  # the dash of "3.50 -6.00"
-            number = -number
-        # "The red one" is no number: a spelled one needs its unit. No unit takes a number below this to infinity.
-        if abs(number) < 1e99 and not (kind == "bare" and tokens[i].isalpha()):
-            found.append(Mention(number, unit, kind, tokens, all_words, i, end, depth > 0))
-        i = end
-    for k in range(len(found) - 1, 0, -1):
-        former, latter = found[k - 1], found[k]
-        if between(former, latter) in TO | {"and", "or"}:
-            if former.kind == "bare":
-                found[k - 1] = former._replace(kind=latter.kind, unit=latter.unit)
-            elif former.kind == "other" and latter.kind == "bare":  # "frames 3 to 9"
-                found[k] = latter._replace(kind="other")
-    return found
+    def near(self, reach: int) -> frozenset[str]:
+        """The words up to so many tokens before and after it."""
+        tokens = self.clause.tokens
+        return frozenset(tokens[max(0, self.first - reach) : self.first] + tokens[self.end : self.end + reach])
 
 
 def between(former: Mention, latter: Mention) -> str:
-    """The words from one number of a clause to the next; longer than three they are cut, as no reader knows such."""
-    return " ".join(former.tokens[former.end : min(latter.first, former.end + 4)])
+    """The words from one number of a clause to the next; longer than four they are cut, as no reader knows such."""
+    return " ".join(former.clause.tokens[former.end : min(latter.first, former.end + 5)])
 
 
-def prefer(mentions: list[Mention], test: Callable[[Mention], bool]) -> list[Mention]:
-    return [mention for mention in mentions if test(mention)] or mentions
+# Numbers
+
+
+def _number_at(tokens: Tokens, i: int) -> tuple[float, int] | None:
+    """The number that begins at token i, and where it ends."""
+    token = tokens[i]
+    if not is_number(token):
+        return _spelled_at(tokens, i)
+    if len(token) > _LONGEST:
+        return None
+    try:
+        number = float(token)
+    except ValueError:  # "1.2.3"
+        return None
+    rest, end = tokens[i + 1 : i + 6], i + 1
+    if rest[:3] == ["×", "10", "^"] or rest[:3] == ["x", "10", "^"]:  # "2×10^1"
+        sign = -1 if rest[3:4] == ["-"] else 1
+        power = rest[4:5] if sign < 0 else rest[3:4]
+        if power and len(power[0]) < 3 and power[0].lstrip("-").isdigit():
+            return number * 10.0 ** (sign * int(power[0])), end + 4 + (sign < 0)
+    if rest[:1] == ["/"] and len(rest) > 1 and _is_fraction(token, rest[1]):  # "1/2"
+        return number / float(rest[1]), end + 2
+    if len(rest) > 2 and rest[1] == "/" and token.isdigit() and is_number(rest[0]) and _is_fraction(rest[0], rest[2]):
+        return number + float(rest[0]) / float(rest[2]), end + 3  # "1 1/2"
+    return _with_part(tokens, number, end)
+
+
+def _is_fraction(over: str, under: str) -> bool:
+    return over.isdigit() and under.isdigit() and len(under) < 3 and 0 < int(over) < int(under)
+
+
+def _with_part(tokens: Tokens, number: float, end: int) -> tuple[float, int]:
+    """With "hundred", "thousand" and "and a half" that follow."""
+    while tokens[end : end + 1] and tokens[end] in _MULTIPLES:
+        number, end = number * _MULTIPLES[tokens[end]], end + 1
+    following = tokens[end : end + 3]
+    if following[:1] == ["and"] and len(following) == 3:  # "two and a half", "two and three quarters"
+        count = 1.0 if following[1] in ("a", "one") else _ONES.get(following[1], 0.0)
+        if count and following[2] in _PARTS:
+            return number + count * _PARTS[following[2]], end + 3
+    return number, end
+
+
+def _spelled_at(tokens: Tokens, i: int) -> tuple[float, int] | None:
+    """A number in words: "one hundred and twenty-five", "a dozen", "half a", "three quarters of a"."""
+    if i and (tokens[i - 1] in _MULTIPLES or tokens[i - 1] == "point"):
+        return None
+    token, following = tokens[i], [*tokens[i + 1 : i + 3], "", ""]
+    if token in _PARTS:
+        return _PARTS[token], _skip(tokens, i + 1, ("of", "a", "an", "the"))
+    if token in ("a", "an", "one") and following[0] in _MULTIPLES:
+        return _sum_of_words(tokens, 1.0, i + 1)
+    if token in ("a", "one") and following[0] in ("half", "quarter", "third", "fifth", "tenth"):
+        return _PARTS[following[0]], _skip(tokens, i + 2, ("of", "a", "an", "the"))
+    if token in ("a", "an") and following[0] in ("kilometer", "kilometre", "mile", "meter", "metre", "minute", "hour"):
+        return 1.0, i + 1
+    if token not in _SMALL:
+        return None
+    at = i + 1 + (following[0] == "-")
+    if token in _ONES and tokens[at : at + 1] and tokens[at] in _PARTS and token != "zero":  # "two-thirds of a"
+        return _ONES[token] * _PARTS[tokens[at]], _skip(tokens, at + 1, ("of", "a", "an", "the"))
+    return _sum_of_words(tokens, 0.0, i)
+
+
+def _sum_of_words(tokens: Tokens, start: float, i: int) -> tuple[float, int]:
+    total, group, end = 0.0, start, i
+    while end < len(tokens) and end < i + 16:
+        token = tokens[end]
+        if token in _TENS and tokens[end + 1 : end + 2] == ["-"] and tokens[end + 2 : end + 3] and tokens[end + 2] in _ONES:
+            group, end = group + _TENS[token] + _ONES[tokens[end + 2]], end + 3
+        elif token in _SMALL and (group % 100.0 == 0.0 or (token in _ONES and group % 10.0 == 0.0 and group % 100.0 >= 20.0)):
+            group, end = group + _SMALL[token], end + 1
+        elif token in ("hundred", "dozen"):
+            group, end = (group or 1.0) * _MULTIPLES[token], end + 1
+        elif token in _MULTIPLES:
+            total, group, end = total + (group or 1.0) * _MULTIPLES[token], 0.0, end + 1
+        elif token == "and" and group >= 100.0 and tokens[end + 1 : end + 2] and tokens[end + 1] in _SMALL:
+            end += 1
+        else:
+            break
+    number = total + group
+    digits = []
+    if tokens[end : end + 1] == ["point"]:
+        for token in tokens[end + 1 : end + 5]:
+            if token not in _ONES:
+                break
+            digits.append(f"{_ONES[token]:.0f}")
+        if digits:
+            return number + float(f"0.{''.join(digits)}"), end + 1 + len(digits)
+    return _with_part(tokens, number, end)
+
+
+def _skip(tokens: Tokens, end: int, fillers: Iterable[str]) -> int:
+    """Past fillers; to where it began if no unit follows them."""
+    at = end
+    while tokens[at : at + 1] and tokens[at] in fillers:
+        at += 1
+    return at if tokens[at : at + 1] and tokens[at] in _UNITS else end
+
+
+# Units
+
+
+def unit_at(tokens: Tokens, at: int) -> tuple[str, float, int] | None:
+    """The unit that begins at a token: its kind, its size, and where it ends."""
+    if at >= len(tokens) or tokens[at] not in _UNITS:
+        return None
+    kind, size = _UNITS[tokens[at]]
+    following = tokens[at + 1 : at + 7]
+    if tokens[at] == "ms" and following[:3] == ["^", "-", "1"]:
+        return "speed", 3.6, at + 4
+    if kind == "length":
+        skipped = len(following) > 2 and following[0] == "-" and following[1] == "per"  # "kilometers-per-hour"
+        rest = [token for token in following[skipped:] if token != "-"] if skipped else following
+        if len(rest) > 1 and rest[0] in _PER and rest[1] in _TIMES:
+            end = at + 3 + (2 if skipped else 0)
+            if tokens[end : end + 1] in (["^"], ["squared"]):  # an acceleration
+                return "other", 1.0, end
+            return "speed", size / _TIMES[rest[1]][1] * 3.6, end
+        dot = rest[:1] in (["·"], ["."], ["×"])
+        if rest[dot:][:1] and rest[dot] in _TIMES and rest[dot + 1 : dot + 4] == ["^", "-", "1"]:  # "m·s^-1"
+            return "speed", size / _TIMES[rest[dot]][1] * 3.6, at + 5 + dot
+        if rest[:1] == ["^"]:
+            return "other", 1.0, at + 1
+        # The "20 m" of "20 m / 5 s" is a step of a calculation.
+        return "other" if rest[:1] in (["/"], ["per"]) else kind, size, at + 1
+    return kind, size, at + 1
+
+
+def named_units(tokens: Tokens) -> dict[str, float]:
+    """By kind, the only unit that is named without a number: "How many feet ...?", "speed (mph): 10"."""
+    sizes: dict[str, set[float]] = {}
+    for i, token in enumerate(tokens):
+        before = tokens[i - 1] if i else ""
+        if token in _UNITS and not is_number(before or " ") and before not in _PER and before not in _SMALL and before != "-":
+            if len(token) < 3 and before not in ("in", "many", "("):
+                continue
+            kind, size, _ = unit_at(tokens, i) or ("", 0.0, i)
+            sizes.setdefault(kind, set()).add(size)
+    return {kind: size.pop() for kind, size in sizes.items() if len(size) == 1}
+
+
+# Mentions
+
+
+def mentions_of(clause: Clause) -> list[Mention]:
+    """The numbers of a clause, in order; the first of "3.5 to 6 seconds" takes the unit of the second."""
+    tokens = clause.tokens
+    found: list[Mention] = []
+    brackets: list[int] = []
+    group_of: list[int] = []  # which bracket each stands in
+    told: tuple[str, float] | None = None
+    i = 0
+    while i < len(tokens):
+        token = tokens[i]
+        if token in ("(", "["):
+            brackets.append(i)
+        elif token in (")", "]") and brackets:
+            brackets.pop()
+        elif token in _UNITS and i and tokens[i - 1] in ("in", "("):  # "speed (m/s): 5"
+            unit = unit_at(tokens, i)
+            told = unit[:2] if unit else told
+        read = _mention_at(clause, i)
+        if read is None:
+            i += 1
+            continue
+        mention = read._replace(aside=bool(brackets))
+        if mention.kind == "bare" and told:
+            mention = mention._replace(kind=told[0], unit=told[1])
+        if mention.number < 0.0 and found and found[-1].end == i:  # the dash of "3.50 -6.00"
+            mention = mention._replace(number=-mention.number)
+        if abs(mention.number) < _LARGEST:
+            found.append(mention)
+            group_of.append(brackets[-1] if brackets else -1)
+        i = mention.end
+    return _put_together(_without_coordinates(found, group_of))
+
+
+def _mention_at(clause: Clause, i: int) -> Mention | None:
+    tokens = clause.tokens
+    token = tokens[i]
+    stamp = _STAMP.fullmatch(token)
+    if stamp:
+        seconds = 3600.0 * float(stamp[1] or 0) + 60.0 * float(stamp[2]) + float(stamp[3])
+        at_clock = tokens[i + 1 : i + 2] == ["o'clock"]
+        return Mention(seconds, 1.0, "stamp", clause, i, i + 1 + at_clock)
+    ratio = _RATIO.fullmatch(token)
+    if ratio and float(ratio[2]):
+        return Mention(float(ratio[1]) / float(ratio[2]), 1.0, "ratio", clause, i, i + 1)
+    if is_number(token) and tokens[i + 1 : i + 2] == ["'"] and _inches_at(tokens, i):  # 5'10"
+        end = i + 3 + (tokens[i + 3 : i + 4] == ['"'])
+        return Mention(float(token) + float(tokens[i + 2]) / 12.0, 0.3048, "length", clause, i, end)
+    read = _number_at(tokens, i)
+    if read is None:
+        return None
+    number, end = read
+    at = end
+    while tokens[at : at + 1] and tokens[at] in _FILLERS:
+        at += 1
+    unit = unit_at(tokens, at)
+    spelled = not is_number(token)
+    if unit and not (unit[0] in ("ratio",) and tokens[at] == "x" and at > end):
+        kind, size, end = unit
+        return Mention(number, size, kind, clause, i, end)
+    before = tokens[i - 1] if i else ""
+    if tokens[end : end + 1] and tokens[end] in _COUNTED:
+        return Mention(number, 1.0, "time" if _is_ordinal_second(tokens, end) else "other", clause, i, end)
+    if before in ("second", "seconds", "timestamp", "t") and not spelled:  # "from second 3 to second 6"
+        return Mention(number, 1.0, "time", clause, i, end)
+    if before in _NUMBERED and not spelled:
+        return Mention(number, 1.0, "other", clause, i, end)
+    if spelled and (token in _PARTS or tokens[end - 1] in _PARTS):
+        return Mention(number, 1.0, "part", clause, i, end)
+    return Mention(number, 1.0, "word" if spelled else "bare", clause, i, end)
+
+
+def _is_ordinal_second(tokens: Tokens, end: int) -> bool:
+    """The "rd second" of "between the 3rd second and ..."; "3rd and 6th seconds" shares it."""
+    return tokens[end] in ("st", "nd", "rd", "th") and not {"second", "seconds"}.isdisjoint(tokens[end : end + 5])
+
+
+def _inches_at(tokens: Tokens, i: int) -> bool:
+    inches = tokens[i + 2 : i + 3]
+    return bool(inches) and inches[0].isdigit() and len(inches[0]) < 3 and tokens[i].isdigit() and len(tokens[i]) < 5
+
+
+def _without_coordinates(found: list[Mention], group_of: list[int]) -> list[Mention]:
+    """Three or more bare numbers in one bracket, such as "[0.1, 0.2, 0.3, 0.4]", are a box."""
+    bare_in: dict[int, int] = {}
+    for mention, group in zip(found, group_of, strict=True):
+        bare_in[group] = bare_in.get(group, 0) + (mention.kind == "bare")
+    return [
+        mention._replace(kind="other") if mention.kind == "bare" and group >= 0 and bare_in[group] > 2 else mention
+        for mention, group in zip(found, group_of, strict=True)
+    ]
+
+
+def _put_together(found: list[Mention]) -> list[Mention]:
+    """Share units over "3.5 to 6 seconds", add up "5 feet 10 inches", and leave the 2 out of "20 ± 2 m"."""
+    for k in range(len(found) - 1, 0, -1):
+        former, latter = found[k - 1], found[k]
+        gap = between(former, latter)
+        if gap in _SHARING:
+            if former.kind in ("bare", "word"):
+                found[k - 1] = former._replace(kind=latter.kind, unit=latter.unit)
+            elif former.kind == "other" and latter.kind == "bare":  # "frames 3 to 9"
+                found[k] = latter._replace(kind="other")
+    whole: list[Mention] = []
+    for mention in found:
+        former = whole[-1] if whole else None
+        gap = between(former, mention) if former else "?"
+        if former and gap in _TOLERANCE:
+            whole[-1] = former._replace(end=mention.end)
+        elif former and former.kind == mention.kind and gap in ("", "and") and (former.unit, mention.unit) in _COMPOUNDS:
+            number = former.number + mention.value / former.unit
+            whole[-1] = former._replace(number=number, end=mention.end)
+        else:
+            whole.append(mention)
+    return whole
+
+
+def join_ranges(mentions: list[Mention]) -> list[Mention]:
+    """Put the middle for "20-25 m" and "between 20 and 25 m"; "from 5 m to 25 m" is no range of one value."""
+    joined: list[Mention] = []
+    for mention in mentions:
+        former = joined[-1] if joined and joined[-1].clause is mention.clause else None
+        gap = between(former, mention) if former and former.before != "from" else "?"
+        if former and ((gap in TO and gap) or gap == "to about" or (gap == "and" and former.before == "between")):
+            middle = (former.value + mention.value) / 2.0
+            joined[-1] = former._replace(number=middle, unit=1.0, end=mention.end, is_range=True)
+        else:
+            joined.append(mention)
+    return joined

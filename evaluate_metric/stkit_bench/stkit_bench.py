@@ -5,6 +5,7 @@
 import datasets
 import evaluate
 
+from .choices import settle
 from .floors import best_constant
 from .parsing import parse_answer
 from .quantities import Mention

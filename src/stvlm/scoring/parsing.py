@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
-from .quantities import TO, Mention, between, mentions_of, prefer
+from .choices import read_sameness, read_winner, said_yes_or_no, settle
+from .quantities import TO, Mention, between, join_ranges, mentions_of, named_units
 from .references import COMPARISONS, Value, check_task
-from .text import CLAUSE_END, REFUSAL, Tokens, final_answer, tokens_of, words
+from .text import REFUSAL, Clause, clauses_of, plain, scopes, tokens_of, words
 
 
 class Parsed(NamedTuple):
@@ -21,274 +23,434 @@ class Parsed(NamedTuple):
     reason: str = ""
 
 
-_TOTAL = words("total totals totaling overall altogether sum =")
-_AVERAGE = words("average averages averaged averaging mean overall =")
-_AT_THE_END = words("end ends ending final finally")
-_DIFFERENCE = words("more less farther further faster slower away ahead behind apart")
+class _Measure(NamedTuple):
+    """How an answer in one quantity is told from other numbers in it."""
+
+    kind: str
+    noun: str
+    whole: frozenset[str]  # words of the answer proper: "in total", "on average"
+    about: frozenset[str]  # words for what is asked about
+    part: frozenset[str]  # words of something less or other
 
 
-def _read_measure(clauses: list[Tokens], kind: str, cues: frozenset[str], noun: str) -> Parsed:
-    """Metres (kind "length"), km/h ("speed"), seconds ("time") or a "ratio"; a bare number is taken for one."""
-    everything = [mention for tokens in clauses for mention in mentions_of(tokens)]
-    mentions = _join_ranges([mention for mention in everything if mention.kind == kind])
+_MEASURES = {
+    "traveled_distance": _Measure(
+        "length",
+        "distance",
+        words("total totals totaling totalling totaled overall altogether sum cumulative entire"),
+        words("travel travels traveled travelled traveling travelling move moves moved moving cover covers covered distance"
+              " path goes went gone drove drives ran runs walked advanced displacement journey"),
+        words("first then next another additional initially"),
+    ),
+    "traveling_speed": _Measure(
+        "speed",
+        "speed",
+        words("average averages averaged averaging mean overall"),
+        words("speed velocity pace moves moving travels traveling travelling goes going"),
+        words("peak maximum max minimum min top limit initially initial instantaneous slowest fastest up then first start"),
+    ),
+    "time_to_cover": _Measure(
+        "time",
+        "duration",
+        words("total takes take need needs needed required requires"),
+        words("cover travel reach time after would"),
+        words("between from throughout during video clip frame frames lasts"),
+    ),
+    "catch_up_time": _Measure(
+        "time",
+        "duration",
+        words("catch catches level gain gains takes take need needs chase"),
+        words("after time would"),
+        words("between from throughout during video clip frame frames"),
+    ),
+    "speed_ratio": _Measure(
+        "ratio", "ratio", words("ratio"), words("fast faster slower speed speeds quick"), words("confidence")
+    ),
+}  # fmt: skip
+
+_OPERATORS = words("+ × * /")
+_DIFFERENCE = words("more less farther further faster slower away ahead behind apart greater shorter longer fewer off")
+# "A lane is about 3.5 m wide", "assuming a car of 4.5 m", "10 m from the camera"
+_OF_A_THING = words("wide width tall high height deep lane lanes car's apart length size radius diameter")
+_ASSUMED = words("assume assumes assumed assuming typical typically if suppose e.g per each every reference standard")
+_FROM_CAMERA = words("camera ego viewer observer cameraman")
+_NOT = words("not n't rather instead")
+_COLORS = words("red blue green yellow orange purple white black pink cyan")
+_SUPPOSED = words("if example instance hypothetical hypothetically suppose supposing e.g")
+_AGREES = 0.03
+"""How far apart, as a share, two values are that are one quantity in two units, each rounded."""
+
+
+def _read_measure(clauses: list[Clause], task: str, question: str) -> Parsed:
+    """Metres, km/h, seconds or a ratio; a bare number is in the unit that the question asks for."""
+    measure = _MEASURES[task]
+    everything = [mention for clause in clauses for mention in mentions_of(clause)]
+    units = named_units(tokens_of(question))
+    unit = units.get(measure.kind, 1.0)
+    kinds = (measure.kind, "stamp") if measure.kind == "time" else (measure.kind,)
+    mentions = [mention for mention in everything if mention.kind in kinds]
+    bare = not mentions
+    if bare:
+        if any(mention.kind in ("length", "speed", "ratio", "percent") for mention in everything):
+            return Parsed(None, f"no {measure.noun}")
+        mentions = [mention._replace(unit=unit) for mention in everything if mention.kind == "bare"]
+        mentions = mentions or [mention._replace(unit=unit) for mention in everything if mention.kind == "word" and _stands_alone(mention)]
     if not mentions:
-        if any(mention.kind in ("length", "speed", "ratio") for mention in everything):
-            return Parsed(None, f"no {noun}")
-        mentions = _join_ranges([mention for mention in everything if mention.kind == "bare"])
-        # "Between 3.5 and 6, it moves 12"
-        mentions = prefer(mentions, lambda m: m.before not in {"between", "from", "to", "at", "after", "until"})
-        mentions = prefer(mentions, lambda m: not m.words.isdisjoint(cues))
-        if len({mention.value for mention in mentions}) > 1:
-            return Parsed(None, "several numbers without a unit")
-    if not mentions:
-        return Parsed(None, f"no {noun}")
-    # "It moves 20 m, 5 m farther than the other"; "30 m, not 20 m"
-    mentions = prefer(mentions, lambda m: m.before != "not" and m.after not in _DIFFERENCE)
-    # "20 m (66 ft)": the second is a rounded copy of the first.
-    mentions = prefer(mentions, lambda m: not m.aside)
-    # "20 m in total. First it moves 12 m, then 8 m."
-    mentions = prefer(mentions, lambda m: not m.words.isdisjoint(cues))
-    # "4 m/s * 5 s = 20 m": what is concluded comes last.
-    value = mentions[-1].value
-    return Parsed(value) if value >= 0.0 else Parsed(None, f"negative {noun}")
+        return Parsed(None, f"no {measure.noun}")
+    asked = _COLORS.intersection(tokens_of(question))
+    spans = {m.value for m in mentions_of(Clause(question, tokens_of(question), frozenset(), 0, False)) if m.kind == "time"}
+    topics = _topics(clauses)
+    ranked = [
+        (_rank(mention, measure, asked, topics, bare) - 2 * (measure.kind == "time" and mention.value in spans) + (mention.unit == unit != 1.0), mention)
+        for mention in join_ranges(mentions)
+    ]
+    top = max(rank for rank, _ in ranked)
+    if top <= _EXCLUDED:
+        return Parsed(None, f"no {measure.noun}")
+    best = [mention for rank, mention in ranked if rank == top]
+    value = _one_value(best)
+    if value is None:
+        return Parsed(None, "several numbers without a unit" if bare else f"several {measure.noun}s")
+    return Parsed(value) if value >= 0.0 else Parsed(None, f"negative {measure.noun}")
 
 
-def _join_ranges(mentions: list[Mention]) -> list[Mention]:
-    """Put the middle for "20-25 m" and "between 20 and 25 m"; "from 5 m to 25 m" is no range of one value."""
-    joined: list[Mention] = []
-    for mention in mentions:
-        former = joined[-1] if joined and joined[-1].tokens is mention.tokens else None
-        gap = between(former, mention) if former and former.before != "from" else None
-        if former and (gap in ("-", "~", "to") or (gap == "and" and former.before == "between")):
-            middle = (former.value + mention.value) / 2.0
-            joined[-1] = former._replace(number=middle, unit=1.0, end=mention.end)
+_EXCLUDED = -20
+
+
+def _rank(mention: Mention, measure: _Measure, asked: frozenset[str], topics: dict[int, frozenset[str]], bare: bool) -> int:
+    """How likely a number is the answer: what is concluded or called total most, what is something else least."""
+    lead, near = mention.clause.lead, mention.near(3)
+    after = mention.clause.tokens[mention.end : mention.end + 4]
+    rank = 0
+    rank += 3 * (not measure.whole.isdisjoint(lead))  # "20 m in total. First it moves 12 m, then 8 m."
+    rank += 2 * mention.clause.concludes  # "Therefore it moves 20 m"
+    rank += mention.before == "="
+    rank += not measure.about.isdisjoint(lead)
+    rank += _stands_alone(mention)
+    rank -= 2 * (not measure.part.isdisjoint(lead))
+    rank -= 5 * mention.aside  # "20 m (66 ft)": the second is a rounded copy of the first.
+    rank -= 6 * (mention.before in _NOT or mention.after in _DIFFERENCE or mention.before == "than" and "not" in near)
+    rank -= 4 * (mention.before in _OPERATORS or mention.after in _OPERATORS)
+    rank -= 3 * (not _OF_A_THING.isdisjoint(near) or not _ASSUMED.isdisjoint(near) or not _ASSUMED.isdisjoint(lead))
+    if bare:  # "Between 3.5 and 6, it moves 12"
+        rank -= 3 * (mention.before in ("between", "from", "to", "at", "after", "until", "and"))
+    if measure.kind == "length":
+        rank -= 30 * ("from" in after and not _FROM_CAMERA.isdisjoint(mention.clause.tokens[mention.end :]))
+        rank -= 1 * ("long" in after)
+    owner = _owner(mention, topics)
+    if asked and owner and asked.isdisjoint(owner):
+        rank -= 10
+    return rank
+
+
+def _stands_alone(mention: Mention) -> bool:
+    """Whether a clause has hardly a word beside the number and its unit."""
+    return len(mention.clause.tokens) - (mention.end - mention.first) < 2
+
+
+def _one_value(mentions: list[Mention]) -> float | None:
+    """The value that all agree on, be it in several units; of several conclusions the last."""
+    first, last = mentions[0], mentions[-1]
+    if all(abs(mention.value - last.value) <= _AGREES * abs(last.value) for mention in mentions):
+        return last.value if last.before == "=" or first.kind == "bare" else first.value
+    if last.clause.concludes or last.before == "=":
+        final = [mention for mention in mentions if mention.clause.sentence == last.clause.sentence]
+        if last.before == "=" or len({mention.value for mention in final}) == 1:
+            return last.value
+    return None
+
+
+def _topics(clauses: list[Clause]) -> dict[int, frozenset[str]]:
+    """The colors that each clause (by id) is about: its own, or those named last."""
+    topics: dict[int, frozenset[str]] = {}
+    topic: frozenset[str] = frozenset()
+    for clause in clauses:
+        topic = _COLORS.intersection(clause.tokens) or topic
+        topics[id(clause)] = topic
+    return topics
+
+
+def _owner(mention: Mention, topics: dict[int, frozenset[str]]) -> frozenset[str]:
+    """Whose number it is: "20 m for the red object", "the red one moves 20 m"."""
+    tokens = mention.clause.tokens
+    after = tokens[mention.end : mention.end + 5]
+    if after and after[0] in ("for", "by", "of"):
+        behind = [token for token in after if token in _COLORS]
+        if behind:
+            return frozenset(behind[:1])
+    for i in range(mention.first - 1, max(-1, mention.first - 30), -1):
+        if tokens[i] in _COLORS and "than" not in tokens[max(0, i - 4) : i]:
+            return frozenset((tokens[i],))
+    return topics[id(mention.clause)]
+
+
+_SLOWER = words("slower slow slowly less lower")
+
+
+def _read_ratio(clauses: list[Clause], question: str) -> Parsed:
+    """How many times as fast: "3 times as fast", "twice", "half as fast", "120 % of", "25 % faster", "4 times slower"."""
+    turned = []
+    for clause in clauses:
+        tokens = clause.tokens
+        for i, token in enumerate(tokens):
+            if token in _FACTORS and not (token == "double" and tokens[i + 1 : i + 2] == ["check"]):
+                turned.append(clause._replace(tokens=[*tokens[:i], _FACTORS[token], "times", *tokens[i + 1 :]]))
+                break
         else:
-            joined.append(mention)
-    return joined
+            turned.append(clause)
+    everything = [mention for clause in turned for mention in mentions_of(clause)]
+    ratios = []
+    for mention in everything:
+        following = mention.clause.tokens[mention.end : mention.end + 3]
+        slower = not _SLOWER.isdisjoint(following[:1])
+        faster = not _DIFFERENCE.isdisjoint(following[:1]) or following[:1] == ["higher"]
+        if mention.kind == "percent":
+            share = mention.number / 100.0
+            ratios.append(mention._replace(number=1.0 - share if slower else 1.0 + share if faster else share, kind="ratio"))
+        elif mention.kind == "ratio" and slower:
+            ratios.append(mention._replace(number=1.0 / mention.number if mention.number else 0.0))
+        elif mention.kind == "part":
+            ratios.append(mention._replace(kind="ratio"))
+        elif mention.kind == "ratio":
+            ratios.append(mention)
+    bare = [m for m in everything if m.kind == "bare"]
+    mentions = ratios or bare or [m for m in everything if m.kind == "word" and _stands_alone(m)]
+    if not mentions:
+        return Parsed(None, "no ratio")
+    measure, topics = _MEASURES["speed_ratio"], _topics(turned)
+    ranked = [(_ratio_rank(mention, measure), mention) for mention in join_ranges(mentions)]
+    top = max(rank for rank, _ in ranked)
+    del topics
+    best = [mention for rank, mention in ranked if rank == top]
+    value = _one_value(best)
+    if value is None:
+        return Parsed(None, "several ratios" if ratios else "several numbers without a unit")
+    return Parsed(value) if value >= 0.0 else Parsed(None, "negative ratio")
 
 
-_NAMES_REFERENCE = words("initial initially reference relative original originally start starts starting first forward")
+_FACTORS = {"twice": "2", "thrice": "3", "double": "2", "doubled": "2", "triple": "3", "quadruple": "4"}
 
 
-def _read_hour(clauses: list[Tokens]) -> Parsed:
+def _ratio_rank(mention: Mention, measure: _Measure) -> int:
+    rank = 2 * mention.clause.concludes + 3 * (not measure.whole.isdisjoint(mention.clause.lead))
+    rank += not measure.about.isdisjoint(mention.clause.lead)
+    rank += mention.before == "="
+    rank -= 5 * mention.aside + 3 * (not measure.part.isdisjoint(mention.clause.lead))
+    return rank - 6 * (mention.before in _NOT) - 4 * (mention.before in _OPERATORS or mention.after in _OPERATORS)
+
+
+_NAMES_REFERENCE = words("initial initially reference relative original originally start starts starting started first forward begins began begin set sets")
+_AT_THE_END = words("end ends ending ended final finally last eventually")
+
+
+def _read_hour(clauses: list[Clause], question: str) -> Parsed:
     """An hour of the clock, 1 to 12."""
-    everything = [mention for tokens in clauses for mention in mentions_of(tokens)]
-    mentions = [mention for mention in everything if mention.kind == "hour"]
+    everything = [mention for clause in clauses for mention in mentions_of(clause)]
+    mentions = [mention for mention in everything if mention.kind == "hour" or (mention.kind == "stamp" and mention.clause.tokens[mention.end - 1] == "o'clock")]
+    mentions = [m._replace(number=m.number / 60.0) if m.kind == "stamp" else m for m in mentions]
     if not mentions:  # "10:00"
         mentions = [m._replace(number=m.number / 60.0) for m in everything if m.kind == "stamp" and m.number >= 60.0]
     if not mentions:
         mentions = [mention for mention in everything if mention.kind == "bare"]
+        mentions = mentions or [m for m in everything if m.kind == "word" and (_stands_alone(m) or m.before in ("to", "toward", "towards", "at"))]
+        if len({mention.value for mention in mentions}) > 1:
+            mentions = [m for m in mentions if not _is_reference(m)]
         if len({mention.value for mention in mentions}) > 1:
             return Parsed(None, "several numbers and no o'clock")
     if not mentions:
         return Parsed(None, "no hour")
-    # "With 12 o'clock as the initial heading, it moves towards 3 o'clock."
-    mentions = prefer(mentions, lambda m: not _is_reference(m))
-    mentions = prefer(mentions, lambda m: m.before != "not")
-    mentions = prefer(mentions, lambda m: not m.words.isdisjoint(_AT_THE_END))
-    hour = mentions[-1]
+    asked, topics = _COLORS.intersection(tokens_of(question)), _topics(clauses)
+    ranked = [(_hour_rank(mention, asked, topics), mention) for mention in mentions]
+    top = max(rank for rank, _ in ranked)
+    best = [mention for rank, mention in ranked if rank == top]
+    hour = best[-1]
     # "10 or 11 o'clock" is no answer; "from 12 to 3 o'clock" ends at 3.
-    former = mentions[-2] if len(mentions) > 1 and mentions[-2].tokens is hour.tokens else hour
-    if former.value != hour.value and former.before != "from" and between(former, hour) in TO | {"and", "or"}:
+    for former, latter in pairwise(mentions):
+        if latter is hour and former.clause is hour.clause and former.value != hour.value:
+            gap = between(former, latter)
+            if former.before != "from" and (gap in TO or gap in ("and", "or", "/", "or maybe", "or perhaps", "or possibly")):
+                return Parsed(None, "several hours")
+    if len({mention.value for mention in best}) > 1 and not _in_turn(best):
         return Parsed(None, "several hours")
     if not (hour.value.is_integer() and 0.0 <= hour.value <= 12.0):
         return Parsed(None, "no hour from 1 to 12")
     return Parsed(int(hour.value) or 12)
 
 
+def _hour_rank(mention: Mention, asked: frozenset[str], topics: dict[int, frozenset[str]]) -> int:
+    # "With 12 o'clock as the initial heading, it moves towards 3 o'clock."
+    rank = -8 * _is_reference(mention) + 2 * mention.clause.concludes
+    rank -= 6 * (mention.before in _NOT or "not" in mention.clause.tokens[max(0, mention.first - 3) : mention.first])
+    rank += 3 * (not _AT_THE_END.isdisjoint(mention.clause.lead))
+    rank -= 2 * mention.aside
+    owner = _owner(mention, topics)
+    return rank - 10 * bool(asked and owner and asked.isdisjoint(owner))
+
+
+def _in_turn(hours: list[Mention]) -> bool:
+    """Whether hours are told as a course: "from 12 o'clock to 3 o'clock", "first 12, then 2"."""
+    return hours[0].before == "from" or hours[-1].before == "then" or "then" in hours[-1].clause.lead or "turns" in hours[-1].clause.lead or (
+        hours[-2].before == "from" and hours[-1].before in ("to", "toward", "towards")
+    )
+
+
 def _is_reference(hour: Mention) -> bool:
     """Whether an hour only says how the clock lies: "12 o'clock is the initial heading", "relative to 12 o'clock"."""
-    if hour.after in {"as", "is", "being", "means", "denotes", "represents", "="}:
-        after = hour.tokens[hour.end : hour.end + 5]
+    tokens = hour.clause.tokens
+    if hour.after in {"as", "is", "being", "means", "denotes", "represents", "=", "(", "at", "initially", "was"}:
+        after = tokens[hour.end : hour.end + 5]
         if not _NAMES_REFERENCE.isdisjoint(after):
             return True
-    before = hour.tokens[max(0, hour.first - 6) : hour.first]
+    before = tokens[max(0, hour.first - 6) : hour.first]
     while "o'clock" in before:  # words of the hour before it
         before = before[before.index("o'clock") + 1 :]
     return not _NAMES_REFERENCE.isdisjoint(before)
 
 
-def _read_interval(clauses: list[Tokens]) -> Parsed:
+_OF_THE_VIDEO = words("video clip footage spans lasts duration length total long")
+_START = words("beginning start outset")
+
+
+def _read_interval(clauses: list[Clause], question: str) -> Parsed:
     """(start, end) in seconds."""
-    everything = [mention for tokens in clauses for mention in mentions_of(tokens)]
+    everything = [mention for clause in clauses for mention in mentions_of(clause)]
     moments = [mention for mention in everything if mention.kind in ("time", "stamp", "bare")]
-    intervals = [
-        (former, latter)
-        for former, latter in pairwise(moments)
-        if former.tokens is latter.tokens and _joins_moments(former, latter)
-    ]
+    asked = _hours(tokens_of(question))
+    told = {id(clause): _hours(clause.tokens) for clause in clauses}  # hours that a clause speaks of
+    intervals: list[tuple[int, float, float]] = []
+    for former, latter in pairwise(moments):
+        if former.clause is latter.clause and _joins_moments(former, latter):
+            intervals.append((_interval_rank(former, asked, told), former.value, latter.value))
+    for moment in moments:
+        tokens = moment.clause.tokens
+        if tokens[max(0, moment.first - 2) : moment.first] == ["the", "first"] and moment.kind == "time":  # "the first 3 seconds"
+            intervals.append((_interval_rank(moment, asked, told), 0.0, moment.value))
+        elif moment.before in ("to", "until", "till") and not _START.isdisjoint(tokens[max(0, moment.first - 3) : moment.first]):
+            intervals.append((_interval_rank(moment, asked, told), 0.0, moment.value))  # "from the start to 3 s"
     if not intervals:
         # "It starts at 3.5 s and ends at 6 s."
-        moments = prefer(moments, lambda m: m.kind != "bare")
-        moments = prefer(moments, lambda m: m.before not in {"for", "lasts", "lasting"})
-        if len(moments) != 2:
-            return Parsed(None, "a moment and no interval" if len(moments) == 1 else "no interval")
-        intervals = [(moments[0], moments[1])]
+        if any(moment.kind != "bare" for moment in moments):
+            moments = [moment for moment in moments if moment.kind != "bare"]
+        points = [moment for moment in moments if moment.before not in ("for", "lasts", "lasting", "about's") and moment.after not in ("long", "later")]
+        points = [moment for moment in points if _OF_THE_VIDEO.isdisjoint(moment.clause.lead) or len(points) <= 2] or points
+        if len(points) == 1 and len(moments) == 2 and moments[1].before in ("for", "lasts", "lasting"):
+            points = [points[0], moments[1]._replace(number=points[0].value + moments[1].value, unit=1.0)]
+        if len(points) != 2:
+            return Parsed(None, "a moment and no interval" if len(points) == 1 else "no interval")
+        if {"or", "maybe"} & {between(points[0], points[1])}:
+            return Parsed(None, "several intervals")
+        intervals = [(0, points[0].value, points[1].value)]
     # "The video spans 0 to 19.5 seconds. It moves that way from 3.5 to 6 seconds."
-    last = [pair for pair in intervals if pair[0].tokens is intervals[-1][0].tokens]
-    spans_s = {(former.value, latter.value) for former, latter in last}
+    top = max(rank for rank, _, _ in intervals)
+    spans_s = {(start_s, end_s) for rank, start_s, end_s in intervals if rank == top}
     if len(spans_s) > 1:
         return Parsed(None, "several intervals")
     start_s, end_s = spans_s.pop()
     return Parsed((start_s, end_s)) if 0.0 <= start_s <= end_s else Parsed(None, "interval ends before it starts")
 
 
+def _hours(tokens: list[str]) -> set[float]:
+    clause = Clause("", tokens, frozenset(), 0, False)
+    return {mention.value for mention in mentions_of(clause) if mention.kind == "hour"}
+
+
+def _interval_rank(mention: Mention, asked: set[float], told: dict[int, set[float]]) -> int:
+    hours = told[id(mention.clause)]
+    rank = 2 * mention.clause.concludes - 6 * (mention.before in _NOT)
+    rank -= 4 * ("video" in mention.clause.lead and not _OF_THE_VIDEO.isdisjoint(mention.clause.lead - {"video", "clip", "footage"}))
+    rank -= 3 * bool(asked and hours and hours.isdisjoint(asked))
+    return rank + bool(asked & hours)
+
+
 def _joins_moments(former: Mention, latter: Mention) -> bool:
     gap = between(former, latter)
     # "3.5, 6.0" is the form of a list; "at 3.5 s and 6 s" names both ends.
-    return gap in TO | {","} or (gap == "and" and (former.before == "between" or former.kind != "bare"))
+    return gap in TO | {",", "to about"} or (gap == "and" and (former.before == "between" or former.kind != "bare"))
 
 
-_YES = words("yes yeah yep true correct")
-_NO = words("no nope false incorrect")
-_MORE = words(
-    "more most faster fastest quicker quickest farther farthest further furthest longer longest greater greatest higher"
-    " highest larger largest exceeds outpaces surpasses outruns beats"
-)
-_LESS = words("less least slower slowest slowly shorter shortest lower lowest smaller smallest trails lags")
-_THAN = words("than compared relative versus vs exceeds outpaces surpasses outruns beats trails lags")
-_SAME = words("same similar identical parallel")
-_DIFFERENT = words("different differently differ differing opposite opposing perpendicular diverging")
-# "Two different objects move at the same time": no word on their direction.
-_NOT_OF_DIRECTION = words(
-    "time times speed speeds pace lane lanes road object objects vehicle vehicles car cars color colors colour colours"
-    " video scene frame frames distance distances"
-)
-
-
-def _is_negation(token: str) -> bool:
-    return token in {"not", "never", "neither"} or token.endswith("n't")
-
-
-def _relation(tokens: Tokens) -> tuple[int, int]:
-    """Where a clause compares, and +1 for more, -1 for less; the sign is 0 where it does not."""
-    for i, token in enumerate(tokens):
-        follower = tokens[i + 1] if i + 1 < len(tokens) else ""
-        if token in _LESS or (token in _MORE and follower == "slowly"):
-            return i, -1
-        if token in _MORE or (token in {"fast", "far", "quickly"} and i and tokens[i - 1] == "as"):
-            return i, 1
-    return len(tokens), 0
-
-
-def _read_winner(clauses: list[Tokens], choices: Sequence[str], question: str) -> Parsed:
-    """The color that an answer gives to the question; without a question, the one it says something about."""
-    asked = _relation(tokens_of(question.lower()))[1]
-    winner = ""
-    named: set[str] = set()
-    denied: set[str] = set()
-    subjects: list[str] = []
-    for tokens in clauses:
-        at, sign = _relation(tokens)
-        mentions = _colors(tokens, at, choices)
-        negated = any(_is_negation(token) for token in tokens[:at]) or tokens[at - 1 : at] == ["no"]
-        if not sign:
-            (denied if negated else named).update(mentions.subjects)
-            # "The red object, which is a car, moves faster": a clause may leave its subject to the one before.
-            subjects = subjects if negated else mentions.subjects or subjects
-            continue
-        named.update(mentions.subjects, mentions.others)
-        # "It is faster than blue": who is not what it is measured by.
-        subjects = mentions.subjects or subjects
-        who = subjects or [choice for choice in choices if choice not in mentions.others]
-        # "Blue covers less than red", when asked which covers more, is red.
-        agrees = (-sign if negated else sign) == (asked or sign)
-        answers = set(who) if agrees else set(choices).difference(who)
-        if len(answers) == 1:
-            winner = answers.pop()  # of two verdicts the later one is the conclusion
-    if winner:
-        return Parsed(winner)
-    named = named or (set(choices) - denied if denied else set())
-    if len(named) == 1:
-        return Parsed(named.pop())
-    return Parsed(None, "several choices" if named else "no choice")
-
-
-class _Colors(NamedTuple):
-    """The colors that a clause speaks of, and those it measures them by."""
-
-    subjects: list[str]
-    others: list[str]
-
-
-def _colors(tokens: Tokens, relation: int, choices: Sequence[str]) -> _Colors:
-    """Sort colors by role: "than blue" and "compared to blue" measure by blue; a subject precedes its comparison."""
-    subjects: list[str] = []
-    others: list[str] = []
-    early, compared = 0, False
-    for i, token in enumerate(tokens):
-        if token in _THAN or (token == "as" and i > relation):
-            compared = True
-        elif token in {"is", "was"}:  # "faster than the blue object is the red one"
-            compared = False
-        elif token in choices:
-            (others if compared else subjects).append(token)
-            early += i < relation and not compared
-    return _Colors(subjects[:early] or subjects, others)
-
-
-def _read_sameness(clauses: list[Tokens]) -> Parsed:
-    """Whether the directions are "same" or "different"."""
-    verdict = ""
-    for tokens in clauses:
-        negated = False
-        for token, follower in zip(tokens, [*tokens[1:], ""], strict=True):
-            negated = negated or _is_negation(token)
-            if (token in _SAME or token in _DIFFERENT) and follower not in _NOT_OF_DIRECTION:
-                verdict = "same" if (token in _SAME) != negated else "different"
-    return Parsed(verdict) if verdict else Parsed(None, "no choice")
-
-
-def _read_choice(task: str, clauses: list[Tokens], choices: Sequence[str], question: str) -> Parsed:
+def _read_choice(task: str, clauses: list[Clause], choices: Sequence[str], question: str) -> Parsed:
     """A choice in words; where there is none, "yes" is the first and "no" the second."""
     if task == "movement_direction_comparison":
-        parsed = _read_sameness(clauses)
+        verdict = read_sameness(clauses)
     else:
-        parsed = _read_winner(clauses, choices, question)
-    opening = clauses[0][0] if clauses and clauses[0] else ""
-    if parsed.reason == "no choice":
-        if opening in _YES:
-            return Parsed(choices[0])
-        if opening in _NO and len(choices) == 2:
-            return Parsed(choices[1])
-    return parsed
+        verdict = read_winner(clauses, choices, question, _values(task, clauses, choices), task)
+    return Parsed(*settle(verdict, said_yes_or_no(clauses, choices, question)))
+
+
+def _values(task: str, clauses: list[Clause], choices: Sequence[str]) -> dict[str, float]:
+    """What the answer measures for each choice: "red travels 20 m, blue 30 m"; nothing where one has several."""
+    kind = "length" if task == "traveled_distance_comparison" else "speed"
+    topics, found = _topics(clauses), dict[str, set[float]]()
+    for clause in clauses:
+        for mention in mentions_of(clause):
+            owner = _owner(mention, topics)
+            if mention.kind == kind and len(owner) == 1 and not mention.aside and owner <= set(choices):
+                found.setdefault(next(iter(owner)), set()).add(mention.value)
+    return {choice: values.pop() for choice, values in found.items() if len(values) == 1}
+
+
+_OPTION = re.compile(r"(?:^|[\s(])([a-f])[).:]\s", re.ASCII)
+_LETTER = re.compile(
+    r"(?:the )?(?:correct )?(?:option |answer |choice )?(?:is )?[(\[]?([a-f])[)\]]?(?: is (?:the )?(?:correct|right)(?: answer)?)?\s*[.:)]*"
+)
+
+
+def _option_named(answer: str, question: str) -> str | None:
+    """The text of the option whose letter is the whole answer, where the question lists options by letters."""
+    match = _LETTER.fullmatch(answer)
+    if match is None:
+        return None
+    text = plain(question)
+    marks = list(_OPTION.finditer(text))
+    letters = [mark[1] for mark in marks]
+    if len(letters) < 2 or letters != list("abcdef"[: len(letters)]) or match[1] not in letters:
+        return None
+    place = letters.index(match[1])
+    end = marks[place + 1].start() if place + 1 < len(marks) else len(text)
+    return text[marks[place].end() : end].strip(" \n,;()")
 
 
 def parse_answer(task: str, text: str, choices: Sequence[str] = (), question: str = "") -> Parsed:
     r"""Read what a response in free text answers.
 
-    Only what it concludes counts: what follows `</think>`, stands in `<answer>` or `\boxed{}`, or comes after
-    "answer:". Lengths and speeds in other units become metres and km/h; a bare number is taken to be in them already.
-    `choices` are needed for comparisons; `question` tells "which is faster?" from "which is slower?".
+    Only what it concludes counts: what follows `</think>`, stands in `<answer>`, `\boxed{}` or JSON, or comes after
+    "answer:". Lengths and speeds in other units become metres and km/h; a bare number is in the unit that `question`
+    asks for, else in these. `choices` are needed for comparisons; `question` tells "which is faster?" from "which is
+    slower?".
 
     Returns Parsed(None, reason) where nothing can be read. Raises ValueError for an unknown task or missing choices.
     """
     check_task(task)
     if task in COMPARISONS and len(choices) < 2:
         raise ValueError(f"{task} needs two choices or more, got {list(choices)}")
-    answer = final_answer(text)
-    if answer is None:
-        return Parsed(None, "reasoning without an answer")
-    if not answer:
+    if not text.strip():
         return Parsed(None, "empty")
-    everything = CLAUSE_END.split(answer)
+    parsed = Parsed(None, "reasoning without an answer")
+    for scope in scopes(text):
+        parsed = _read(task, _option_named(scope, question) or scope, choices, plain(question))
+        if parsed.value is not None or not parsed.reason.startswith("no "):
+            return parsed
+    return parsed
+
+
+def _read(task: str, answer: str, choices: Sequence[str], question: str) -> Parsed:
+    everything = clauses_of(answer)
     # "I cannot tell if it is 20 m or 200 m" has numbers and no answer; "I cannot be sure, but about 20 m" has one.
-    stated = [clause for clause in everything if not REFUSAL.search(clause)]
-    clauses = [tokens for tokens in map(tokens_of, stated) if tokens]
-    if task == "traveled_distance":
-        parsed = _read_measure(clauses, "length", _TOTAL, "distance")
-    elif task == "traveling_speed":
-        parsed = _read_measure(clauses, "speed", _AVERAGE, "speed")
-    elif task in ("time_to_cover", "catch_up_time"):
-        parsed = _read_measure(clauses, "time", frozenset(), "duration")
-    elif task == "speed_ratio":
-        parsed = _read_measure(clauses, "ratio", frozenset(), "ratio")
-    elif task == "movement_direction":
-        parsed = _read_hour(clauses)
+    clauses = [clause for clause in everything if not REFUSAL.search(clause.text)]
+    refuses = len(clauses) < len(everything)
+    if refuses:  # "I cannot tell. For example, at 10 m/s it would travel 50 m."
+        supposed = {clause.sentence for clause in clauses if not _SUPPOSED.isdisjoint(clause.tokens)}
+        clauses = [clause for clause in clauses if clause.sentence not in supposed]
+    if task == "movement_direction":
+        parsed = _read_hour(clauses, question)
     elif task == "direction_timestamp":
-        parsed = _read_interval(clauses)
-    else:
+        parsed = _read_interval(clauses, question)
+    elif task == "speed_ratio":
+        parsed = _read_ratio(clauses, question)
+    elif task in COMPARISONS:
         parsed = _read_choice(task, clauses, choices, question)
-    if parsed.value is None and len(stated) < len(everything):
+    else:
+        parsed = _read_measure(clauses, task, question)
+    if parsed.value is None and refuses:
         return Parsed(None, "refusal")
     return parsed

@@ -1,0 +1,297 @@
+"""Which of several choices an answer takes: the winner of a comparison, or whether directions are the same."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from .text import Clause, Tokens, is_number, tokens_of, words
+
+Verdict = tuple[str | None, str]
+"""The choice, or None and the reason."""
+
+_YES = words("yes yeah yep yup true correct indeed")
+_NO = words("no nope false incorrect")
+_ASKS_FOR_A_NAME = words("which who whose what name")
+_OPENS_YES_NO = words("is are was were do does did has have can could would")
+
+_DIMENSION = {
+    "distance": words("distance distances far farther farthest further furthest path paths way ways meters route displacement"),
+    "speed": words("speed speeds velocity pace fast faster fastest quick quicker quickest quickly slow slower slowest slowly"),
+}
+_MORE = words(
+    "more most faster fastest quicker quickest farther farthest further furthest longer longest greater greatest higher"
+    " highest larger largest bigger biggest swifter swiftest rapidly exceeds exceed exceeded outpaces outpace outpaced"
+    " surpasses surpass surpassed outruns outran overtakes overtook overtaken beats beat beaten outrun wins won winner"
+    " leads > fast quickly long greatly"
+)
+_LESS = words(
+    "less least fewer fewest slower slowest slow slowly shorter shortest short lower lowest smaller smallest little trails"
+    " lags lagging trailing loses <"
+)
+_PLAIN = words("fast quickly long far slow slowly short little rapidly")  # no comparison unless both sides have one
+_VERBS = words(
+    "exceeds exceed exceeded outpaces outpace outpaced surpasses surpass surpassed outruns outran outrun overtakes overtook"
+    " overtaken beats beat beaten trails lags > <"
+)
+_EQUAL_FORMS = words("fast far quickly slow slowly much long")
+_THAN = words("than compared comparison relative versus vs against over") | _VERBS
+# "Farther from the camera", "more than 20 m", "less time", "most of the video" compare no motion.
+_NO_COMPARISON_BEFORE = words("from away to right left time times seconds of or likely clearly visible than's about accurate")
+_NO_COMPARISON_AFTER = words("second third next at no's")
+_TIES = words("equal equally same identical tie tied similar similarly equidistant")
+_PARTIAL = words("initially first beginning start early half moments")
+_MULTIPLE = words("twice times double triple x much")
+
+
+def is_negation(token: str) -> bool:
+    return token in {"not", "never", "neither", "nor", "isnt", "doesnt"} or token.endswith("n't")
+
+
+def _relation(tokens: Tokens) -> tuple[int, int, str]:
+    """Where a clause compares, +1 for more or -1 for less, and the word; the sign is 0 where it does not."""
+    weak = (len(tokens), 0, "")
+    for i, token in enumerate(tokens):
+        if token not in _MORE and token not in _LESS and token not in ("far", "much"):
+            continue
+        before, after = tokens[i - 1] if i else "", tokens[i + 1] if i + 1 < len(tokens) else ""
+        if before == "as" and token in _EQUAL_FORMS:  # "twice as fast as", "not as fast as"
+            sign = -1 if token in ("slow", "slowly") else 1
+            if i > 1 and tokens[i - 2] in ("half", "third", "quarter", "%", "percent"):
+                sign = -sign
+            return i, sign, "as"
+        if before in _NO_COMPARISON_AFTER or (after in _NO_COMPARISON_BEFORE and token not in _VERBS):
+            continue
+        if after == "than" and i + 2 < len(tokens) and is_number(tokens[i + 2]):
+            continue
+        if token in _PLAIN or token == "much":
+            if token != "much" and not weak[1] and before not in ("how", "so", "too"):
+                weak = (i, -1 if token in _LESS else 1, token)
+            continue
+        if token in ("more", "most") and after in ("slowly", "slow"):
+            return i, -1, token
+        sign = -1 if token in _LESS else 1
+        if token in _VERBS and "by" in tokens[i + 1 : i + 3] and token not in (">", "<"):
+            return i, -sign, "by"  # "is outpaced by"
+        return i, sign, token
+    return weak
+
+
+class _Colors(NamedTuple):
+    """The colors that a clause speaks of, and those it measures them by."""
+
+    subjects: list[str]
+    others: list[str]
+
+
+def _colors(tokens: Tokens, relation: int, choices: Sequence[str]) -> _Colors:
+    """Sort colors by role: "than blue" and "compared to blue" measure by blue; a subject precedes its comparison."""
+    subjects: list[str] = []
+    others: list[str] = []
+    early, compared = 0, False
+    for i, token in enumerate(tokens):
+        if token in _THAN or (token in ("as", "by", "behind") and i > relation):
+            compared = True
+        elif token in {"is", "was"}:  # "faster than the blue object is the red one"
+            compared = False
+        elif token in choices:
+            (others if compared else subjects).append(token)
+            early += i < relation and not compared
+    # "Of the red and blue objects the blue one is faster": the last of those named in front.
+    front = subjects[:early]
+    if len(set(front)) == len(choices) and len(front) > len(choices):
+        front = front[-1:]
+    return _Colors(front or subjects, others)
+
+
+def read_winner(
+    clauses: list[Clause], choices: Sequence[str], question: str, values: Mapping[str, float], task: str
+) -> Verdict:
+    """The color that an answer gives to the question; without a question, the one it says something about.
+
+    `values` are the measurements that the answer gives for each color.
+    """
+    asked_tokens = tokens_of(question.lower())
+    asked = _relation(asked_tokens)[1]
+    dimension = "distance" if "distance" in task else "speed"
+    order = [token for token in dict.fromkeys(asked_tokens) if token in choices]
+    claims: list[tuple[int, set[str], set[str]]] = []  # rank, who wins, who is beaten
+    named: list[tuple[bool, set[str]]] = []  # whether nothing else is said, who is named
+    denied: set[str] = set()
+    subjects: list[str] = []
+    tie = False
+    for clause in clauses:
+        tokens = _with_names(clause.tokens, order, choices)
+        at, sign, word = _relation(tokens)
+        mentions = _colors(tokens, at, choices)
+        negated = any(map(is_negation, tokens[:at])) or tokens[at - 1 : at] == ["no"]
+        equal = not _TIES.isdisjoint(tokens) and "time" not in tokens
+        if word == "as" and not negated and _is_even(tokens, at):
+            equal, sign = True, 0
+        if not sign:
+            if equal and not negated:
+                tie = True
+                continue
+            if negated:
+                denied.update(mentions.subjects)
+            elif mentions.subjects:
+                named.append((_is_bare_naming(tokens, choices), set(mentions.subjects)))
+            # "The red object, which is a car, moves faster": a clause may leave its subject to the one before.
+            subjects = subjects if negated else mentions.subjects or subjects
+            continue
+        if equal and not negated and not mentions.others and word in _PLAIN:
+            tie = True
+            continue
+        # "It is faster than blue": who is not what it is measured by.
+        subjects = mentions.subjects or subjects
+        who = set(subjects) or {choice for choice in choices if choice not in mentions.others}
+        if mentions.others and mentions.subjects:
+            who -= set(mentions.others)
+        others = set(mentions.others) & set(choices) or set(choices) - who
+        rank = 2 * clause.concludes + _fits(clause, dimension) - 3 * (not _PARTIAL.isdisjoint(clause.lead)) - 2 * (word in _PLAIN)
+        # "Blue covers less than red", when asked which covers more, is red.
+        if (-sign if negated else sign) == (asked or sign):
+            if len(who) == 1 or len(choices) > len(who | others):
+                claims.append((rank, who if len(who) == 1 else set(), others - who))
+        else:
+            claims.append((rank, others if len(who | others) == len(choices) and len(others) == 1 else set(), who - others))
+    return _conclude(claims, named, denied, tie, choices, values, asked)
+
+
+def _with_names(tokens: Tokens, order: list[str], choices: Sequence[str]) -> Tokens:
+    """ "The former" and "the second object" are colors where the question names each in turn."""
+    if len(order) != len(choices) or {"first", "second", "third", "former", "latter"}.isdisjoint(tokens):
+        return tokens
+    named = list(tokens)
+    for i, token in enumerate(tokens):
+        if token in ("former", "latter"):
+            named[i] = order[0 if token == "former" else -1]
+        elif token in ("first", "second", "third") and tokens[i - 1 : i] == ["the"]:
+            place = ("first", "second", "third").index(token)
+            if place < len(order) and (i + 1 == len(tokens) or tokens[i + 1] in ("object", "one", "car", "vehicle", "box")):
+                named[i] = order[place]
+    return named
+
+
+def _is_even(tokens: Tokens, at: int) -> bool:
+    """Whether "as fast as" has no "twice" or "half" before it."""
+    before = tokens[max(0, at - 4) : at]
+    return _MULTIPLE.isdisjoint(before) and {"half", "third", "quarter", "%", "percent"}.isdisjoint(before)
+
+
+_NAMING = words(
+    "the object in bounding box boxes one car vehicle it is it's i think that would be answer a an with marked highlighted"
+    " ( ) \" ' , so therefore my final choice option person player pedestrian truck bus cyclist by and outlined colored"
+    " thus travels moves does has goes"
+)
+
+
+def _is_bare_naming(tokens: Tokens, choices: Sequence[str]) -> bool:
+    return all(token in _NAMING or token in choices for token in tokens)
+
+
+def _fits(clause: Clause, dimension: str) -> int:
+    """+1 where a clause compares what is asked, -1 where only the other."""
+    right, other = _DIMENSION[dimension], _DIMENSION["speed" if dimension == "distance" else "distance"]
+    return 1 if not right.isdisjoint(clause.tokens) else -1 if not other.isdisjoint(clause.tokens) else 0
+
+
+def _conclude(
+    claims: list[tuple[int, set[str], set[str]]],
+    named: list[tuple[bool, set[str]]],
+    denied: set[str],
+    tie: bool,
+    choices: Sequence[str],
+    values: Mapping[str, float],
+    asked: int,
+) -> Verdict:
+    if claims:
+        top = max(rank for rank, _, _ in claims)
+        won = set[str]().union(*(winners for rank, winners, _ in claims if rank == top))
+        beaten = set[str]().union(*(losers for rank, _, losers in claims if rank == top))
+        left = won - beaten or set(choices) - beaten
+        if len(left) == 1:
+            return left.pop(), ""
+        return None, "several choices"
+    if tie:
+        return None, "a tie"
+    bare = [who for is_bare, who in named if is_bare]
+    everyone = set[str]().union(*(who for _, who in named)) - denied
+    if len(values) == len(choices) and len(everyone) != 1 and asked:
+        best = max(asked * value for value in values.values())
+        winners = [choice for choice, value in values.items() if asked * value == best]
+        return (winners[0], "") if len(winners) == 1 else (None, "a tie")
+    for who in (set[str]().union(*bare) - denied, everyone, set(choices) - denied if denied else set[str]()):
+        if len(who) == 1:
+            return who.pop(), ""
+        if who and who is not everyone:
+            return None, "several choices"
+    return None, "several choices" if everyone else "no choice"
+
+
+_SAME = words("same similar identical parallel aligned alike")
+_DIFFERENT = words(
+    "different differently differ differs differing opposite opposing perpendicular diverging diverge diverges opposed"
+)
+# "Two different objects move at the same time": no word on their direction.
+_NOT_OF_DIRECTION = words(
+    "time times speed speeds pace lane lanes road object objects vehicle vehicles car cars color colors colour colours"
+    " video scene frame frames distance distances moment point street intersection type types side's"
+)
+_TOWARDS = {
+    **dict.fromkeys(("left", "leftward", "leftwards"), "left"),
+    **dict.fromkeys(("right", "rightward", "rightwards"), "right"),
+    **dict.fromkeys(("forward", "forwards", "straight", "ahead"), "forward"),
+    **dict.fromkeys(("backward", "backwards"), "backward"),
+    **dict.fromkeys(("north", "south", "east", "west"), ""),
+}
+for _name in ("north", "south", "east", "west"):
+    _TOWARDS[_name] = _name
+
+
+def read_sameness(clauses: list[Clause]) -> Verdict:
+    """Whether the directions are "same" or "different"."""
+    verdicts: list[tuple[int, str]] = []
+    for clause in clauses:
+        negated, tokens = False, clause.tokens
+        rank = 2 * clause.concludes - 2 * (not _PARTIAL.isdisjoint(clause.lead))
+        for token, follower in zip(tokens, [*tokens[1:], ""], strict=True):
+            negated = negated or is_negation(token)
+            if (token in _SAME or token in _DIFFERENT) and follower not in _NOT_OF_DIRECTION:
+                verdicts.append((rank, "same" if (token in _SAME) != negated else "different"))
+    if not verdicts:
+        return _derived_sameness(clauses)
+    top = max(rank for rank, _ in verdicts)
+    said = {verdict for rank, verdict in verdicts if rank == top}
+    return (said.pop(), "") if len(said) == 1 else (None, "several choices")
+
+
+def _derived_sameness(clauses: list[Clause]) -> Verdict:
+    """ "Red moves to the left and blue to the right" are different; "both move to the left" are the same."""
+    ways = [_TOWARDS[token] for clause in clauses for token in clause.tokens if token in _TOWARDS]
+    everything = frozenset().union(*(clause.tokens for clause in clauses))
+    if any(is_negation(token) for token in everything) or not ways or len(ways) > 2:
+        return None, "no choice"
+    if len(ways) == 2:
+        return ("same" if ways[0] == ways[1] else "different"), ""
+    return ("same", "") if "both" in everything else (None, "no choice")
+
+
+def said_yes_or_no(clauses: list[Clause], choices: Sequence[str], question: str) -> str | None:
+    """The choice that an opening "yes" or "no" means; None where there is none, or the question asks for a name."""
+    opening = clauses[0].tokens[0] if clauses else ""
+    if not _ASKS_FOR_A_NAME.isdisjoint(tokens_of(question.lower())):
+        return None
+    if opening in _YES:
+        return choices[0]
+    return choices[1] if opening in _NO and len(choices) == 2 else None
+
+
+def settle(verdict: Verdict, yes_or_no: str | None) -> Verdict:
+    """A verdict in words and one by "yes" or "no": they agree, or only one is there, or nothing is certain."""
+    choice, reason = verdict
+    if yes_or_no is None or choice == yes_or_no:
+        return verdict
+    if choice is None:
+        return verdict if reason in ("several choices", "a tie") else (yes_or_no, "")
+    return None, "contradicts itself"
