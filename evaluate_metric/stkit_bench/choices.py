@@ -12,6 +12,7 @@ Verdict = tuple[str | None, str]
 
 _YES = words("yes yeah yep yup true correct indeed")
 _NO = words("no nope false incorrect")
+_NOT_AFTER_NO = words("difference change idea object one information")
 _ASKS_FOR_A_NAME = words("which who whose what name")
 _OPENS_YES_NO = words("is are was were do does did has have can could would")
 
@@ -22,7 +23,7 @@ _DIMENSION = {
 _MORE = words(
     "more most faster fastest quicker quickest farther farthest further furthest longer longest greater greatest higher"
     " highest larger largest bigger biggest swifter swiftest rapidly exceeds exceed exceeded outpaces outpace outpaced"
-    " surpasses surpass surpassed outruns outran overtakes overtook overtaken beats beat beaten outrun wins won winner"
+    " surpasses surpass surpassed outruns outran overtakes overtook overtaken beats beat beaten passes passed outrun wins won winner"
     " leads > fast quickly long greatly"
 )
 _LESS = words(
@@ -32,8 +33,12 @@ _LESS = words(
 _PLAIN = words("fast quickly long far slow slowly short little rapidly")  # no comparison unless both sides have one
 _VERBS = words(
     "exceeds exceed exceeded outpaces outpace outpaced surpasses surpass surpassed outruns outran outrun overtakes overtook"
-    " overtaken beats beat beaten trails lags > <"
+    " overtaken beats beat beaten passes passed trails lags > <"
 )
+_COMPARATIVES = (_MORE | _LESS) - _PLAIN
+# "Red is larger" is about its size, unless it says of what.
+_SIZES = words("larger largest bigger biggest smaller smallest higher highest lower lowest")
+_PASSIVE = words("is was are were be been being gets got")
 _EQUAL_FORMS = words("fast far quickly slow slowly much long")
 _THAN = words("than compared comparison relative versus vs against over") | _VERBS
 # "Farther from the camera", "more than 20 m", "less time", "most of the video" compare no motion.
@@ -42,6 +47,9 @@ _NO_COMPARISON_AFTER = words("second third next at no's")
 _TIES = words("equal equally same identical tie tied similar similarly equidistant")
 _PARTIAL = words("initially first beginning start early half moments")
 _MULTIPLE = words("twice times double triple x much")
+
+
+_NOUNS = _DIMENSION["distance"] | _DIMENSION["speed"]
 
 
 def is_negation(token: str) -> bool:
@@ -62,6 +70,8 @@ def _relation(tokens: Tokens) -> tuple[int, int, str]:
             return i, sign, "as"
         if before in _NO_COMPARISON_AFTER or (after in _NO_COMPARISON_BEFORE and token not in _VERBS):
             continue
+        if token in _SIZES and _NOUNS.isdisjoint(tokens):
+            continue
         if after == "than" and i + 2 < len(tokens) and is_number(tokens[i + 2]):
             continue
         if token in _PLAIN or token == "much":
@@ -71,7 +81,7 @@ def _relation(tokens: Tokens) -> tuple[int, int, str]:
         if token in ("more", "most") and after in ("slowly", "slow"):
             return i, -1, token
         sign = -1 if token in _LESS else 1
-        if token in _VERBS and "by" in tokens[i + 1 : i + 3] and token not in (">", "<"):
+        if token in _VERBS and "by" in tokens[i + 1 : i + 3] and not _PASSIVE.isdisjoint(tokens[max(0, i - 2) : i]):
             return i, -sign, "by"  # "is outpaced by"
         return i, sign, token
     return weak
@@ -116,7 +126,7 @@ def read_winner(
     dimension = "distance" if "distance" in task else "speed"
     order = [token for token in dict.fromkeys(asked_tokens) if token in choices]
     claims: list[tuple[int, set[str], set[str]]] = []  # rank, who wins, who is beaten
-    named: list[tuple[bool, set[str]]] = []  # whether nothing else is said, who is named
+    named: list[tuple[int, set[str]]] = []  # 0, 1 where nothing else is said, 2 where it is concluded; who is named
     denied: set[str] = set()
     subjects: list[str] = []
     tie = False
@@ -134,8 +144,9 @@ def read_winner(
                 continue
             if negated:
                 denied.update(mentions.subjects)
-            elif mentions.subjects:
-                named.append((_is_bare_naming(tokens, choices), set(mentions.subjects)))
+            elif mentions.subjects and not any(map(is_number, tokens)) and _COMPARATIVES.isdisjoint(tokens):
+                is_bare = all(token in _NAMING or token in choices for token in tokens)
+                named.append((2 if clause.concludes else int(is_bare), set(mentions.subjects)))
             # "The red object, which is a car, moves faster": a clause may leave its subject to the one before.
             subjects = subjects if negated else mentions.subjects or subjects
             continue
@@ -147,6 +158,8 @@ def read_winner(
         who = set(subjects) or {choice for choice in choices if choice not in mentions.others}
         if mentions.others and mentions.subjects:
             who -= set(mentions.others)
+        if who == set(choices):  # "No, it moves a greater distance"
+            continue
         others = set(mentions.others) & set(choices) or set(choices) - who
         rank = 2 * clause.concludes + _fits(clause, dimension) - 3 * (not _PARTIAL.isdisjoint(clause.lead)) - 2 * (word in _PLAIN)
         # "Blue covers less than red", when asked which covers more, is red.
@@ -186,10 +199,6 @@ _NAMING = words(
 )
 
 
-def _is_bare_naming(tokens: Tokens, choices: Sequence[str]) -> bool:
-    return all(token in _NAMING or token in choices for token in tokens)
-
-
 def _fits(clause: Clause, dimension: str) -> int:
     """+1 where a clause compares what is asked, -1 where only the other."""
     right, other = _DIMENSION[dimension], _DIMENSION["speed" if dimension == "distance" else "distance"]
@@ -198,7 +207,7 @@ def _fits(clause: Clause, dimension: str) -> int:
 
 def _conclude(
     claims: list[tuple[int, set[str], set[str]]],
-    named: list[tuple[bool, set[str]]],
+    named: list[tuple[int, set[str]]],
     denied: set[str],
     tie: bool,
     choices: Sequence[str],
@@ -215,23 +224,22 @@ def _conclude(
         return None, "several choices"
     if tie:
         return None, "a tie"
-    bare = [who for is_bare, who in named if is_bare]
     everyone = set[str]().union(*(who for _, who in named)) - denied
     if len(values) == len(choices) and len(everyone) != 1 and asked:
         best = max(asked * value for value in values.values())
         winners = [choice for choice, value in values.items() if asked * value == best]
         return (winners[0], "") if len(winners) == 1 else (None, "a tie")
-    for who in (set[str]().union(*bare) - denied, everyone, set(choices) - denied if denied else set[str]()):
-        if len(who) == 1:
-            return who.pop(), ""
-        if who and who is not everyone:
-            return None, "several choices"
-    return None, "several choices" if everyone else "no choice"
+    for rank in (2, 1, 0):  # "Blue. The red object stops midway."
+        who = set[str]().union(*(who for how, who in named if how == rank)) - denied
+        if who:
+            return (who.pop(), "") if len(who) == 1 else (None, "several choices")
+    left = set(choices) - denied
+    return (left.pop(), "") if len(left) == 1 else (None, "no choice")
 
 
 _SAME = words("same similar identical parallel aligned alike")
 _DIFFERENT = words(
-    "different differently differ differs differing opposite opposing perpendicular diverging diverge diverges opposed"
+    "different differently differ differs differing opposite opposing perpendicular diverging diverge diverges opposed difference"
 )
 # "Two different objects move at the same time": no word on their direction.
 _NOT_OF_DIRECTION = words(
@@ -253,10 +261,13 @@ def read_sameness(clauses: list[Clause]) -> Verdict:
     """Whether the directions are "same" or "different"."""
     verdicts: list[tuple[int, str]] = []
     for clause in clauses:
-        negated, tokens = False, clause.tokens
+        negated, before, tokens = False, "", clause.tokens
         rank = 2 * clause.concludes - 2 * (not _PARTIAL.isdisjoint(clause.lead))
         for token, follower in zip(tokens, [*tokens[1:], ""], strict=True):
-            negated = negated or is_negation(token)
+            negated = negated or is_negation(token) or (token == "no" and follower == "difference")
+            if token == "each" and follower == "other" and {"toward", "towards", "from"} & {before}:
+                verdicts.append((rank, "same" if negated else "different"))
+            before = token
             if (token in _SAME or token in _DIFFERENT) and follower not in _NOT_OF_DIRECTION:
                 verdicts.append((rank, "same" if (token in _SAME) != negated else "different"))
     if not verdicts:
@@ -279,8 +290,8 @@ def _derived_sameness(clauses: list[Clause]) -> Verdict:
 
 def said_yes_or_no(clauses: list[Clause], choices: Sequence[str], question: str) -> str | None:
     """The choice that an opening "yes" or "no" means; None where there is none, or the question asks for a name."""
-    opening = clauses[0].tokens[0] if clauses else ""
-    if not _ASKS_FOR_A_NAME.isdisjoint(tokens_of(question.lower())):
+    opening, following = [*clauses[0].tokens[:2], "", ""][:2] if clauses else ("", "")
+    if following in _NOT_AFTER_NO or not _ASKS_FOR_A_NAME.isdisjoint(tokens_of(question.lower())):
         return None
     if opening in _YES:
         return choices[0]

@@ -66,11 +66,12 @@ _PARTS = {
     **{"half": 0.5, "halves": 0.5, "quarter": 0.25, "quarters": 0.25, "third": 1.0 / 3.0, "thirds": 1.0 / 3.0},
     **{"fifth": 0.2, "fifths": 0.2, "tenth": 0.1, "tenths": 0.1},
 }
-_ORDINALS = {**_counting("first second third fourth fifth sixth seventh eighth ninth tenth", 1, 1)}
+_ORDINALS = _counting("third fourth fifth sixth seventh eighth ninth tenth", 3, 1)
 
-TO = frozenset({"", "-", "~", "to", "until", "till", "through", "and ends at", "up to", "- >"})
+TO = frozenset({"", "-", "~", "to", "until", "till", "through", "up to", "to the", "- >"})
+_ABOUT = words("about approximately around roughly nearly almost maybe perhaps possibly even")
 _TOLERANCE = frozenset({"±", "+ / -", "+ -", "plus or minus", "plus / minus", "give or take", "( ±", "with an error of"})
-_SHARING = TO | _TOLERANCE | {"and", "or", "or maybe", "or perhaps", "or even", "to about", "× 10 ^"}
+_SHARING = TO | _TOLERANCE | {"and", "or", "and the"}
 # "5 feet 10 inches" is one length.
 _COMPOUNDS = {(0.3048, 0.0254), (0.9144, 0.3048), (1609.344, 0.3048), (1000.0, 1.0), (1.0, 0.01), (3600.0, 60.0), (60.0, 1.0)}
 
@@ -85,7 +86,7 @@ class Mention(NamedTuple):
 
     number: float
     unit: float  # in metres, km/h or seconds
-    kind: str  # length, speed, time, stamp (m:ss), hour, ratio, percent, bare, word (a bare "ten"), part (a bare "half"), other
+    kind: str  # length, speed, time, stamp (m:ss), hour, ratio, percent, bare, word (a bare "ten"), part (a bare "half"), ordinal, other
     clause: Clause
     first: int
     end: int
@@ -112,8 +113,9 @@ class Mention(NamedTuple):
 
 
 def between(former: Mention, latter: Mention) -> str:
-    """The words from one number of a clause to the next; longer than four they are cut, as no reader knows such."""
-    return " ".join(former.clause.tokens[former.end : min(latter.first, former.end + 5)])
+    """The words from one number of a clause to the next but for "about"; cut at five, as no reader knows longer ones."""
+    words_between = former.clause.tokens[former.end : min(latter.first, former.end + 5)]
+    return " ".join([token for token in words_between if token not in _ABOUT])
 
 
 # Numbers
@@ -308,10 +310,16 @@ def _mention_at(clause: Clause, i: int) -> Mention | None:
     if is_number(token) and tokens[i + 1 : i + 2] == ["'"] and _inches_at(tokens, i):  # 5'10"
         end = i + 3 + (tokens[i + 3 : i + 4] == ['"'])
         return Mention(float(token) + float(tokens[i + 2]) / 12.0, 0.3048, "length", clause, i, end)
+    if token in _ORDINALS and not {"second", "seconds"}.isdisjoint(tokens[i + 1 : i + 5]):  # "third and sixth second"
+        timed = tokens[i + 1] in ("second", "seconds")
+        return Mention(_ORDINALS[token], 1.0, "time" if timed else "ordinal", clause, i, i + 1 + timed)
     read = _number_at(tokens, i)
     if read is None:
         return None
     number, end = read
+    before = tokens[i - 1] if i else ""
+    if before in ("minus", "negative"):
+        number = -number
     at = end
     while tokens[at : at + 1] and tokens[at] in _FILLERS:
         at += 1
@@ -320,21 +328,18 @@ def _mention_at(clause: Clause, i: int) -> Mention | None:
     if unit and not (unit[0] in ("ratio",) and tokens[at] == "x" and at > end):
         kind, size, end = unit
         return Mention(number, size, kind, clause, i, end)
-    before = tokens[i - 1] if i else ""
     if tokens[end : end + 1] and tokens[end] in _COUNTED:
-        return Mention(number, 1.0, "time" if _is_ordinal_second(tokens, end) else "other", clause, i, end)
+        if tokens[end] in ("st", "nd", "rd", "th"):  # "the 3rd and the 6th second"
+            timed = tokens[end + 1 : end + 2] in (["second"], ["seconds"])
+            return Mention(number, 1.0, "time" if timed else "ordinal", clause, i, end + 1 + timed)
+        return Mention(number, 1.0, "other", clause, i, end)
     if before in ("second", "seconds", "timestamp", "t") and not spelled:  # "from second 3 to second 6"
         return Mention(number, 1.0, "time", clause, i, end)
-    if before in _NUMBERED and not spelled:
+    if (before in _NUMBERED or before == "^") and not spelled:
         return Mention(number, 1.0, "other", clause, i, end)
     if spelled and (token in _PARTS or tokens[end - 1] in _PARTS):
         return Mention(number, 1.0, "part", clause, i, end)
     return Mention(number, 1.0, "word" if spelled else "bare", clause, i, end)
-
-
-def _is_ordinal_second(tokens: Tokens, end: int) -> bool:
-    """The "rd second" of "between the 3rd second and ..."; "3rd and 6th seconds" shares it."""
-    return tokens[end] in ("st", "nd", "rd", "th") and not {"second", "seconds"}.isdisjoint(tokens[end : end + 5])
 
 
 def _inches_at(tokens: Tokens, i: int) -> bool:
@@ -359,7 +364,7 @@ def _put_together(found: list[Mention]) -> list[Mention]:
         former, latter = found[k - 1], found[k]
         gap = between(former, latter)
         if gap in _SHARING:
-            if former.kind in ("bare", "word"):
+            if former.kind in ("bare", "ordinal") or (former.kind == "word" and gap):  # not "the blue one 30 m"
                 found[k - 1] = former._replace(kind=latter.kind, unit=latter.unit)
             elif former.kind == "other" and latter.kind == "bare":  # "frames 3 to 9"
                 found[k] = latter._replace(kind="other")
@@ -383,7 +388,7 @@ def join_ranges(mentions: list[Mention]) -> list[Mention]:
     for mention in mentions:
         former = joined[-1] if joined and joined[-1].clause is mention.clause else None
         gap = between(former, mention) if former and former.before != "from" else "?"
-        if former and ((gap in TO and gap) or gap == "to about" or (gap == "and" and former.before == "between")):
+        if former and ((gap in TO and gap) or (gap == "and" and former.before == "between")):
             middle = (former.value + mention.value) / 2.0
             joined[-1] = former._replace(number=middle, unit=1.0, end=mention.end, is_range=True)
         else:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
-from .choices import read_sameness, read_winner, said_yes_or_no, settle
+from .choices import is_negation, read_sameness, read_winner, said_yes_or_no, settle
 from .quantities import TO, Mention, between, join_ranges, mentions_of, named_units
 from .references import COMPARISONS, Value, check_task
 from .text import REFUSAL, Clause, clauses_of, plain, scopes, tokens_of, words
@@ -47,7 +47,7 @@ _MEASURES = {
         "speed",
         words("average averages averaged averaging mean overall"),
         words("speed velocity pace moves moving travels traveling travelling goes going"),
-        words("peak maximum max minimum min top limit initially initial instantaneous slowest fastest up then first start"),
+        words("peak maximum max minimum min top limit initially initial instantaneous slowest fastest up then first later start"),
     ),
     "time_to_cover": _Measure(
         "time",
@@ -72,9 +72,11 @@ _OPERATORS = words("+ × * /")
 _DIFFERENCE = words("more less farther further faster slower away ahead behind apart greater shorter longer fewer off")
 # "A lane is about 3.5 m wide", "assuming a car of 4.5 m", "10 m from the camera"
 _OF_A_THING = words("wide width tall high height deep lane lanes car's apart length size radius diameter")
-_ASSUMED = words("assume assumes assumed assuming typical typically if suppose e.g per each every reference standard")
+_ASSUMED = words("assume assumes assumed assuming typical typically if suppose e.g reference standard usual usually")
+_EACH = words("per each every")
 _FROM_CAMERA = words("camera ego viewer observer cameraman")
-_NOT = words("not n't rather instead")
+_NOT = words("not rather instead")
+_QUALIFIED = words("exactly only precisely more less over above under sure just exceed but")
 _COLORS = words("red blue green yellow orange purple white black pink cyan")
 _SUPPOSED = words("if example instance hypothetical hypothetically suppose supposing e.g")
 _AGREES = 0.03
@@ -92,7 +94,7 @@ def _read_measure(clauses: list[Clause], task: str, question: str) -> Parsed:
     bare = not mentions
     if bare:
         if any(mention.kind in ("length", "speed", "ratio", "percent") for mention in everything):
-            return Parsed(None, f"no {measure.noun}")
+            everything = [mention for mention in everything if mention.before == "="]  # "5 m/s * 4 s = 20"
         mentions = [mention._replace(unit=unit) for mention in everything if mention.kind == "bare"]
         mentions = mentions or [mention._replace(unit=unit) for mention in everything if mention.kind == "word" and _stands_alone(mention)]
     if not mentions:
@@ -101,7 +103,7 @@ def _read_measure(clauses: list[Clause], task: str, question: str) -> Parsed:
     spans = {m.value for m in mentions_of(Clause(question, tokens_of(question), frozenset(), 0, False)) if m.kind == "time"}
     topics = _topics(clauses)
     ranked = [
-        (_rank(mention, measure, asked, topics, bare) - 2 * (measure.kind == "time" and mention.value in spans) + (mention.unit == unit != 1.0), mention)
+        (_rank(mention, measure, asked, topics, bare) - 2 * (measure.kind == "time" and mention.value in spans) + 5 * (mention.unit == unit != 1.0), mention)
         for mention in join_ranges(mentions)
     ]
     top = max(rank for rank, _ in ranked)
@@ -125,13 +127,12 @@ def _rank(mention: Mention, measure: _Measure, asked: frozenset[str], topics: di
     rank += 3 * (not measure.whole.isdisjoint(lead))  # "20 m in total. First it moves 12 m, then 8 m."
     rank += 2 * mention.clause.concludes  # "Therefore it moves 20 m"
     rank += mention.before == "="
-    rank += not measure.about.isdisjoint(lead)
+    rank += -3 if not measure.part.isdisjoint(lead) else not measure.about.isdisjoint(lead)
     rank += _stands_alone(mention)
-    rank -= 2 * (not measure.part.isdisjoint(lead))
     rank -= 5 * mention.aside  # "20 m (66 ft)": the second is a rounded copy of the first.
-    rank -= 6 * (mention.before in _NOT or mention.after in _DIFFERENCE or mention.before == "than" and "not" in near)
+    rank -= 6 * (_is_denied(mention) or mention.after in _DIFFERENCE)
     rank -= 4 * (mention.before in _OPERATORS or mention.after in _OPERATORS)
-    rank -= 3 * (not _OF_A_THING.isdisjoint(near) or not _ASSUMED.isdisjoint(near) or not _ASSUMED.isdisjoint(lead))
+    rank -= 3 * (not (_OF_A_THING | _EACH).isdisjoint(near) or not _ASSUMED.isdisjoint(lead))
     if bare:  # "Between 3.5 and 6, it moves 12"
         rank -= 3 * (mention.before in ("between", "from", "to", "at", "after", "until", "and"))
     if measure.kind == "length":
@@ -141,6 +142,12 @@ def _rank(mention: Mention, measure: _Measure, asked: frozenset[str], topics: di
     if asked and owner and asked.isdisjoint(owner):
         rank -= 10
     return rank
+
+
+def _is_denied(mention: Mention) -> bool:
+    """ "30 m, not 20 m", "it does not travel 20 m"; "not more than 20 m" and "not exactly 20 m" are no denials."""
+    before = mention.clause.tokens[max(0, mention.first - 4) : mention.first]
+    return (mention.before in _NOT or any(map(is_negation, before))) and _QUALIFIED.isdisjoint(before)
 
 
 def _stands_alone(mention: Mention) -> bool:
@@ -252,7 +259,7 @@ def _read_hour(clauses: list[Clause], question: str) -> Parsed:
         mentions = [m._replace(number=m.number / 60.0) for m in everything if m.kind == "stamp" and m.number >= 60.0]
     if not mentions:
         mentions = [mention for mention in everything if mention.kind == "bare"]
-        mentions = mentions or [m for m in everything if m.kind == "word" and (_stands_alone(m) or m.before in ("to", "toward", "towards", "at"))]
+        mentions = mentions or [m for m in everything if m.kind == "word" and (_stands_alone(m) or m.before in ("to", "toward", "towards", "at", "of", "direction"))]
         if len({mention.value for mention in mentions}) > 1:
             mentions = [m for m in mentions if not _is_reference(m)]
         if len({mention.value for mention in mentions}) > 1:
@@ -268,7 +275,7 @@ def _read_hour(clauses: list[Clause], question: str) -> Parsed:
     for former, latter in pairwise(mentions):
         if latter is hour and former.clause is hour.clause and former.value != hour.value:
             gap = between(former, latter)
-            if former.before != "from" and (gap in TO or gap in ("and", "or", "/", "or maybe", "or perhaps", "or possibly")):
+            if former.before != "from" and (gap in TO or gap in ("and", "or", "/")):
                 return Parsed(None, "several hours")
     if len({mention.value for mention in best}) > 1 and not _in_turn(best):
         return Parsed(None, "several hours")
@@ -280,7 +287,7 @@ def _read_hour(clauses: list[Clause], question: str) -> Parsed:
 def _hour_rank(mention: Mention, asked: frozenset[str], topics: dict[int, frozenset[str]]) -> int:
     # "With 12 o'clock as the initial heading, it moves towards 3 o'clock."
     rank = -8 * _is_reference(mention) + 2 * mention.clause.concludes
-    rank -= 6 * (mention.before in _NOT or "not" in mention.clause.tokens[max(0, mention.first - 3) : mention.first])
+    rank -= 6 * _is_denied(mention)
     rank += 3 * (not _AT_THE_END.isdisjoint(mention.clause.lead))
     rank -= 2 * mention.aside
     owner = _owner(mention, topics)
@@ -351,7 +358,7 @@ def _read_interval(clauses: list[Clause], question: str) -> Parsed:
 
 def _hours(tokens: list[str]) -> set[float]:
     clause = Clause("", tokens, frozenset(), 0, False)
-    return {mention.value for mention in mentions_of(clause) if mention.kind == "hour"}
+    return {mention.value for mention in mentions_of(clause) if mention.kind == "hour" and not _is_reference(mention)}
 
 
 def _interval_rank(mention: Mention, asked: set[float], told: dict[int, set[float]]) -> int:
@@ -365,7 +372,7 @@ def _interval_rank(mention: Mention, asked: set[float], told: dict[int, set[floa
 def _joins_moments(former: Mention, latter: Mention) -> bool:
     gap = between(former, latter)
     # "3.5, 6.0" is the form of a list; "at 3.5 s and 6 s" names both ends.
-    return gap in TO | {",", "to about"} or (gap == "and" and (former.before == "between" or former.kind != "bare"))
+    return gap in TO | {","} or (gap == "and" and (former.before == "between" or former.kind != "bare"))
 
 
 def _read_choice(task: str, clauses: list[Clause], choices: Sequence[str], question: str) -> Parsed:
@@ -381,11 +388,13 @@ def _values(task: str, clauses: list[Clause], choices: Sequence[str]) -> dict[st
     """What the answer measures for each choice: "red travels 20 m, blue 30 m"; nothing where one has several."""
     kind = "length" if task == "traveled_distance_comparison" else "speed"
     topics, found = _topics(clauses), dict[str, set[float]]()
-    for clause in clauses:
-        for mention in mentions_of(clause):
-            owner = _owner(mention, topics)
-            if mention.kind == kind and len(owner) == 1 and not mention.aside and owner <= set(choices):
-                found.setdefault(next(iter(owner)), set()).add(mention.value)
+    everything = [mention for clause in clauses for mention in mentions_of(clause)]
+    if all(mention.kind == "bare" for mention in everything):
+        kind = "bare"
+    for mention in everything:
+        owner = _owner(mention, topics)
+        if mention.kind == kind and len(owner) == 1 and not mention.aside and owner <= set(choices):
+            found.setdefault(next(iter(owner)), set()).add(mention.value)
     return {choice: values.pop() for choice, values in found.items() if len(values) == 1}
 
 

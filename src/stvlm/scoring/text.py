@@ -76,8 +76,9 @@ _TURN = re.compile(
     re.MULTILINE,
 )
 _THINK = re.compile(r"<(/?)(?:think|thinking|thought|thoughts|reasoning|analysis|scratchpad|reflection)>|<(/)think>")
+_FINAL_CHANNEL = "<|channel|>final<|message|>"
 _ANSWER_TAG = re.compile(
-    r"<(?:answer|final_answer|final answer|final|result)>|<\|channel\|>final<\|message\|>|<\|begin_of_box\|>"
+    r"<(?:answer|final_answer|final answer|final|result)>|<\|begin_of_box\|>"
 )
 _BOX_TAGS = (("<box>", "</box>"), ("<|box_start|>", "<|box_end|>"), ("<bbox>", "</bbox>"), ("<quad>", "</quad>"))
 _ANSWER_MARK = re.compile(
@@ -162,7 +163,7 @@ def _as_lines(value: Any, depth: int = 0) -> str:
         told = {key: item for key, item in value.items() if key not in _REASONING_KEYS and key not in ("unit", "units")}
         if depth > 3:
             return ""
-        return "\n".join(f"{_as_words(key)}: {_as_lines(item, depth + 1)}{unit}" for key, item in told.items())
+        return "\n".join(_as_line(_as_words(key), item, unit, depth + 1) for key, item in told.items())
     if isinstance(value, list):
         if any(isinstance(item, (dict, list)) for item in value):
             return "\n".join(_as_lines(item, depth + 1) for item in value) if depth <= 3 else ""
@@ -170,6 +171,12 @@ def _as_lines(value: Any, depth: int = 0) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     return "" if value is None else str(value)
+
+
+def _as_line(name: str, value: Any, unit: str, depth: int) -> str:
+    if isinstance(value, bool):  # "same_direction": false
+        return name if value else f"not {name}"
+    return f"{name}: {_as_lines(value, depth)}{unit}"
 
 
 def _as_words(key: str) -> str:
@@ -182,7 +189,7 @@ def _as_words(key: str) -> str:
 
 def scopes(response: str) -> Iterator[str]:
     """The parts of a response that may state its answer, the likeliest first; nothing where it never left its reasoning."""
-    text = _after_reasoning(_first_turn(plain(response)))
+    text = _after_reasoning(_first_turn(plain(response).rpartition(_FINAL_CHANNEL)[2]))
     if text is None:
         return
     tags = list(_ANSWER_TAG.finditer(text))
@@ -259,6 +266,7 @@ _CONCLUDES = re.compile(
     r"|wait|actually|correction|corrected|scratch that|i mean|on second thought|let me correct|my mistake)\b|^so\b|^no$"
     r"|^(?:final|result)\b"
 )
+_DIGIT = re.compile(r"\d", re.ASCII)
 _TOKEN = re.compile(
     r"(?:(?<![^\s(\[=:~])-)?(?:[1-9]\d{0,2}(?:[ ']\d{3})+(?![\d'])(?:[.,]\d+)?|\d[\d.,:]*\d|\d)(?:e[+-]?\d+)?"
     r"|(?<![\w.])\.\d+|[a-z][\w']*|\S",
@@ -282,17 +290,22 @@ class Clause(NamedTuple):
 def clauses_of(text: str) -> list[Clause]:
     """Split a text where a statement ends."""
     clauses: list[Clause] = []
-    sentence, start, concludes = 0, 0, False
+    sentence, start, seen, concludes, measured = 0, 0, 0, False, False
     leading: list[Tokens] = []
-    for end, ends_sentence in [*((mark.span(), mark["sentence"]) for mark in _END.finditer(text)), ((len(text),) * 2, "")]:
-        piece = text[start : end[0]].strip()
-        start = end[1]
+    for mark in [*_END.finditer(text), None]:
+        end = mark.start() if mark else len(text)
+        measured = measured or bool(_DIGIT.search(text, seen, end))
+        seen = end
+        if mark and mark[0] == ":" and not measured:  # "Distance (ft): 66" is one statement
+            continue
+        piece, ends_sentence = text[start:end].strip(), mark and mark["sentence"]
+        start, measured = mark.end() if mark else end, False
         if piece:
             tokens = tokens_of(piece)
             leading = [*leading[-2:], tokens]
             concludes = concludes or bool(_CONCLUDES.search(piece))
             clauses.append(Clause(piece, tokens, frozenset().union(*leading), sentence, concludes))
-            if any(map(is_number, tokens)):
+            if any(map(is_number, tokens[: tokens.index("(") if "(" in tokens else None])):
                 leading = []
         if ends_sentence:
             sentence, concludes, leading = sentence + 1, False, []
