@@ -24,7 +24,7 @@ def words(text: str) -> frozenset[str]:
 # Signs
 
 _SIGNS = {
-    **dict.fromkeys("\u2018\u2019\u02bc\u2032`\u00b4", "'"),  # quotation marks, the apostrophe proper, primes
+    **dict.fromkeys("\u2018\u2019\u02bc\u2032\u00b4", "'"),  # quotation marks, the apostrophe proper, primes
     **dict.fromkeys("\u201c\u201d\u2033", '"'),
     **dict.fromkeys("\u2010\u2011\u2012\u2013\u2014\u2015\u2212", "-"),  # hyphens, dashes, minus
     **dict.fromkeys("\u223c\u301c", "~"),
@@ -231,7 +231,7 @@ _LATEX = {
 }
 _FRACTION = re.compile(r"(\d?)\\[dt]?frac\{([^{}]*)\}\{([^{}]*)\}")
 _COMMAND = re.compile(r"\\([a-z]+)")
-_MARKUP = re.compile(r"\\[,;:! ]|<\|?/?[a-z][^<>]*>|[\\$*_]")
+_MARKUP = re.compile(r"\\[,;:! ]|```[a-z]*|`|<\|?/?[a-z][^<>]*>|[\\$*_]")
 _LIST_MARK = re.compile(r"^(?:\d\d?[.)]|[-+>*])\s+(?=\S)|^#+\s*", re.ASCII)
 _PRODUCT = re.compile(r" \* |(?<=\d)\*(?=\d)")
 _TABLE_RULE = re.compile(r"[|\s:-]+")

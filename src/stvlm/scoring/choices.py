@@ -38,11 +38,12 @@ _VERBS = words(
 _COMPARATIVES = (_MORE | _LESS) - _PLAIN
 # "Red is larger" is about its size, unless it says of what.
 _SIZES = words("larger largest bigger biggest smaller smallest higher highest lower lowest")
+_PLACES = words("camera ego viewer observer ahead background foreground center centre edge")
 _PASSIVE = words("is was are were be been being gets got")
 _EQUAL_FORMS = words("fast far quickly slow slowly much long")
 _THAN = words("than compared comparison relative versus vs against over") | _VERBS
 # "Farther from the camera", "more than 20 m", "less time", "most of the video" compare no motion.
-_NO_COMPARISON_BEFORE = words("from away to right left time times seconds of or likely clearly visible than's about accurate")
+_NO_COMPARISON_BEFORE = words("to right left time times seconds of or likely clearly visible than's about accurate")
 _NO_COMPARISON_AFTER = words("second third next at no's")
 _TIES = words("equal equally same identical tie tied similar similarly equidistant")
 _PARTIAL = words("initially first beginning start early half moments")
@@ -69,6 +70,8 @@ def _relation(tokens: Tokens) -> tuple[int, int, str]:
                 sign = -sign
             return i, sign, "as"
         if before in _NO_COMPARISON_AFTER or (after in _NO_COMPARISON_BEFORE and token not in _VERBS):
+            continue
+        if not _PLACES.isdisjoint(tokens[i + 1 : i + 5]):
             continue
         if token in _SIZES and _NOUNS.isdisjoint(tokens):
             continue
