@@ -13,6 +13,8 @@ Verdict = tuple[str | None, str]
 _YES = words("yes yeah yep yup true correct indeed")
 _NO = words("no nope false incorrect")
 _NOT_AFTER_NO = words("difference change idea object one information")
+_HEDGES = words("probably i would say think that my answer : likely most definitely absolutely certainly really , statement")
+_ECHOES = words("it they both does do is are did this so")
 _ASKS_FOR_A_NAME = words("which who whose what name")
 _OPENS_YES_NO = words("is are was were do does did has have can could would")
 
@@ -27,17 +29,19 @@ _MORE = words(
     " leads > fast quickly long greatly"
 )
 _LESS = words(
-    "less least fewer fewest slower slowest slow slowly shorter shortest short lower lowest smaller smallest little trails"
+    "less least fewer fewest slower slowest slow slowly shorter shortest short lower lowest smaller smallest little barely hardly stationary parked trails"
     " lags lagging trailing loses <"
 )
-_PLAIN = words("fast quickly long far slow slowly short little rapidly")  # no comparison unless both sides have one
+_PLAIN = words("fast quickly long far slow slowly short little rapidly barely hardly stationary parked")  # no comparison unless both sides have one
 _VERBS = words(
     "exceeds exceed exceeded outpaces outpace outpaced surpasses surpass surpassed outruns outran outrun overtakes overtook"
     " overtaken beats beat beaten passes passed trails lags > <"
 )
 _COMPARATIVES = (_MORE | _LESS) - _PLAIN
 # "Red is larger" is about its size, unless it says of what.
-_SIZES = words("larger largest bigger biggest smaller smallest higher highest lower lowest")
+_SIZES = words("larger largest bigger biggest smaller smallest")
+# "Twice the speed of", "half that of"
+_MULTIPLES = {"twice": 1, "double": 1, "triple": 1, "times": 1, "half": -1, "third": -1, "quarter": -1}
 _PLACES = words("camera ego viewer observer ahead background foreground center centre edge")
 _PASSIVE = words("is was are were be been being gets got")
 _EQUAL_FORMS = words("fast far quickly slow slowly much long")
@@ -61,6 +65,8 @@ def _relation(tokens: Tokens) -> tuple[int, int, str]:
     """Where a clause compares, +1 for more or -1 for less, and the word; the sign is 0 where it does not."""
     weak = (len(tokens), 0, "")
     for i, token in enumerate(tokens):
+        if token in _MULTIPLES and tokens[i + 1 : i + 2] in (["the"], ["that"]) and "of" in tokens[i + 2 : i + 7]:
+            return i, _MULTIPLES[token], "of"
         if token not in _MORE and token not in _LESS and token not in ("far", "much"):
             continue
         before, after = tokens[i - 1] if i else "", tokens[i + 1] if i + 1 < len(tokens) else ""
@@ -97,13 +103,13 @@ class _Colors(NamedTuple):
     others: list[str]
 
 
-def _colors(tokens: Tokens, relation: int, choices: Sequence[str]) -> _Colors:
+def _colors(tokens: Tokens, relation: int, word: str, choices: Sequence[str]) -> _Colors:
     """Sort colors by role: "than blue" and "compared to blue" measure by blue; a subject precedes its comparison."""
     subjects: list[str] = []
     others: list[str] = []
     early, compared = 0, False
     for i, token in enumerate(tokens):
-        if token in _THAN or (token in ("as", "by", "behind") and i > relation):
+        if token in _THAN or (i > relation and (token in ("as", "by", "behind") or token == "of" == word)):
             compared = True
         elif token in {"is", "was"}:  # "faster than the blue object is the red one"
             compared = False
@@ -136,7 +142,7 @@ def read_winner(
     for clause in clauses:
         tokens = _with_names(clause.tokens, order, choices)
         at, sign, word = _relation(tokens)
-        mentions = _colors(tokens, at, choices)
+        mentions = _colors(tokens, at, word, choices)
         negated = any(map(is_negation, tokens[:at])) or tokens[at - 1 : at] == ["no"]
         equal = not _TIES.isdisjoint(tokens) and "time" not in tokens
         if word == "as" and not negated and _is_even(tokens, at):
@@ -250,22 +256,26 @@ _NOT_OF_DIRECTION = words(
     " video scene frame frames distance distances moment point street intersection type types side's"
 )
 _TOWARDS = {
-    **dict.fromkeys(("left", "leftward", "leftwards"), "left"),
-    **dict.fromkeys(("right", "rightward", "rightwards"), "right"),
-    **dict.fromkeys(("forward", "forwards", "straight", "ahead"), "forward"),
-    **dict.fromkeys(("backward", "backwards"), "backward"),
-    **dict.fromkeys(("north", "south", "east", "west"), ""),
+    name: way
+    for way, names in {
+        "left": "left leftward leftwards",
+        "right": "right rightward rightwards",
+        "forward": "forward forwards straight ahead",
+        "backward": "backward backwards",
+        "camera": "camera viewer",
+        "away": "away",
+    }.items()
+    for name in names.split()
 }
-for _name in ("north", "south", "east", "west"):
-    _TOWARDS[_name] = _name
 
 
 def read_sameness(clauses: list[Clause]) -> Verdict:
     """Whether the directions are "same" or "different"."""
     verdicts: list[tuple[int, str]] = []
     for clause in clauses:
-        negated, before, tokens = False, "", clause.tokens
+        before, tokens = "", clause.tokens
         rank = 2 * clause.concludes - 2 * (not _PARTIAL.isdisjoint(clause.lead))
+        negated = tokens[-1] in _NO and ":" in tokens  # "Same direction: no"
         for token, follower in zip(tokens, [*tokens[1:], ""], strict=True):
             negated = negated or is_negation(token) or (token == "no" and follower == "difference")
             if token == "each" and follower == "other" and {"toward", "towards", "from"} & {before}:
@@ -282,7 +292,12 @@ def read_sameness(clauses: list[Clause]) -> Verdict:
 
 def _derived_sameness(clauses: list[Clause]) -> Verdict:
     """ "Red moves to the left and blue to the right" are different; "both move to the left" are the same."""
-    ways = [_TOWARDS[token] for clause in clauses for token in clause.tokens if token in _TOWARDS]
+    ways = [
+        _TOWARDS[token]
+        for clause in clauses
+        for former, token in zip(["", "", "", *clause.tokens], clause.tokens, strict=False)
+        if token in _TOWARDS and former != "away"  # "away from the camera"
+    ]
     everything = frozenset().union(*(clause.tokens for clause in clauses))
     if any(is_negation(token) for token in everything) or not ways or len(ways) > 2:
         return None, "no choice"
@@ -293,8 +308,13 @@ def _derived_sameness(clauses: list[Clause]) -> Verdict:
 
 def said_yes_or_no(clauses: list[Clause], choices: Sequence[str], question: str) -> str | None:
     """The choice that an opening "yes" or "no" means; None where there is none, or the question asks for a name."""
-    opening, following = [*clauses[0].tokens[:2], "", ""][:2] if clauses else ("", "")
-    if following in _NOT_AFTER_NO or not _ASKS_FOR_A_NAME.isdisjoint(tokens_of(question.lower())):
+    if not clauses or not _ASKS_FOR_A_NAME.isdisjoint(tokens_of(question.lower())):
+        return None
+    said = [token for token in clauses[0].tokens if token not in _HEDGES]
+    opening, following = [*said, "", ""][:2]
+    if said and all(token in _ECHOES or is_negation(token) for token in said):  # "They do not", "Not really"
+        opening = "no" if any(map(is_negation, said)) else "yes"
+    if following in _NOT_AFTER_NO:
         return None
     if opening in _YES:
         return choices[0]

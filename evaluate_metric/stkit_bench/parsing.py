@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from itertools import pairwise
+from itertools import groupby, pairwise
 from typing import NamedTuple
 
 from .choices import is_negation, read_sameness, read_winner, said_yes_or_no, settle
@@ -68,7 +68,8 @@ _MEASURES = {
     ),
 }  # fmt: skip
 
-_OPERATORS = words("+ × * /")
+_OPERATORS = words("+ × * / times plus minus")
+_EQUALS = words("= gives equals yields")
 _DIFFERENCE = words("more less farther further faster slower away ahead behind apart greater shorter longer fewer off")
 # "A lane is about 3.5 m wide", "assuming a car of 4.5 m", "10 m from the camera"
 _OF_A_THING = words("wide width tall high height deep lane lanes car's apart length size radius diameter")
@@ -110,7 +111,8 @@ def _read_measure(clauses: list[Clause], task: str, question: str) -> Parsed:
     if top <= _EXCLUDED:
         return Parsed(None, f"no {measure.noun}")
     best = [mention for rank, mention in ranked if rank == top]
-    value = _one_value(best)
+    in_parts = len(best) > 1 and not any(measure.part.isdisjoint(mention.clause.lead) for mention in best)
+    value = None if in_parts else _one_value(best)  # "10 m ahead and then 10 m to the right"
     if value is None:
         return Parsed(None, "several numbers without a unit" if bare else f"several {measure.noun}s")
     return Parsed(value) if value >= 0.0 else Parsed(None, f"negative {measure.noun}")
@@ -126,12 +128,13 @@ def _rank(mention: Mention, measure: _Measure, asked: frozenset[str], topics: di
     rank = 0
     rank += 3 * (not measure.whole.isdisjoint(lead))  # "20 m in total. First it moves 12 m, then 8 m."
     rank += 2 * mention.clause.concludes  # "Therefore it moves 20 m"
-    rank += mention.before == "="
+    rank += mention.before in _EQUALS
     rank += -3 if not measure.part.isdisjoint(lead) else not measure.about.isdisjoint(lead)
     rank += _stands_alone(mention)
     rank -= 5 * mention.aside  # "20 m (66 ft)": the second is a rounded copy of the first.
     rank -= 6 * (_is_denied(mention) or mention.after in _DIFFERENCE)
     rank -= 4 * (mention.before in _OPERATORS or mention.after in _OPERATORS)
+    rank -= 30 * (mention.after in _DIFFERENCE and "than" in after)  # "It moves 5 m farther than the other"
     rank -= 3 * (not (_OF_A_THING | _EACH).isdisjoint(near) or not _ASSUMED.isdisjoint(lead))
     if bare:  # "Between 3.5 and 6, it moves 12"
         rank -= 3 * (mention.before in ("between", "from", "to", "at", "after", "until", "and"))
@@ -140,13 +143,15 @@ def _rank(mention: Mention, measure: _Measure, asked: frozenset[str], topics: di
         rank -= 1 * ("long" in after)
     owner = _owner(mention, topics)
     if asked and owner and asked.isdisjoint(owner):
-        rank -= 10
+        rank -= 30 if owner & frozenset(mention.clause.tokens) else 10  # surely another's, or perhaps
     return rank
 
 
 def _is_denied(mention: Mention) -> bool:
     """ "30 m, not 20 m", "it does not travel 20 m"; "not more than 20 m" and "not exactly 20 m" are no denials."""
     before = mention.clause.tokens[max(0, mention.first - 4) : mention.first]
+    if before[-2:] in (["rather", "than"], ["instead", "of"]):
+        return True
     return (mention.before in _NOT or any(map(is_negation, before))) and _QUALIFIED.isdisjoint(before)
 
 
@@ -159,10 +164,10 @@ def _one_value(mentions: list[Mention]) -> float | None:
     """The value that all agree on, be it in several units; of several conclusions the last."""
     first, last = mentions[0], mentions[-1]
     if all(abs(mention.value - last.value) <= _AGREES * abs(last.value) for mention in mentions):
-        return last.value if last.before == "=" or first.kind == "bare" else first.value
-    if last.clause.concludes or last.before == "=":
+        return last.value if last.before in _EQUALS or first.kind == "bare" else first.value
+    if last.clause.concludes or last.before in _EQUALS:
         final = [mention for mention in mentions if mention.clause.sentence == last.clause.sentence]
-        if last.before == "=" or len({mention.value for mention in final}) == 1:
+        if last.before in _EQUALS or len({mention.value for mention in final}) == 1:
             return last.value
     return None
 
@@ -207,6 +212,9 @@ def _read_ratio(clauses: list[Clause], question: str) -> Parsed:
             turned.append(clause)
     everything = [mention for clause in turned for mention in mentions_of(clause)]
     ratios = []
+    for former, latter in pairwise(everything):
+        if between(former, latter) in ("to", ":") and former.clause is latter.clause and latter.value == 1.0:  # "5 to 1"
+            return Parsed(former.value)
     for mention in everything:
         following = mention.clause.tokens[mention.end : mention.end + 3]
         slower = not _SLOWER.isdisjoint(following[:1])
@@ -246,8 +254,9 @@ def _ratio_rank(mention: Mention, measure: _Measure) -> int:
     return rank - 6 * (mention.before in _NOT) - 4 * (mention.before in _OPERATORS or mention.after in _OPERATORS)
 
 
+_TURNS = words("then turns turning turned finally")
 _NAMES_REFERENCE = words("initial initially reference relative original originally start starts starting started first forward begins began begin set sets")
-_AT_THE_END = words("end ends ending ended final finally last eventually")
+_AT_THE_END = words("end ends ending ended final finally last eventually now")
 
 
 def _read_hour(clauses: list[Clause], question: str) -> Parsed:
@@ -296,9 +305,8 @@ def _hour_rank(mention: Mention, asked: frozenset[str], topics: dict[int, frozen
 
 def _in_turn(hours: list[Mention]) -> bool:
     """Whether hours are told as a course: "from 12 o'clock to 3 o'clock", "first 12, then 2"."""
-    return hours[0].before == "from" or hours[-1].before == "then" or "then" in hours[-1].clause.lead or "turns" in hours[-1].clause.lead or (
-        hours[-2].before == "from" and hours[-1].before in ("to", "toward", "towards")
-    )
+    first, last = hours[0], hours[-1]
+    return "from" in first.clause.tokens[max(0, first.first - 2) : first.first] or not _TURNS.isdisjoint(last.clause.lead)
 
 
 def _is_reference(hour: Mention) -> bool:
@@ -332,7 +340,7 @@ def _read_interval(clauses: list[Clause], question: str) -> Parsed:
         tokens = moment.clause.tokens
         if tokens[max(0, moment.first - 2) : moment.first] == ["the", "first"] and moment.kind == "time":  # "the first 3 seconds"
             intervals.append((_interval_rank(moment, asked, told), 0.0, moment.value))
-        elif moment.before in ("to", "until", "till") and not _START.isdisjoint(tokens[max(0, moment.first - 3) : moment.first]):
+        elif moment.before in ("to", "until", "till") and _is_from_start(moment):
             intervals.append((_interval_rank(moment, asked, told), 0.0, moment.value))  # "from the start to 3 s"
     if not intervals:
         # "It starts at 3.5 s and ends at 6 s."
@@ -354,6 +362,11 @@ def _read_interval(clauses: list[Clause], question: str) -> Parsed:
         return Parsed(None, "several intervals")
     start_s, end_s = spans_s.pop()
     return Parsed((start_s, end_s)) if 0.0 <= start_s <= end_s else Parsed(None, "interval ends before it starts")
+
+
+def _is_from_start(moment: Mention) -> bool:
+    before = moment.clause.tokens[max(0, moment.first - 5) : moment.first]
+    return "from" in before and not _START.isdisjoint(before[-3:])
 
 
 def _hours(tokens: list[str]) -> set[float]:
@@ -391,6 +404,12 @@ def _values(task: str, clauses: list[Clause], choices: Sequence[str]) -> dict[st
     everything = [mention for clause in clauses for mention in mentions_of(clause)]
     if all(mention.kind == "bare" for mention in everything):
         kind = "bare"
+    for _, group in groupby(everything, key=lambda mention: id(mention.clause)):
+        listed = [mention for mention in group if mention.kind == kind]
+        colors = [token for token in listed[0].clause.tokens if token in choices] if listed else []
+        if len(listed) == len(colors) == len(choices) and colors[-1] in listed[0].clause.tokens[: listed[0].first]:
+            # "Red and blue move at 10 and 20 km/h, respectively"
+            return dict(zip(colors, (mention.value for mention in listed), strict=True))
     for mention in everything:
         owner = _owner(mention, topics)
         if mention.kind == kind and len(owner) == 1 and not mention.aside and owner <= set(choices):

@@ -70,6 +70,7 @@ _ORDINALS = _counting("third fourth fifth sixth seventh eighth ninth tenth", 3, 
 
 TO = frozenset({"", "-", "~", "to", "until", "till", "through", "up to", "to the", "- >"})
 _ABOUT = words("about approximately around roughly nearly almost maybe perhaps possibly even")
+_RANGE = words("range ranges ranging anywhere somewhere")
 _TOLERANCE = frozenset({"±", "+ / -", "+ -", "plus or minus", "plus / minus", "give or take", "( ±", "with an error of"})
 _SHARING = TO | _TOLERANCE | {"and", "or", "and the"}
 # "5 feet 10 inches" is one length.
@@ -327,6 +328,8 @@ def _mention_at(clause: Clause, i: int) -> Mention | None:
     spelled = not is_number(token)
     if unit and not (unit[0] in ("ratio",) and tokens[at] == "x" and at > end):
         kind, size, end = unit
+        if tokens[end : end + 3] == ["and", "a", "half"]:  # "a minute and a half"
+            number, end = number + 0.5, end + 3
         return Mention(number, size, kind, clause, i, end)
     if tokens[end : end + 1] and tokens[end] in _COUNTED:
         if tokens[end] in ("st", "nd", "rd", "th"):  # "the 3rd and the 6th second"
@@ -387,10 +390,16 @@ def join_ranges(mentions: list[Mention]) -> list[Mention]:
     joined: list[Mention] = []
     for mention in mentions:
         former = joined[-1] if joined and joined[-1].clause is mention.clause else None
-        gap = between(former, mention) if former and former.before != "from" else "?"
+        gap = between(former, mention) if former and not _is_start(former) else "?"
         if former and ((gap in TO and gap) or (gap == "and" and former.before == "between")):
             middle = (former.value + mention.value) / 2.0
             joined[-1] = former._replace(number=middle, unit=1.0, end=mention.end, is_range=True)
         else:
             joined.append(mention)
     return joined
+
+
+def _is_start(mention: Mention) -> bool:
+    """Whether a number is where something sets out, and not the lower end of "ranges from 10 to 20 km/h"."""
+    before = mention.clause.tokens[max(0, mention.first - 3) : mention.first]
+    return mention.before == "from" and _RANGE.isdisjoint(before)
