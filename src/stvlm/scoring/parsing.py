@@ -10,7 +10,7 @@ from typing import NamedTuple
 from .choices import is_negation, read_sameness, read_winner, said_yes_or_no, settle
 from .quantities import TO, Mention, between, join_ranges, mentions_of, named_units
 from .references import COMPARISONS, Value, check_task
-from .text import REFUSAL, Clause, clauses_of, plain, scopes, tokens_of, words
+from .text import REFUSAL, Clause, Tokens, clauses_of, plain, scopes, tokens_of, words
 
 
 class Parsed(NamedTuple):
@@ -143,7 +143,8 @@ def _rank(mention: Mention, measure: _Measure, asked: frozenset[str], topics: di
         rank -= 1 * ("long" in after)
     owner = _owner(mention, topics)
     if asked and owner and asked.isdisjoint(owner):
-        rank -= 30 if owner & frozenset(mention.clause.tokens) else 10  # surely another's, or perhaps
+        told = mention.clause.tokens[max(0, mention.first - _REACH) : mention.first]
+        rank -= 30 if not owner.isdisjoint(told) else 10  # another's for certain, or perhaps
     return rank
 
 
@@ -172,12 +173,20 @@ def _one_value(mentions: list[Mention]) -> float | None:
     return None
 
 
+_REACH = 30
+
+
+def _named(tokens: Tokens) -> list[str]:
+    """The colors spoken of, not those that something is compared with: "than the blue object"."""
+    return [token for i, token in enumerate(tokens) if token in _COLORS and "than" not in tokens[max(0, i - 4) : i]]
+
+
 def _topics(clauses: list[Clause]) -> dict[int, frozenset[str]]:
     """The colors that each clause (by id) is about: its own, or those named last."""
     topics: dict[int, frozenset[str]] = {}
     topic: frozenset[str] = frozenset()
     for clause in clauses:
-        topic = _COLORS.intersection(clause.tokens) or topic
+        topic = frozenset(_named(clause.tokens)) or topic
         topics[id(clause)] = topic
     return topics
 
@@ -190,10 +199,9 @@ def _owner(mention: Mention, topics: dict[int, frozenset[str]]) -> frozenset[str
         behind = [token for token in after if token in _COLORS]
         if behind:
             return frozenset(behind[:1])
-    for i in range(mention.first - 1, max(-1, mention.first - 30), -1):
-        if tokens[i] in _COLORS and "than" not in tokens[max(0, i - 4) : i]:
-            return frozenset((tokens[i],))
-    return topics[id(mention.clause)]
+    start = max(0, mention.first - _REACH)
+    named = _named(tokens[start : mention.first])
+    return frozenset(named[-1:]) or topics[id(mention.clause)]
 
 
 _SLOWER = words("slower slow slowly less lower")
