@@ -71,10 +71,9 @@ _MEASURES = {
 _OPERATORS = words("+ × * / times plus minus")
 _EQUALS = words("= gives equals yields")
 _DIFFERENCE = words("more less farther further faster slower away ahead behind apart greater shorter longer fewer off")
-# "A lane is about 3.5 m wide", "assuming a car of 4.5 m", "10 m from the camera"
-_OF_A_THING = words("wide width tall high height deep lane lanes car's apart length size radius diameter")
+_OF_A_THING_AFTER = words("wide tall high deep apart per each every")
+_OF_A_THING_BEFORE = words("width height size radius diameter length lane lanes each every")
 _ASSUMED = words("assume assumes assumed assuming typical typically if suppose e.g reference standard usual usually")
-_EACH = words("per each every")
 _FROM_CAMERA = words("camera ego viewer observer cameraman")
 _NOT = words("not rather instead")
 _QUALIFIED = words("exactly only precisely more less over above under sure just exceed but")
@@ -97,21 +96,29 @@ def _read_measure(clauses: list[Clause], task: str, question: str) -> Parsed:
         if any(mention.kind in ("length", "speed", "ratio", "percent") for mention in everything):
             everything = [mention for mention in everything if mention.before == "="]  # "5 m/s * 4 s = 20"
         mentions = [mention._replace(unit=unit) for mention in everything if mention.kind == "bare"]
-        mentions = mentions or [mention._replace(unit=unit) for mention in everything if mention.kind == "word" and _stands_alone(mention)]
+        mentions = mentions or [
+            mention._replace(unit=unit) for mention in everything if mention.kind == "word" and _stands_alone(mention)
+        ]
     if not mentions:
         return Parsed(None, f"no {measure.noun}")
     asked = _COLORS.intersection(tokens_of(question))
-    spans = {m.value for m in mentions_of(Clause(question, tokens_of(question), frozenset(), 0, False)) if m.kind == "time"}
+    spans = {
+        m.value for m in mentions_of(Clause(question, tokens_of(question), frozenset(), 0, False)) if m.kind == "time"
+    }
     topics = _topics(clauses)
     ranked = [
-        (_rank(mention, measure, asked, topics, bare) - 2 * (measure.kind == "time" and mention.value in spans) + 5 * (mention.unit == unit != 1.0), mention)
+        (
+            _rank(mention, measure, asked, topics, bare)
+            - 2 * (measure.kind == "time" and mention.value in spans)
+            + 5 * (mention.unit == unit != 1.0),
+            mention,
+        )
         for mention in join_ranges(mentions)
     ]
-    top = max(rank for rank, _ in ranked)
-    if top <= _EXCLUDED:
+    best = _best([(rank, mention) for rank, mention in ranked if rank > _EXCLUDED])
+    if not best:
         return Parsed(None, f"no {measure.noun}")
-    best = [mention for rank, mention in ranked if rank == top]
-    in_parts = len(best) > 1 and not any(measure.part.isdisjoint(mention.clause.lead) for mention in best)
+    in_parts = all(map(_is_operand, best)) or (len(best) > 1 and not any(measure.part.isdisjoint(mention.clause.lead) for mention in best))
     value = None if in_parts else _one_value(best)  # "10 m ahead and then 10 m to the right"
     if value is None:
         return Parsed(None, "several numbers without a unit" if bare else f"several {measure.noun}s")
@@ -121,9 +128,17 @@ def _read_measure(clauses: list[Clause], task: str, question: str) -> Parsed:
 _EXCLUDED = -20
 
 
-def _rank(mention: Mention, measure: _Measure, asked: frozenset[str], topics: dict[int, frozenset[str]], bare: bool) -> int:
+def _best(ranked: Sequence[tuple[int, Mention]]) -> list[Mention]:
+    """Those of the highest rank, in order."""
+    top = max((rank for rank, _ in ranked), default=0)
+    return [mention for rank, mention in ranked if rank == top]
+
+
+def _rank(
+    mention: Mention, measure: _Measure, asked: frozenset[str], topics: dict[int, frozenset[str]], bare: bool
+) -> int:
     """How likely a number is the answer: what is concluded or called total most, what is something else least."""
-    lead, near = mention.clause.lead, mention.near(3)
+    lead = mention.clause.lead
     after = mention.clause.tokens[mention.end : mention.end + 4]
     rank = 0
     rank += 3 * (not measure.whole.isdisjoint(lead))  # "20 m in total. First it moves 12 m, then 8 m."
@@ -133,9 +148,9 @@ def _rank(mention: Mention, measure: _Measure, asked: frozenset[str], topics: di
     rank += _stands_alone(mention)
     rank -= 5 * mention.aside  # "20 m (66 ft)": the second is a rounded copy of the first.
     rank -= 6 * (_is_denied(mention) or mention.after in _DIFFERENCE)
-    rank -= 4 * (mention.before in _OPERATORS or mention.after in _OPERATORS)
+    rank -= 4 * _is_operand(mention)
     rank -= 30 * (mention.after in _DIFFERENCE and "than" in after)  # "It moves 5 m farther than the other"
-    rank -= 3 * (not (_OF_A_THING | _EACH).isdisjoint(near) or not _ASSUMED.isdisjoint(lead))
+    rank -= 3 * (_is_of_a_thing(mention) or not _ASSUMED.isdisjoint(lead))
     if bare:  # "Between 3.5 and 6, it moves 12"
         rank -= 3 * (mention.before in ("between", "from", "to", "at", "after", "until", "and"))
     if measure.kind == "length":
@@ -154,6 +169,17 @@ def _is_denied(mention: Mention) -> bool:
     if before[-2:] in (["rather", "than"], ["instead", "of"]):
         return True
     return (mention.before in _NOT or any(map(is_negation, before))) and _QUALIFIED.isdisjoint(before)
+
+
+def _is_of_a_thing(mention: Mention) -> bool:
+    """ "A lane is about 3.5 m wide", "a length of 4.5 m", "3 m each"."""
+    tokens = mention.clause.tokens
+    before, after = tokens[max(0, mention.first - 4) : mention.first], tokens[mention.end : mention.end + 2]
+    return not (_OF_A_THING_AFTER.isdisjoint(after) and _OF_A_THING_BEFORE.isdisjoint(before))
+
+
+def _is_operand(mention: Mention) -> bool:
+    return mention.before in _OPERATORS or mention.after in _OPERATORS
 
 
 def _stands_alone(mention: Mention) -> bool:
@@ -205,78 +231,76 @@ def _owner(mention: Mention, topics: dict[int, frozenset[str]]) -> frozenset[str
 
 
 _SLOWER = words("slower slow slowly less lower")
+_FASTER = words("faster more higher quicker greater")
 
 
-def _read_ratio(clauses: list[Clause], question: str) -> Parsed:
-    """How many times as fast: "3 times as fast", "twice", "half as fast", "120 % of", "25 % faster", "4 times slower"."""
-    turned = []
-    for clause in clauses:
-        tokens = clause.tokens
-        for i, token in enumerate(tokens):
-            if token in _FACTORS and not (token == "double" and tokens[i + 1 : i + 2] == ["check"]):
-                turned.append(clause._replace(tokens=[*tokens[:i], _FACTORS[token], "times", *tokens[i + 1 :]]))
-                break
-        else:
-            turned.append(clause)
-    everything = [mention for clause in turned for mention in mentions_of(clause)]
-    ratios = []
+def _read_ratio(clauses: list[Clause]) -> Parsed:
+    """How many times as fast: "3 times as fast", "twice", "half as fast", "120 % of", "25 % faster", "5 to 1"."""
+    everything = [mention for clause in clauses for mention in mentions_of(clause)]
     for former, latter in pairwise(everything):
-        if between(former, latter) in ("to", ":") and former.clause is latter.clause and latter.value == 1.0:  # "5 to 1"
-            return Parsed(former.value)
-    for mention in everything:
-        following = mention.clause.tokens[mention.end : mention.end + 3]
-        slower = not _SLOWER.isdisjoint(following[:1])
-        faster = not _DIFFERENCE.isdisjoint(following[:1]) or following[:1] == ["higher"]
-        if mention.kind == "percent":
-            share = mention.number / 100.0
-            ratios.append(mention._replace(number=1.0 - share if slower else 1.0 + share if faster else share, kind="ratio"))
-        elif mention.kind == "ratio" and slower:
-            ratios.append(mention._replace(number=1.0 / mention.number if mention.number else 0.0))
-        elif mention.kind == "part":
-            ratios.append(mention._replace(kind="ratio"))
-        elif mention.kind == "ratio":
-            ratios.append(mention)
-    bare = [m for m in everything if m.kind == "bare"]
-    mentions = ratios or bare or [m for m in everything if m.kind == "word" and _stands_alone(m)]
+        if former.clause is latter.clause and between(former, latter) in ("to", ":") and latter.value == 1.0:
+            return Parsed(former.value) if former.value >= 0.0 else Parsed(None, "negative ratio")
+    mentions = [_as_ratio(mention) for mention in everything if mention.kind in ("ratio", "percent", "part")]
+    several = "several ratios" if mentions else "several numbers without a unit"
+    mentions = mentions or [mention for mention in everything if mention.kind == "bare"]
+    mentions = mentions or [mention for mention in everything if mention.kind == "word" and _stands_alone(mention)]
     if not mentions:
         return Parsed(None, "no ratio")
-    measure, topics = _MEASURES["speed_ratio"], _topics(turned)
-    ranked = [(_ratio_rank(mention, measure), mention) for mention in join_ranges(mentions)]
-    top = max(rank for rank, _ in ranked)
-    del topics
-    best = [mention for rank, mention in ranked if rank == top]
+    best = _best([(_ratio_rank(mention), mention) for mention in join_ranges(mentions)])
     value = _one_value(best)
     if value is None:
-        return Parsed(None, "several ratios" if ratios else "several numbers without a unit")
+        return Parsed(None, several)
     return Parsed(value) if value >= 0.0 else Parsed(None, "negative ratio")
 
 
-_FACTORS = {"twice": "2", "thrice": "3", "double": "2", "doubled": "2", "triple": "3", "quadruple": "4"}
+def _as_ratio(mention: Mention) -> Mention:
+    """As a multiple of the other's speed: "4 times slower" is 0.25 of it, "25 % faster" 1.25."""
+    after = mention.clause.tokens[mention.end : mention.end + 9]
+    slower, faster = not _SLOWER.isdisjoint(after[:1]), not _FASTER.isdisjoint(after[:1])
+    ratio = mention.number
+    if mention.kind == "percent":
+        share = ratio / 100.0
+        ratio = 1.0 - share if slower else 1.0 + share if faster else share
+    elif slower and ratio:
+        ratio = 1.0 / ratio
+    if ratio and not {"as", "than"}.isdisjoint(after) and "object" in after:  # "The runner is twice as fast as the object"
+        ratio = 1.0 / ratio
+    return mention._replace(number=ratio, unit=1.0, kind="ratio")
 
 
-def _ratio_rank(mention: Mention, measure: _Measure) -> int:
-    rank = 2 * mention.clause.concludes + 3 * (not measure.whole.isdisjoint(mention.clause.lead))
-    rank += not measure.about.isdisjoint(mention.clause.lead)
-    rank += mention.before == "="
-    rank -= 5 * mention.aside + 3 * (not measure.part.isdisjoint(mention.clause.lead))
-    return rank - 6 * (mention.before in _NOT) - 4 * (mention.before in _OPERATORS or mention.after in _OPERATORS)
+def _ratio_rank(mention: Mention) -> int:
+    measure, lead = _MEASURES["speed_ratio"], mention.clause.lead
+    rank = 3 * (not measure.whole.isdisjoint(lead)) + 2 * mention.clause.concludes + (mention.before in _EQUALS)
+    rank += (not measure.about.isdisjoint(lead)) - 3 * (not measure.part.isdisjoint(lead))
+    return rank - 5 * mention.aside - 6 * _is_denied(mention) - 4 * _is_operand(mention)
 
 
 _TURNS = words("then turns turning turned finally")
-_NAMES_REFERENCE = words("initial initially reference relative original originally start starts starting started first forward begins began begin set sets")
+_NAMES_REFERENCE = words(
+    "initial initially reference relative original originally start starts starting started first forward begins began begin set sets"
+)
 _AT_THE_END = words("end ends ending ended final finally last eventually now")
 
 
 def _read_hour(clauses: list[Clause], question: str) -> Parsed:
     """An hour of the clock, 1 to 12."""
     everything = [mention for clause in clauses for mention in mentions_of(clause)]
-    mentions = [mention for mention in everything if mention.kind == "hour" or (mention.kind == "stamp" and mention.clause.tokens[mention.end - 1] == "o'clock")]
+    mentions = [
+        mention
+        for mention in everything
+        if mention.kind == "hour" or (mention.kind == "stamp" and mention.clause.tokens[mention.end - 1] == "o'clock")
+    ]
     mentions = [m._replace(number=m.number / 60.0) if m.kind == "stamp" else m for m in mentions]
     if not mentions:  # "10:00"
         mentions = [m._replace(number=m.number / 60.0) for m in everything if m.kind == "stamp" and m.number >= 60.0]
     if not mentions:
         mentions = [mention for mention in everything if mention.kind == "bare"]
-        mentions = mentions or [m for m in everything if m.kind == "word" and (_stands_alone(m) or m.before in ("to", "toward", "towards", "at", "of", "direction"))]
+        mentions = mentions or [
+            m
+            for m in everything
+            if m.kind == "word"
+            and (_stands_alone(m) or m.before in ("to", "toward", "towards", "at", "of", "direction"))
+        ]
         if len({mention.value for mention in mentions}) > 1:
             mentions = [m for m in mentions if not _is_reference(m)]
         if len({mention.value for mention in mentions}) > 1:
@@ -285,8 +309,7 @@ def _read_hour(clauses: list[Clause], question: str) -> Parsed:
         return Parsed(None, "no hour")
     asked, topics = _COLORS.intersection(tokens_of(question)), _topics(clauses)
     ranked = [(_hour_rank(mention, asked, topics), mention) for mention in mentions]
-    top = max(rank for rank, _ in ranked)
-    best = [mention for rank, mention in ranked if rank == top]
+    best = _best(ranked)
     hour = best[-1]
     # "10 or 11 o'clock" is no answer; "from 12 to 3 o'clock" ends at 3.
     for former, latter in pairwise(mentions):
@@ -314,7 +337,9 @@ def _hour_rank(mention: Mention, asked: frozenset[str], topics: dict[int, frozen
 def _in_turn(hours: list[Mention]) -> bool:
     """Whether hours are told as a course: "from 12 o'clock to 3 o'clock", "first 12, then 2"."""
     first, last = hours[0], hours[-1]
-    return "from" in first.clause.tokens[max(0, first.first - 2) : first.first] or not _TURNS.isdisjoint(last.clause.lead)
+    return "from" in first.clause.tokens[max(0, first.first - 2) : first.first] or not _TURNS.isdisjoint(
+        last.clause.lead
+    )
 
 
 def _is_reference(hour: Mention) -> bool:
@@ -346,7 +371,9 @@ def _read_interval(clauses: list[Clause], question: str) -> Parsed:
             intervals.append((_interval_rank(former, asked, told), former.value, latter.value))
     for moment in moments:
         tokens = moment.clause.tokens
-        if tokens[max(0, moment.first - 2) : moment.first] == ["the", "first"] and moment.kind == "time":  # "the first 3 seconds"
+        if (
+            tokens[max(0, moment.first - 2) : moment.first] == ["the", "first"] and moment.kind == "time"
+        ):  # "the first 3 seconds"
             intervals.append((_interval_rank(moment, asked, told), 0.0, moment.value))
         elif moment.before in ("to", "until", "till") and _is_from_start(moment):
             intervals.append((_interval_rank(moment, asked, told), 0.0, moment.value))  # "from the start to 3 s"
@@ -354,8 +381,14 @@ def _read_interval(clauses: list[Clause], question: str) -> Parsed:
         # "It starts at 3.5 s and ends at 6 s."
         if any(moment.kind != "bare" for moment in moments):
             moments = [moment for moment in moments if moment.kind != "bare"]
-        points = [moment for moment in moments if moment.before not in ("for", "lasts", "lasting", "about's") and moment.after not in ("long", "later")]
-        points = [moment for moment in points if _OF_THE_VIDEO.isdisjoint(moment.clause.lead) or len(points) <= 2] or points
+        points = [
+            moment
+            for moment in moments
+            if moment.before not in ("for", "lasts", "lasting", "about's") and moment.after not in ("long", "later")
+        ]
+        points = [
+            moment for moment in points if _OF_THE_VIDEO.isdisjoint(moment.clause.lead) or len(points) <= 2
+        ] or points
         if len(points) == 1 and len(moments) == 2 and moments[1].before in ("for", "lasts", "lasting"):
             points = [points[0], moments[1]._replace(number=points[0].value + moments[1].value, unit=1.0)]
         if len(points) != 2:
@@ -385,7 +418,10 @@ def _hours(tokens: list[str]) -> set[float]:
 def _interval_rank(mention: Mention, asked: set[float], told: dict[int, set[float]]) -> int:
     hours = told[id(mention.clause)]
     rank = 2 * mention.clause.concludes - 6 * (mention.before in _NOT)
-    rank -= 4 * ("video" in mention.clause.lead and not _OF_THE_VIDEO.isdisjoint(mention.clause.lead - {"video", "clip", "footage"}))
+    rank -= 4 * (
+        "video" in mention.clause.lead
+        and not _OF_THE_VIDEO.isdisjoint(mention.clause.lead - {"video", "clip", "footage"})
+    )
     rank -= 3 * bool(asked and hours and hours.isdisjoint(asked))
     return rank + bool(asked & hours)
 
@@ -409,6 +445,7 @@ def _values(task: str, clauses: list[Clause], choices: Sequence[str]) -> dict[st
     """What the answer measures for each choice: "red travels 20 m, blue 30 m"; nothing where one has several."""
     kind = "length" if task == "traveled_distance_comparison" else "speed"
     topics, found = _topics(clauses), dict[str, set[float]]()
+    asides: dict[str, set[float]] = {}  # "Red (30 m) and blue (20 m)"
     everything = [mention for clause in clauses for mention in mentions_of(clause)]
     if all(mention.kind == "bare" for mention in everything):
         kind = "bare"
@@ -420,9 +457,9 @@ def _values(task: str, clauses: list[Clause], choices: Sequence[str]) -> dict[st
             return dict(zip(colors, (mention.value for mention in listed), strict=True))
     for mention in everything:
         owner = _owner(mention, topics)
-        if mention.kind == kind and len(owner) == 1 and not mention.aside and owner <= set(choices):
-            found.setdefault(next(iter(owner)), set()).add(mention.value)
-    return {choice: values.pop() for choice, values in found.items() if len(values) == 1}
+        if mention.kind == kind and len(owner) == 1 and owner <= set(choices):
+            (asides if mention.aside else found).setdefault(next(iter(owner)), set()).add(mention.value)
+    return {choice: values.pop() for choice, values in (found or asides).items() if len(values) == 1}
 
 
 _OPTION = re.compile(r"(?:^|[\s(])([a-f])[).:]\s", re.ASCII)
@@ -482,7 +519,7 @@ def _read(task: str, answer: str, choices: Sequence[str], question: str) -> Pars
     elif task == "direction_timestamp":
         parsed = _read_interval(clauses, question)
     elif task == "speed_ratio":
-        parsed = _read_ratio(clauses, question)
+        parsed = _read_ratio(clauses)
     elif task in COMPARISONS:
         parsed = _read_choice(task, clauses, choices, question)
     else:

@@ -77,9 +77,7 @@ _TURN = re.compile(
 )
 _THINK = re.compile(r"<(/?)(?:think|thinking|thought|thoughts|reasoning|analysis|scratchpad|reflection)>|<(/)think>")
 _FINAL_CHANNEL = "<|channel|>final<|message|>"
-_ANSWER_TAG = re.compile(
-    r"<(?:answer|final_answer|final answer|final|result)>|<\|begin_of_box\|>"
-)
+_ANSWER_TAG = re.compile(r"<(?:answer|final_answer|final answer|final|result)>|<\|begin_of_box\|>")
 _BOX_TAGS = (("<box>", "</box>"), ("<|box_start|>", "<|box_end|>"), ("<bbox>", "</bbox>"), ("<quad>", "</quad>"))
 _ANSWER_MARK = re.compile(
     r"\b(?:answer|conclusion|conclude|in summary|final result|final estimate)['\"]?[* ]{0,4}(?: would be\b| is\b| that\b|:|=|,|\n)"
@@ -133,7 +131,17 @@ def _boxed(text: str) -> str | None:
     return text[start:].partition("\n")[0]
 
 
-_ANSWER_KEYS = ("final_answer", "final answer", "finalanswer", "answer", "prediction", "result", "final", "choice", "output")
+_ANSWER_KEYS = (
+    "final_answer",
+    "final answer",
+    "finalanswer",
+    "answer",
+    "prediction",
+    "result",
+    "final",
+    "choice",
+    "output",
+)
 _REASONING_KEYS = words(
     "reasoning reason thought thoughts thinking think explanation rationale analysis steps step confidence certainty"
     " question task id note notes frame frames bbox box bounding_box description justification evidence"
@@ -323,7 +331,9 @@ def tokens_of(clause: str) -> Tokens:
                 tokens[-1] = "'"
             continue
         token = token.replace(" ", "").replace("'", "")
-        in_brackets = clause[match.start() - 1 : match.start()] in ("[", "(") and clause[match.end() : match.end() + 1] in ("]", ")")
+        in_brackets = clause[match.start() - 1 : match.start()] in ("[", "(") and clause[
+            match.end() : match.end() + 1
+        ] in ("]", ")")
         if in_brackets and token.count(",") == 1 and len(clause) > len(token):  # "[3,6]" is a pair
             tokens.extend(_split(token))
         elif _THOUSANDS.fullmatch(token):

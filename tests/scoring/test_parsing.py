@@ -103,7 +103,14 @@ UNITS = {
         "m s^-1": 3.6, "m\u00b7s\u207b\u00b9": 3.6, "mph": 1.609344, "miles per hour": 1.609344, "ft/s": 1.09728, "knots": 1.852,
     },
 }  # fmt: skip
-BEFORE = ["", "Sure! ", "Based on the video, ", "Answer: ", "**Final answer:** ", "<think>7 m? 9 o'clock? Red.</think> "]
+BEFORE = [
+    "",
+    "Sure! ",
+    "Based on the video, ",
+    "Answer: ",
+    "**Final answer:** ",
+    "<think>7 m? 9 o'clock? Red.</think> ",
+]
 BEFORE += ["Looking at frame 12, I would say: ", "ASSISTANT: "]
 AFTER = ["", "<|im_end|>", "</s>", " I hope this helps!", "\nUSER: And the other one?\nASSISTANT: 7 m", "\n\n---\n"]
 ROUND_TRIPS = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -174,16 +181,75 @@ DRESS = [
 @pytest.mark.parametrize("dress", DRESS)
 def test_case_white_space_and_markup_change_nothing(dress):
     for row in PLAIN:
-        read = [parse_answer(row["task"], text, row["choices"], row["question"]) for text in (row["response"], dress(row["response"]))]
+        read = [
+            parse_answer(row["task"], text, row["choices"], row["question"])
+            for text in (row["response"], dress(row["response"]))
+        ]
         assert read[0] == read[1], (row["task"], row["response"], dress(row["response"]))
 
 
 # Whatever the text
 
-PIECES = ["0", "1", "20", "3.5", "1,250", "12", "one", "hundred", "half", "m", "km/h", "s", "o'clock", ":", "-", ".", ",", "(", ")"]
-PIECES += ["[", "]", "{", "}", "\\boxed{", "\\frac{", "<think>", "</think>", "<answer>", "answer:", "red", "blue", "faster", "not"]
-PIECES += ["than", "same", "different", "yes", "no", "to", "from", "between", "and", "=", "+", "\n", "|", '"', "'", "^", "\u00d7", "%"]
-EVERYTHING = st.text() | st.lists(st.sampled_from(PIECES)).map(" ".join) | st.lists(st.sampled_from(PIECES)).map("".join)
+PIECES = [
+    "0",
+    "1",
+    "20",
+    "3.5",
+    "1,250",
+    "12",
+    "one",
+    "hundred",
+    "half",
+    "m",
+    "km/h",
+    "s",
+    "o'clock",
+    ":",
+    "-",
+    ".",
+    ",",
+    "(",
+    ")",
+]
+PIECES += [
+    "[",
+    "]",
+    "{",
+    "}",
+    "\\boxed{",
+    "\\frac{",
+    "<think>",
+    "</think>",
+    "<answer>",
+    "answer:",
+    "red",
+    "blue",
+    "faster",
+    "not",
+]
+PIECES += [
+    "than",
+    "same",
+    "different",
+    "yes",
+    "no",
+    "to",
+    "from",
+    "between",
+    "and",
+    "=",
+    "+",
+    "\n",
+    "|",
+    '"',
+    "'",
+    "^",
+    "\u00d7",
+    "%",
+]
+EVERYTHING = (
+    st.text() | st.lists(st.sampled_from(PIECES)).map(" ".join) | st.lists(st.sampled_from(PIECES)).map("".join)
+)
 
 
 @settings(deadline=None)
@@ -199,12 +265,54 @@ def test_any_text_is_parsed_or_has_a_reason(task, text, question):
         assert 0.0 <= value < math.inf
 
 
-HOSTILE = [*PIECES, "1,", "1.", "1-", "e1", "1e", "12 o'clock ", "o ' ", "between 1 and ", "same not ", "red faster than "]
-HOSTILE += ["answer: ", "answer:\n", "can't ", "\u0301\u0327", "\u2070", "\u00bd", "&amp;", "&", "<a", "<box>", "a: ", "a, ", "1 m, "]
-HOSTILE += ["from 1 to 2 s ", "[1,", "1:", "111 ", "1 m + ", "20 \u00b1 ", "red 20 m ", "a) ", "user: ", "assistant: ", "# ", "* ", "{\"a\":"]
+HOSTILE = [
+    *PIECES,
+    "1,",
+    "1.",
+    "1-",
+    "e1",
+    "1e",
+    "12 o'clock ",
+    "o ' ",
+    "between 1 and ",
+    "same not ",
+    "red faster than ",
+]
+HOSTILE += [
+    "answer: ",
+    "answer:\n",
+    "can't ",
+    "\u0301\u0327",
+    "\u2070",
+    "\u00bd",
+    "&amp;",
+    "&",
+    "<a",
+    "<box>",
+    "a: ",
+    "a, ",
+    "1 m, ",
+]
+HOSTILE += [
+    "from 1 to 2 s ",
+    "[1,",
+    "1:",
+    "111 ",
+    "1 m + ",
+    "20 \u00b1 ",
+    "red 20 m ",
+    "a) ",
+    "user: ",
+    "assistant: ",
+    "# ",
+    "* ",
+    '{"a":',
+]
 
 
-@pytest.mark.parametrize("task", ["traveled_distance", "movement_direction", "direction_timestamp", "speed_ratio", *COMPARISONS[1:]])
+@pytest.mark.parametrize(
+    "task", ["traveled_distance", "movement_direction", "direction_timestamp", "speed_ratio", *COMPARISONS[1:]]
+)
 def test_twice_the_text_takes_at_most_about_twice_the_steps(task):
     def steps(text: str) -> int:
         count = 0
@@ -233,6 +341,9 @@ def test_long_answers_are_read(piece):
         parse_answer(task, piece * (20_000 // len(piece)), CHOICES.get(task, []), FARTHER)
 
 
-@pytest.mark.parametrize("text", ["[" * 100_000, '{"a":' * 20_000, "\\boxed{" * 10_000, "9" * 100_000 + " m", '{"answer": ' + "9" * 10_000 + "}"])
+@pytest.mark.parametrize(
+    "text",
+    ["[" * 100_000, '{"a":' * 20_000, "\\boxed{" * 10_000, "9" * 100_000 + " m", '{"answer": ' + "9" * 10_000 + "}"],
+)
 def test_depth_and_size_end_in_a_reason(text):
     assert parse_answer("traveled_distance", text).value is None

@@ -10,17 +10,23 @@ from .text import Clause, Tokens, is_number, tokens_of, words
 Verdict = tuple[str | None, str]
 """The choice, or None and the reason."""
 
-_YES = words("yes yeah yep yup true correct indeed")
-_NO = words("no nope false incorrect")
+_YES = words("yes y yeah yep yup true correct indeed")
+_NO = words("no n nope false incorrect")
 _NOT_AFTER_NO = words("difference change idea object one information")
-_HEDGES = words("probably i would say think that my answer : likely most definitely absolutely certainly really , statement")
+_HEDGES = words(
+    "probably i would say think that my answer : likely most definitely absolutely certainly really , statement"
+)
 _ECHOES = words("it they both does do is are did this so")
 _ASKS_FOR_A_NAME = words("which who whose what name")
 _OPENS_YES_NO = words("is are was were do does did has have can could would")
 
 _DIMENSION = {
-    "distance": words("distance distances far farther farthest further furthest path paths way ways meters route displacement"),
-    "speed": words("speed speeds velocity pace fast faster fastest quick quicker quickest quickly slow slower slowest slowly"),
+    "distance": words(
+        "distance distances far farther farthest further furthest path paths way ways meters route displacement"
+    ),
+    "speed": words(
+        "speed speeds velocity pace fast faster fastest quick quicker quickest quickly slow slower slowest slowly"
+    ),
 }
 _MORE = words(
     "more most faster fastest quicker quickest farther farthest further furthest longer longest greater greatest higher"
@@ -32,7 +38,9 @@ _LESS = words(
     "less least fewer fewest slower slowest slow slowly shorter shortest short lower lowest smaller smallest little barely hardly stationary parked trails"
     " lags lagging trailing loses <"
 )
-_PLAIN = words("fast quickly long far slow slowly short little rapidly barely hardly stationary parked")  # no comparison unless both sides have one
+_PLAIN = words(
+    "fast quickly long far slow slowly short little rapidly barely hardly stationary parked"
+)  # no comparison unless both sides have one
 _VERBS = words(
     "exceeds exceed exceeded outpaces outpace outpaced surpasses surpass surpassed outruns outran outrun overtakes overtook"
     " overtaken beats beat beaten passes passed trails lags > <"
@@ -138,8 +146,10 @@ def read_winner(
     named: list[tuple[int, set[str]]] = []  # 0, 1 where nothing else is said, 2 where it is concluded; who is named
     denied: set[str] = set()
     subjects: list[str] = []
+    tokens: Tokens = []
     tie = False
     for clause in clauses:
+        latest = [token for token in tokens if token in choices][-1:]
         tokens = _with_names(clause.tokens, order, choices)
         at, sign, word = _relation(tokens)
         mentions = _colors(tokens, at, word, choices)
@@ -162,6 +172,8 @@ def read_winner(
         if equal and not negated and not mentions.others and word in _PLAIN:
             tie = True
             continue
+        if tokens[0] in ("which", "who") and latest and not mentions.subjects:  # "Red is behind blue, which is faster"
+            subjects = latest
         # "It is faster than blue": who is not what it is measured by.
         subjects = mentions.subjects or subjects
         who = set(subjects) or {choice for choice in choices if choice not in mentions.others}
@@ -170,13 +182,20 @@ def read_winner(
         if who == set(choices):  # "No, it moves a greater distance"
             continue
         others = set(mentions.others) & set(choices) or set(choices) - who
-        rank = 2 * clause.concludes + _fits(clause, dimension) - 3 * (not _PARTIAL.isdisjoint(clause.lead)) - 2 * (word in _PLAIN)
+        rank = (
+            2 * clause.concludes
+            + _fits(clause, dimension)
+            - 3 * (not _PARTIAL.isdisjoint(clause.lead))
+            - 2 * (word in _PLAIN)
+        )
         # "Blue covers less than red", when asked which covers more, is red.
         if (-sign if negated else sign) == (asked or sign):
             if len(who) == 1 or len(choices) > len(who | others):
                 claims.append((rank, who if len(who) == 1 else set(), others - who))
         else:
-            claims.append((rank, others if len(who | others) == len(choices) and len(others) == 1 else set(), who - others))
+            claims.append(
+                (rank, others if len(who | others) == len(choices) and len(others) == 1 else set(), who - others)
+            )
     return _conclude(claims, named, denied, tie, choices, values, asked)
 
 
@@ -190,7 +209,9 @@ def _with_names(tokens: Tokens, order: list[str], choices: Sequence[str]) -> Tok
             named[i] = order[0 if token == "former" else -1]
         elif token in ("first", "second", "third") and tokens[i - 1 : i] == ["the"]:
             place = ("first", "second", "third").index(token)
-            if place < len(order) and (i + 1 == len(tokens) or tokens[i + 1] in ("object", "one", "car", "vehicle", "box")):
+            if place < len(order) and (
+                i + 1 == len(tokens) or tokens[i + 1] in ("object", "one", "car", "vehicle", "box")
+            ):
                 named[i] = order[place]
     return named
 
@@ -209,9 +230,9 @@ _NAMING = words(
 
 
 def _fits(clause: Clause, dimension: str) -> int:
-    """+1 where a clause compares what is asked, -1 where only the other."""
+    """-1 where a clause compares only what is not asked: speeds, where distances are."""
     right, other = _DIMENSION[dimension], _DIMENSION["speed" if dimension == "distance" else "distance"]
-    return 1 if not right.isdisjoint(clause.tokens) else -1 if not other.isdisjoint(clause.tokens) else 0
+    return -1 if right.isdisjoint(clause.tokens) and not other.isdisjoint(clause.tokens) else 0
 
 
 def _conclude(
@@ -264,6 +285,7 @@ _TOWARDS = {
         "backward": "backward backwards",
         "camera": "camera viewer",
         "away": "away",
+        **{name: name for name in "north south east west northeast northwest southeast southwest".split()},
     }.items()
     for name in names.split()
 }
@@ -277,7 +299,7 @@ def read_sameness(clauses: list[Clause]) -> Verdict:
         rank = 2 * clause.concludes - 2 * (not _PARTIAL.isdisjoint(clause.lead))
         negated = tokens[-1] in _NO and ":" in tokens  # "Same direction: no"
         for token, follower in zip(tokens, [*tokens[1:], ""], strict=True):
-            negated = negated or is_negation(token) or (token == "no" and follower == "difference")
+            negated = negated or is_negation(token) or (token == "no" and follower in ("difference", "indication", "evidence", "sign"))
             if token == "each" and follower == "other" and {"toward", "towards", "from"} & {before}:
                 verdicts.append((rank, "same" if negated else "different"))
             before = token
@@ -295,8 +317,9 @@ def _derived_sameness(clauses: list[Clause]) -> Verdict:
     ways = [
         _TOWARDS[token]
         for clause in clauses
-        for former, token in zip(["", "", "", *clause.tokens], clause.tokens, strict=False)
-        if token in _TOWARDS and former != "away"  # "away from the camera"
+        for i, token in enumerate(clause.tokens)
+        # Not the first of "from left to right", nor the camera of "away from the camera".
+        if token in _TOWARDS and clause.tokens[i - 1 : i] != ["from"] and "away" not in clause.tokens[max(0, i - 3) : i]
     ]
     everything = frozenset().union(*(clause.tokens for clause in clauses))
     if any(is_negation(token) for token in everything) or not ways or len(ways) > 2:

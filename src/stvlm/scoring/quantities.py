@@ -64,17 +64,28 @@ _SMALL = _ONES | _TEENS | _TENS
 _MULTIPLES = {"dozen": 12.0, "hundred": 100.0, "thousand": 1000.0, "million": 1e6}
 _PARTS = {
     **{"half": 0.5, "halves": 0.5, "quarter": 0.25, "quarters": 0.25, "third": 1.0 / 3.0, "thirds": 1.0 / 3.0},
-    **{"fifth": 0.2, "fifths": 0.2, "tenth": 0.1, "tenths": 0.1},
+    **{"eighth": 0.125, "eighths": 0.125, "fifth": 0.2, "fifths": 0.2, "tenth": 0.1, "tenths": 0.1},
 }
+_FACTORS = {"twice": 2.0, "double": 2.0, "doubled": 2.0, "thrice": 3.0, "triple": 3.0}
 _ORDINALS = _counting("third fourth fifth sixth seventh eighth ninth tenth", 3, 1)
 
 TO = frozenset({"", "-", "~", "to", "until", "till", "through", "up to", "to the", "- >"})
 _ABOUT = words("about approximately around roughly nearly almost maybe perhaps possibly even")
 _RANGE = words("range ranges ranging anywhere somewhere")
-_TOLERANCE = frozenset({"±", "+ / -", "+ -", "plus or minus", "plus / minus", "give or take", "( ±", "with an error of"})
+_TOLERANCE = frozenset(
+    {"±", "+ / -", "+ -", "plus or minus", "plus / minus", "give or take", "( ±", "with an error of"}
+)
 _SHARING = TO | _TOLERANCE | {"and", "or", "and the"}
 # "5 feet 10 inches" is one length.
-_COMPOUNDS = {(0.3048, 0.0254), (0.9144, 0.3048), (1609.344, 0.3048), (1000.0, 1.0), (1.0, 0.01), (3600.0, 60.0), (60.0, 1.0)}
+_COMPOUNDS = {
+    (0.3048, 0.0254),
+    (0.9144, 0.3048),
+    (1609.344, 0.3048),
+    (1000.0, 1.0),
+    (1.0, 0.01),
+    (3600.0, 60.0),
+    (60.0, 1.0),
+}
 
 _STAMP = re.compile(r"(?:(\d{1,3}):)?(\d{1,4}):([0-5]\d(?:\.\d+)?)", re.ASCII)
 _RATIO = re.compile(r"(\d{1,4}(?:\.\d+)?):(\d{1,4}(?:\.\d+)?)", re.ASCII)
@@ -106,11 +117,6 @@ class Mention(NamedTuple):
     def after(self) -> str:
         tokens = self.clause.tokens
         return tokens[self.end] if self.end < len(tokens) else ""
-
-    def near(self, reach: int) -> frozenset[str]:
-        """The words up to so many tokens before and after it."""
-        tokens = self.clause.tokens
-        return frozenset(tokens[max(0, self.first - reach) : self.first] + tokens[self.end : self.end + reach])
 
 
 def between(former: Mention, latter: Mention) -> str:
@@ -171,7 +177,7 @@ def _spelled_at(tokens: Tokens, i: int) -> tuple[float, int] | None:
         return _PARTS[token], _skip(tokens, i + 1, ("of", "a", "an", "the"))
     if token in ("a", "an", "one") and following[0] in _MULTIPLES:
         return _sum_of_words(tokens, 1.0, i + 1)
-    if token in ("a", "one") and following[0] in ("half", "quarter", "third", "fifth", "tenth"):
+    if token in ("a", "an", "one") and following[0] in _PARTS:
         return _PARTS[following[0]], _skip(tokens, i + 2, ("of", "a", "an", "the"))
     if token in ("a", "an") and following[0] in ("kilometer", "kilometre", "mile", "meter", "metre", "minute", "hour"):
         return 1.0, i + 1
@@ -187,9 +193,16 @@ def _sum_of_words(tokens: Tokens, start: float, i: int) -> tuple[float, int]:
     total, group, end = 0.0, start, i
     while end < len(tokens) and end < i + 16:
         token = tokens[end]
-        if token in _TENS and tokens[end + 1 : end + 2] == ["-"] and tokens[end + 2 : end + 3] and tokens[end + 2] in _ONES:
+        if (
+            token in _TENS
+            and tokens[end + 1 : end + 2] == ["-"]
+            and tokens[end + 2 : end + 3]
+            and tokens[end + 2] in _ONES
+        ):
             group, end = group + _TENS[token] + _ONES[tokens[end + 2]], end + 3
-        elif token in _SMALL and (group % 100.0 == 0.0 or (token in _ONES and group % 10.0 == 0.0 and group % 100.0 >= 20.0)):
+        elif token in _SMALL and (
+            group % 100.0 == 0.0 or (token in _ONES and group % 10.0 == 0.0 and group % 100.0 >= 20.0)
+        ):
             group, end = group + _SMALL[token], end + 1
         elif token in ("hundred", "dozen"):
             group, end = (group or 1.0) * _MULTIPLES[token], end + 1
@@ -253,7 +266,13 @@ def named_units(tokens: Tokens) -> dict[str, float]:
     sizes: dict[str, set[float]] = {}
     for i, token in enumerate(tokens):
         before = tokens[i - 1] if i else ""
-        if token in _UNITS and not is_number(before or " ") and before not in _PER and before not in _SMALL and before != "-":
+        if (
+            token in _UNITS
+            and not is_number(before or " ")
+            and before not in _PER
+            and before not in _SMALL
+            and before != "-"
+        ):
             if len(token) < 3 and before not in ("in", "many", "("):
                 continue
             kind, size, _ = unit_at(tokens, i) or ("", 0.0, i)
@@ -314,6 +333,8 @@ def _mention_at(clause: Clause, i: int) -> Mention | None:
     if token in _ORDINALS and not {"second", "seconds"}.isdisjoint(tokens[i + 1 : i + 5]):  # "third and sixth second"
         timed = tokens[i + 1] in ("second", "seconds")
         return Mention(_ORDINALS[token], 1.0, "time" if timed else "ordinal", clause, i, i + 1 + timed)
+    if token in _FACTORS:
+        return Mention(_FACTORS[token], 1.0, "ratio", clause, i, i + 1)
     read = _number_at(tokens, i)
     if read is None:
         return None
@@ -367,19 +388,18 @@ def _put_together(found: list[Mention]) -> list[Mention]:
         former, latter = found[k - 1], found[k]
         gap = between(former, latter)
         if gap in _SHARING:
-            if former.kind in ("bare", "ordinal") or (former.kind == "word" and gap):  # not "the blue one 30 m"
+            if former.kind in ("bare", "ordinal") or (former.kind in ("word", "part") and gap):  # not "the blue one 30 m"
                 found[k - 1] = former._replace(kind=latter.kind, unit=latter.unit)
             elif former.kind == "other" and latter.kind == "bare":  # "frames 3 to 9"
                 found[k] = latter._replace(kind="other")
     whole: list[Mention] = []
     for mention in found:
-        former = whole[-1] if whole else None
-        gap = between(former, mention) if former else "?"
-        if former and gap in _TOLERANCE:
-            whole[-1] = former._replace(end=mention.end)
-        elif former and former.kind == mention.kind and gap in ("", "and") and (former.unit, mention.unit) in _COMPOUNDS:
-            number = former.number + mention.value / former.unit
-            whole[-1] = former._replace(number=number, end=mention.end)
+        last = whole[-1] if whole else None
+        gap = between(last, mention) if last else "?"
+        if last and gap in _TOLERANCE:
+            whole[-1] = last._replace(end=mention.end)
+        elif last and last.kind == mention.kind and gap in ("", "and") and (last.unit, mention.unit) in _COMPOUNDS:
+            whole[-1] = last._replace(number=last.number + mention.value / last.unit, end=mention.end)
         else:
             whole.append(mention)
     return whole
