@@ -76,13 +76,8 @@ _TOLERANCE = frozenset(
     {"±", "+ / -", "+ -", "plus or minus", "plus / minus", "give or take", "( ±", "with an error of"}
 )
 _SHARING = TO | _TOLERANCE | {"and", "or", "and the"}
-# "5 feet 10 inches" is one length.
-_COMPOUNDS = {
-    (0.3048, 0.0254),
-    (0.9144, 0.3048),
-    (1609.344, 0.3048),
-    (1000.0, 1.0),
-    (1.0, 0.01),
+# "5 feet 10 inches" is one length, "1 minute 20 seconds" one time.
+_COMPOUNDS = {(0.3048, 0.0254), (0.9144, 0.3048), (1609.344, 0.3048), (1000.0, 1.0), (1.0, 0.01)} | {
     (3600.0, 60.0),
     (60.0, 1.0),
 }
@@ -98,7 +93,7 @@ class Mention(NamedTuple):
 
     number: float
     unit: float  # in metres, km/h or seconds
-    kind: str  # length, speed, time, stamp (m:ss), hour, ratio, percent, bare, word (a bare "ten"), part (a bare "half"), ordinal, other
+    kind: str  # length, speed, time, stamp (m:ss), hour, ratio, percent; bare, word ("ten"), part ("half"); ordinal, other
     clause: Clause
     first: int
     end: int
@@ -120,7 +115,7 @@ class Mention(NamedTuple):
 
 
 def between(former: Mention, latter: Mention) -> str:
-    """The words from one number of a clause to the next but for "about"; cut at five, as no reader knows longer ones."""
+    """The words from one number of a clause to the next but for "about"; cut at five, as no reader knows more."""
     words_between = former.clause.tokens[former.end : min(latter.first, former.end + 5)]
     return " ".join([token for token in words_between if token not in _ABOUT])
 
@@ -143,17 +138,17 @@ def _number_at(tokens: Tokens, i: int) -> tuple[float, int] | None:
     if rest[:3] == ["×", "10", "^"] or rest[:3] == ["x", "10", "^"]:  # "2×10^1"
         sign = -1 if rest[3:4] == ["-"] else 1
         power = rest[4:5] if sign < 0 else rest[3:4]
-        if power and len(power[0]) < 3 and power[0].lstrip("-").isdigit():
+        if power and len(power[0]) < 3 and power[0].lstrip("-").isdecimal():
             return number * 10.0 ** (sign * int(power[0])), end + 4 + (sign < 0)
     if rest[:1] == ["/"] and len(rest) > 1 and _is_fraction(token, rest[1]):  # "1/2"
         return number / float(rest[1]), end + 2
-    if len(rest) > 2 and rest[1] == "/" and token.isdigit() and is_number(rest[0]) and _is_fraction(rest[0], rest[2]):
+    if len(rest) > 2 and rest[1] == "/" and token.isdecimal() and is_number(rest[0]) and _is_fraction(rest[0], rest[2]):
         return number + float(rest[0]) / float(rest[2]), end + 3  # "1 1/2"
     return _with_part(tokens, number, end)
 
 
 def _is_fraction(over: str, under: str) -> bool:
-    return over.isdigit() and under.isdigit() and len(under) < 3 and 0 < int(over) < int(under)
+    return over.isdecimal() and under.isdecimal() and len(under) < 3 and 0 < int(over) < int(under)
 
 
 def _with_part(tokens: Tokens, number: float, end: int) -> tuple[float, int]:
@@ -368,7 +363,9 @@ def _mention_at(clause: Clause, i: int) -> Mention | None:
 
 def _inches_at(tokens: Tokens, i: int) -> bool:
     inches = tokens[i + 2 : i + 3]
-    return bool(inches) and inches[0].isdigit() and len(inches[0]) < 3 and tokens[i].isdigit() and len(tokens[i]) < 5
+    return (
+        bool(inches) and inches[0].isdecimal() and len(inches[0]) < 3 and tokens[i].isdecimal() and len(tokens[i]) < 5
+    )
 
 
 def _without_coordinates(found: list[Mention], group_of: list[int]) -> list[Mention]:
@@ -388,7 +385,8 @@ def _put_together(found: list[Mention]) -> list[Mention]:
         former, latter = found[k - 1], found[k]
         gap = between(former, latter)
         if gap in _SHARING:
-            if former.kind in ("bare", "ordinal") or (former.kind in ("word", "part") and gap):  # not "the blue one 30 m"
+            # Not the one of "the blue one 30 m".
+            if former.kind in ("bare", "ordinal") or (former.kind in ("word", "part") and gap):
                 found[k - 1] = former._replace(kind=latter.kind, unit=latter.unit)
             elif former.kind == "other" and latter.kind == "bare":  # "frames 3 to 9"
                 found[k] = latter._replace(kind="other")

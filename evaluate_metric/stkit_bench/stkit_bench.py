@@ -7,6 +7,8 @@ import evaluate
 
 from .choices import settle
 from .floors import best_constant
+from .measures import read_measure
+from .moments import read_hour
 from .parsing import parse_answer
 from .quantities import Mention
 from .references import read_prediction, read_reference

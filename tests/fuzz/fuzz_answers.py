@@ -1,10 +1,10 @@
-"""Looks for a text that the answer parser fails on, guided by coverage, from the answers of tests/scoring/answers.jsonl.
+"""Looks for texts on which the answer parser fails: by coverage, from the answers of tests/scoring/answers.jsonl on.
 
     pip install -e ".[fuzz]"
     python tests/fuzz/fuzz_answers.py -max_total_time=300
 
-Further arguments are libFuzzer's. What it finds it writes beside the current directory's files and names; a run that finds
-nothing ends with the number of texts tried.
+Further arguments are libFuzzer's. A text that fails is written into the current directory; a run that finds none ends
+with the number of texts tried.
 """
 
 from __future__ import annotations

@@ -100,7 +100,8 @@ UNITS = {
     },
     "traveling_speed": {
         "km/h": 1, "kph": 1, "kilometers per hour": 1, "kilometres an hour": 1, "m/s": 3.6, "meters per second": 3.6,
-        "m s^-1": 3.6, "m\u00b7s\u207b\u00b9": 3.6, "mph": 1.609344, "miles per hour": 1.609344, "ft/s": 1.09728, "knots": 1.852,
+        "m s^-1": 3.6, "m\u00b7s\u207b\u00b9": 3.6, "mph": 1.609344, "miles per hour": 1.609344, "ft/s": 1.09728,
+        "knots": 1.852,
     },
 }  # fmt: skip
 BEFORE = [

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from .text import Clause, Tokens, is_number, tokens_of, words
+from .text import Clause, Tokens, is_negation, is_number, tokens_of, words
 
 Verdict = tuple[str | None, str]
 """The choice, or None and the reason."""
@@ -14,94 +14,81 @@ _YES = words("yes y yeah yep yup true correct indeed")
 _NO = words("no n nope false incorrect")
 _NOT_AFTER_NO = words("difference change idea object one information")
 _HEDGES = words(
-    "probably i would say think that my answer : likely most definitely absolutely certainly really , statement"
+    "i would say think that my answer : , probably likely most definitely absolutely certainly really statement"
 )
 _ECHOES = words("it they both does do is are did this so")
 _ASKS_FOR_A_NAME = words("which who whose what name")
-_OPENS_YES_NO = words("is are was were do does did has have can could would")
 
 _DIMENSION = {
-    "distance": words(
-        "distance distances far farther farthest further furthest path paths way ways meters route displacement"
-    ),
+    "distance": words("distance distances far farther farthest further furthest path paths way ways meters route"),
     "speed": words(
         "speed speeds velocity pace fast faster fastest quick quicker quickest quickly slow slower slowest slowly"
     ),
 }
-_MORE = words(
-    "more most faster fastest quicker quickest farther farthest further furthest longer longest greater greatest higher"
-    " highest larger largest bigger biggest swifter swiftest rapidly exceeds exceed exceeded outpaces outpace outpaced"
-    " surpasses surpass surpassed outruns outran overtakes overtook overtaken beats beat beaten passes passed outrun wins won winner"
-    " leads > fast quickly long greatly"
+_OVERTAKES = words(
+    "exceeds exceed exceeded outpaces outpace outpaced surpasses surpass surpassed outruns outran outrun overtakes"
+    " overtook overtaken beats beat beaten passes passed >"
 )
-_LESS = words(
-    "less least fewer fewest slower slowest slow slowly shorter shortest short lower lowest smaller smallest little barely hardly stationary parked trails"
-    " lags lagging trailing loses <"
+_TRAILS = words("trails lags trailing lagging <")
+# These compare only where each object has one: "Red is fast, blue is slow."
+_FAST = words("fast quickly rapidly long far")
+_SLOW = words("slow slowly short little barely hardly stationary parked")
+_MORE = _OVERTAKES | words(
+    "more most faster fastest quicker quickest swifter swiftest farther farthest further furthest longer longest"
+    " greater greatest higher highest larger largest bigger biggest wins won winner leads"
 )
-_PLAIN = words(
-    "fast quickly long far slow slowly short little rapidly barely hardly stationary parked"
-)  # no comparison unless both sides have one
-_VERBS = words(
-    "exceeds exceed exceeded outpaces outpace outpaced surpasses surpass surpassed outruns outran outrun overtakes overtook"
-    " overtaken beats beat beaten passes passed trails lags > <"
-)
-_COMPARATIVES = (_MORE | _LESS) - _PLAIN
-# "Red is larger" is about its size, unless it says of what.
-_SIZES = words("larger largest bigger biggest smaller smallest")
-# "Twice the speed of", "half that of"
-_MULTIPLES = {"twice": 1, "double": 1, "triple": 1, "times": 1, "half": -1, "third": -1, "quarter": -1}
+_LESS = _TRAILS | words("less least fewer fewest slower slowest shorter shortest lower lowest smaller smallest loses")
+_SIZES = words("larger largest bigger biggest smaller smallest")  # of an object, unless it says of what
+_TIMES = {
+    "twice": 1,
+    "double": 1,
+    "triple": 1,
+    "times": 1,
+    "half": -1,
+    "third": -1,
+    "quarter": -1,
+    "percent": -1,
+    "%": -1,
+}
+_THAN = _OVERTAKES | _TRAILS | words("than compared comparison relative versus vs against over")
+# "Farther from the camera", "less time", "most of the video", "the second fastest" and "at least" compare no motion.
 _PLACES = words("camera ego viewer observer ahead background foreground center centre edge")
+_AFTER_NO_COMPARISON = words("to right left time times seconds of or likely clearly visible about accurate")
+_BEFORE_NO_COMPARISON = words("second third next at")
 _PASSIVE = words("is was are were be been being gets got")
-_EQUAL_FORMS = words("fast far quickly slow slowly much long")
-_THAN = words("than compared comparison relative versus vs against over") | _VERBS
-# "Farther from the camera", "more than 20 m", "less time", "most of the video" compare no motion.
-_NO_COMPARISON_BEFORE = words("to right left time times seconds of or likely clearly visible than's about accurate")
-_NO_COMPARISON_AFTER = words("second third next at no's")
-_TIES = words("equal equally same identical tie tied similar similarly equidistant")
-_PARTIAL = words("initially first beginning start early half moments")
-_MULTIPLE = words("twice times double triple x much")
-
-
-_NOUNS = _DIMENSION["distance"] | _DIMENSION["speed"]
-
-
-def is_negation(token: str) -> bool:
-    return token in {"not", "never", "neither", "nor", "isnt", "doesnt"} or token.endswith("n't")
+_TIES = words("equal equally same identical tie tied similar similarly")
+_PARTLY = words("initially first beginning start early half moments")
 
 
 def _relation(tokens: Tokens) -> tuple[int, int, str]:
-    """Where a clause compares, +1 for more or -1 for less, and the word; the sign is 0 where it does not."""
-    weak = (len(tokens), 0, "")
+    """Where a clause compares, +1 for more or -1 for less, and by which word; the sign is 0 where it does not."""
+    plain = (len(tokens), 0, "")
     for i, token in enumerate(tokens):
-        if token in _MULTIPLES and tokens[i + 1 : i + 2] in (["the"], ["that"]) and "of" in tokens[i + 2 : i + 7]:
-            return i, _MULTIPLES[token], "of"
-        if token not in _MORE and token not in _LESS and token not in ("far", "much"):
-            continue
         before, after = tokens[i - 1] if i else "", tokens[i + 1] if i + 1 < len(tokens) else ""
-        if before == "as" and token in _EQUAL_FORMS:  # "twice as fast as", "not as fast as"
-            sign = -1 if token in ("slow", "slowly") else 1
-            if i > 1 and tokens[i - 2] in ("half", "third", "quarter", "%", "percent"):
-                sign = -sign
-            return i, sign, "as"
-        if before in _NO_COMPARISON_AFTER or (after in _NO_COMPARISON_BEFORE and token not in _VERBS):
+        if token in _TIMES and after in ("the", "that") and "of" in tokens[i + 2 : i + 7]:
+            return i, _TIMES[token], "of"  # "twice the speed of", "half that of"
+        if before == "as" and (token in _FAST or token in _SLOW or token == "much"):
+            of_the_other = _TIMES.get(tokens[i - 2], 1) if i > 1 else 1
+            return i, -of_the_other if token in _SLOW else of_the_other, "as"  # "half as fast as", "not as fast as"
+        if before in _BEFORE_NO_COMPARISON or not _PLACES.isdisjoint(tokens[i + 1 : i + 5]):
             continue
-        if not _PLACES.isdisjoint(tokens[i + 1 : i + 5]):
-            continue
-        if token in _SIZES and _NOUNS.isdisjoint(tokens):
-            continue
-        if after == "than" and i + 2 < len(tokens) and is_number(tokens[i + 2]):
-            continue
-        if token in _PLAIN or token == "much":
-            if token != "much" and not weak[1] and before not in ("how", "so", "too"):
-                weak = (i, -1 if token in _LESS else 1, token)
-            continue
-        if token in ("more", "most") and after in ("slowly", "slow"):
-            return i, -1, token
-        sign = -1 if token in _LESS else 1
-        if token in _VERBS and "by" in tokens[i + 1 : i + 3] and not _PASSIVE.isdisjoint(tokens[max(0, i - 2) : i]):
-            return i, -sign, "by"  # "is outpaced by"
-        return i, sign, token
-    return weak
+        if token in _FAST or token in _SLOW:
+            if after in ("from", "away") or before in ("how", "so", "too") or plain[1]:
+                continue
+            plain = (i, 1 if token in _FAST else -1, token)
+        elif token in _MORE or token in _LESS:
+            sign = 1 if token in _MORE else -1
+            if token in _OVERTAKES or token in _TRAILS:
+                is_passive = "by" in tokens[i + 1 : i + 3] and not _PASSIVE.isdisjoint(tokens[max(0, i - 2) : i])
+                return (i, -sign, "by") if is_passive else (i, sign, token)  # "is outpaced by"
+            is_amount = after == "than" and i + 2 < len(tokens) and is_number(tokens[i + 2])  # "more than 20 m"
+            if after in _AFTER_NO_COMPARISON or is_amount or (token in _SIZES and _NOUNS.isdisjoint(tokens)):
+                continue
+            return i, -1 if token in ("more", "most") and after in _SLOW else sign, token
+    return plain
+
+
+_NOUNS = _DIMENSION["distance"] | _DIMENSION["speed"]
 
 
 class _Colors(NamedTuple):
@@ -155,7 +142,7 @@ def read_winner(
         mentions = _colors(tokens, at, word, choices)
         negated = any(map(is_negation, tokens[:at])) or tokens[at - 1 : at] == ["no"]
         equal = not _TIES.isdisjoint(tokens) and "time" not in tokens
-        if word == "as" and not negated and _is_even(tokens, at):
+        if word == "as" and not negated and _TIMES.keys().isdisjoint(tokens[max(0, at - 4) : at]):  # no "twice"
             equal, sign = True, 0
         if not sign:
             if equal and not negated:
@@ -163,13 +150,14 @@ def read_winner(
                 continue
             if negated:
                 denied.update(mentions.subjects)
-            elif mentions.subjects and not any(map(is_number, tokens)) and _COMPARATIVES.isdisjoint(tokens):
+            elif mentions.subjects and not any(map(is_number, tokens)) and (_MORE | _LESS).isdisjoint(tokens):
                 is_bare = all(token in _NAMING or token in choices for token in tokens)
                 named.append((2 if clause.concludes else int(is_bare), set(mentions.subjects)))
             # "The red object, which is a car, moves faster": a clause may leave its subject to the one before.
             subjects = subjects if negated else mentions.subjects or subjects
             continue
-        if equal and not negated and not mentions.others and word in _PLAIN:
+        is_plain = word in _FAST or word in _SLOW
+        if equal and not negated and not mentions.others and is_plain:
             tie = True
             continue
         if tokens[0] in ("which", "who") and latest and not mentions.subjects:  # "Red is behind blue, which is faster"
@@ -183,24 +171,23 @@ def read_winner(
             continue
         others = set(mentions.others) & set(choices) or set(choices) - who
         rank = (
-            2 * clause.concludes
-            + _fits(clause, dimension)
-            - 3 * (not _PARTIAL.isdisjoint(clause.lead))
-            - 2 * (word in _PLAIN)
+            2 * clause.concludes + _fits(clause, dimension) - 2 * is_plain - 3 * (not _PARTLY.isdisjoint(clause.lead))
         )
         # "Blue covers less than red", when asked which covers more, is red.
-        if (-sign if negated else sign) == (asked or sign):
-            if len(who) == 1 or len(choices) > len(who | others):
-                claims.append((rank, who if len(who) == 1 else set(), others - who))
-        else:
-            claims.append(
-                (rank, others if len(who | others) == len(choices) and len(others) == 1 else set(), who - others)
-            )
+        agrees = (-sign if negated else sign) == (asked or sign)
+        claims.append((rank, *_won_and_lost(agrees, who, others, len(choices))))
     return _conclude(claims, named, denied, tie, choices, values, asked)
 
 
+def _won_and_lost(agrees: bool, who: set[str], others: set[str], count: int) -> tuple[set[str], set[str]]:
+    """Who wins and who is beaten, where `who` is said to be what is asked for more than `others`, or less."""
+    if agrees:
+        return (who if len(who) == 1 else set()), others - who
+    return (others if len(others) == 1 and len(who | others) == count else set()), who - others
+
+
 def _with_names(tokens: Tokens, order: list[str], choices: Sequence[str]) -> Tokens:
-    """ "The former" and "the second object" are colors where the question names each in turn."""
+    """With colors for "the former" and "the second object", where the question names each in turn."""
     if len(order) != len(choices) or {"first", "second", "third", "former", "latter"}.isdisjoint(tokens):
         return tokens
     named = list(tokens)
@@ -209,22 +196,14 @@ def _with_names(tokens: Tokens, order: list[str], choices: Sequence[str]) -> Tok
             named[i] = order[0 if token == "former" else -1]
         elif token in ("first", "second", "third") and tokens[i - 1 : i] == ["the"]:
             place = ("first", "second", "third").index(token)
-            if place < len(order) and (
-                i + 1 == len(tokens) or tokens[i + 1] in ("object", "one", "car", "vehicle", "box")
-            ):
+            if place < len(order) and tokens[i + 1 : i + 2] in ([], ["object"], ["one"], ["car"], ["vehicle"], ["box"]):
                 named[i] = order[place]
     return named
 
 
-def _is_even(tokens: Tokens, at: int) -> bool:
-    """Whether "as fast as" has no "twice" or "half" before it."""
-    before = tokens[max(0, at - 4) : at]
-    return _MULTIPLE.isdisjoint(before) and {"half", "third", "quarter", "%", "percent"}.isdisjoint(before)
-
-
 _NAMING = words(
-    "the object in bounding box boxes one car vehicle it is it's i think that would be answer a an with marked highlighted"
-    " ( ) \" ' , so therefore my final choice option person player pedestrian truck bus cyclist by and outlined colored"
+    "the object in bounding box boxes one car vehicle it is it's i think that would be answer a an with marked"
+    " highlighted ( ) \" ' , so therefore my final choice option person player pedestrian truck bus cyclist by and outlined colored"
     " thus travels moves does has goes"
 )
 
@@ -269,13 +248,16 @@ def _conclude(
 
 _SAME = words("same similar identical parallel aligned alike")
 _DIFFERENT = words(
-    "different differently differ differs differing opposite opposing perpendicular diverging diverge diverges opposed difference"
+    "different differently differ differs differing opposite opposing perpendicular diverging diverge diverges opposed"
+    " difference"
 )
 # "Two different objects move at the same time": no word on their direction.
 _NOT_OF_DIRECTION = words(
     "time times speed speeds pace lane lanes road object objects vehicle vehicles car cars color colors colour colours"
     " video scene frame frames distance distances moment point street intersection type types side's"
 )
+_NONE_OF = words("difference indication evidence sign")
+_COMPASS = words("north south east west northeast northwest southeast southwest")
 _TOWARDS = {
     name: way
     for way, names in {
@@ -285,7 +267,7 @@ _TOWARDS = {
         "backward": "backward backwards",
         "camera": "camera viewer",
         "away": "away",
-        **{name: name for name in "north south east west northeast northwest southeast southwest".split()},
+        **{name: name for name in _COMPASS},
     }.items()
     for name in names.split()
 }
@@ -296,10 +278,10 @@ def read_sameness(clauses: list[Clause]) -> Verdict:
     verdicts: list[tuple[int, str]] = []
     for clause in clauses:
         before, tokens = "", clause.tokens
-        rank = 2 * clause.concludes - 2 * (not _PARTIAL.isdisjoint(clause.lead))
+        rank = 2 * clause.concludes - 2 * (not _PARTLY.isdisjoint(clause.lead))
         negated = tokens[-1] in _NO and ":" in tokens  # "Same direction: no"
         for token, follower in zip(tokens, [*tokens[1:], ""], strict=True):
-            negated = negated or is_negation(token) or (token == "no" and follower in ("difference", "indication", "evidence", "sign"))
+            negated = negated or is_negation(token) or (token == "no" and follower in _NONE_OF)
             if token == "each" and follower == "other" and {"toward", "towards", "from"} & {before}:
                 verdicts.append((rank, "same" if negated else "different"))
             before = token
@@ -313,7 +295,7 @@ def read_sameness(clauses: list[Clause]) -> Verdict:
 
 
 def _derived_sameness(clauses: list[Clause]) -> Verdict:
-    """ "Red moves to the left and blue to the right" are different; "both move to the left" are the same."""
+    """By the ways told: "red moves to the left and blue to the right" differ, "both move to the left" are the same."""
     ways = [
         _TOWARDS[token]
         for clause in clauses

@@ -80,7 +80,8 @@ _FINAL_CHANNEL = "<|channel|>final<|message|>"
 _ANSWER_TAG = re.compile(r"<(?:answer|final_answer|final answer|final|result)>|<\|begin_of_box\|>")
 _BOX_TAGS = (("<box>", "</box>"), ("<|box_start|>", "<|box_end|>"), ("<bbox>", "</bbox>"), ("<quad>", "</quad>"))
 _ANSWER_MARK = re.compile(
-    r"\b(?:answer|conclusion|conclude|in summary|final result|final estimate)['\"]?[* ]{0,4}(?: would be\b| is\b| that\b|:|=|,|\n)"
+    r"\b(?:answer|conclusion|conclude|in summary|final result|final estimate)['\"]?[* ]{0,4}"
+    r"(?: would be\b| is\b| that\b|:|=|,|\n)"
 )
 
 
@@ -188,7 +189,7 @@ def _as_line(name: str, value: Any, unit: str, depth: int) -> str:
 
 
 def _as_words(key: str) -> str:
-    """ "speed_m_s" is "speed (m/s)"."""
+    """For "speed_m_s" it is "speed (m/s)"."""
     *name, last = key.replace("-", "_").split("_")
     if name and last in ("s", "sec", "h", "hr", "hour") and name[-1] in ("m", "km", "mi", "ft"):
         last = f"{name.pop()}/{last}"
@@ -196,7 +197,7 @@ def _as_words(key: str) -> str:
 
 
 def scopes(response: str) -> Iterator[str]:
-    """The parts of a response that may state its answer, the likeliest first; nothing where it never left its reasoning."""
+    """The parts of a response that may state its answer, the likeliest first; none where it is all reasoning."""
     text = _after_reasoning(_first_turn(plain(response).rpartition(_FINAL_CHANNEL)[2]))
     if text is None:
         return
@@ -295,6 +296,12 @@ class Clause(NamedTuple):
     concludes: bool  # "Therefore, ..."
 
 
+def clause_of(text: str) -> Clause:
+    """A text as one clause."""
+    tokens = tokens_of(text)
+    return Clause(text, tokens, frozenset(tokens), 0, False)
+
+
 def clauses_of(text: str) -> list[Clause]:
     """Split a text where a statement ends."""
     clauses: list[Clause] = []
@@ -352,12 +359,17 @@ def _split(token: str) -> Sequence[str]:
 
 
 def is_number(token: str) -> bool:
-    return token[-1].isdigit() and not token[0].isalpha()
+    return token[-1].isdecimal() and not token[0].isalpha()
+
+
+def is_negation(token: str) -> bool:
+    return token in {"not", "never", "neither", "nor", "isnt", "doesnt"} or token.endswith("n't")
 
 
 REFUSAL = re.compile(
     r"\b(?:sorry|cannot|can not|can't|could not|couldn't|unable|impossible|not possible|not enough|insufficient|unknown"
-    r"|unclear|unsure|uncertain|not (?:clear|visible|provided|specified|shown|given|available|applicable|determinable|present)"
-    r"|don't know|do not know|don't have|do not have|no way to|no information|undetermined|n/a|does not (?:provide|show|contain)"
-    r"|doesn't (?:provide|show|contain)|not sure|indeterminate|difficult to (?:determine|tell|say)|hard to (?:determine|tell|say))\b"
+    r"|unclear|unsure|uncertain|undetermined|indeterminate|n/a|no way to|no information|not sure"
+    r"|not (?:clear|visible|provided|specified|shown|given|available|applicable|determinable|present)"
+    r"|(?:don't|do not) (?:know|have)|(?:does not|doesn't) (?:provide|show|contain)"
+    r"|(?:difficult|hard) to (?:determine|tell|say))\b"
 )
