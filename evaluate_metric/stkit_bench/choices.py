@@ -202,9 +202,9 @@ def _with_names(tokens: Tokens, order: list[str], choices: Sequence[str]) -> Tok
 
 
 _NAMING = words(
-    "the object in bounding box boxes one car vehicle it is it's i think that would be answer a an with marked"
-    " highlighted ( ) \" ' , so therefore my final choice option person player pedestrian truck bus cyclist by and outlined colored"
-    " thus travels moves does has goes"
+    "the object in bounding box boxes one car vehicle person player pedestrian truck bus cyclist it is it's i think that"
+    " would be my final answer choice option a an with by marked highlighted outlined colored and so therefore thus"
+    " travels moves does has goes ( ) \" ' ,"
 )
 
 

@@ -93,7 +93,7 @@ class Mention(NamedTuple):
 
     number: float
     unit: float  # in metres, km/h or seconds
-    kind: str  # length, speed, time, stamp (m:ss), hour, ratio, percent; bare, word ("ten"), part ("half"); ordinal, other
+    kind: str  # length, speed, time, stamp (m:ss), hour, ratio, percent; bare, word (ten), part (half), ordinal; other
     clause: Clause
     first: int
     end: int
