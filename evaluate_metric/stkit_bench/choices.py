@@ -12,7 +12,7 @@ Verdict = tuple[str | None, str]
 
 _YES = words("yes y yeah yep yup true correct indeed")
 _NO = words("no n nope false incorrect")
-_NOT_AFTER_NO = words("difference change idea object one information")
+_NOT_AFTER_NO = words("difference significant real noticeable clear change idea object one information")
 _HEDGES = words(
     "i would say think that my answer : , probably likely most definitely absolutely certainly really statement"
 )
@@ -67,6 +67,8 @@ def _relation(tokens: Tokens) -> tuple[int, int, str]:
         before, after = tokens[i - 1] if i else "", tokens[i + 1] if i + 1 < len(tokens) else ""
         if token in _TIMES and after in ("the", "that") and "of" in tokens[i + 2 : i + 7]:
             return i, _TIMES[token], "of"  # "twice the speed of", "half that of"
+        if before == "as" and tokens[i : i + 3] in (["far", "as", "i"], ["far", "as", "we"]):
+            continue
         if before == "as" and (token in _FAST or token in _SLOW or token == "much"):
             of_the_other = _TIMES.get(tokens[i - 2], 1) if i > 1 else 1
             return i, -of_the_other if token in _SLOW else of_the_other, "as"  # "half as fast as", "not as fast as"
@@ -118,6 +120,13 @@ def _colors(tokens: Tokens, relation: int, word: str, choices: Sequence[str]) ->
     return _Colors(front or subjects, others)
 
 
+def compared(tokens: Tokens, choices: Sequence[str]) -> tuple[set[str], set[str]]:
+    """The choices that a clause speaks of, and those that it measures them by."""
+    at, _, word = _relation(tokens)
+    mentions = _colors(tokens, at, word, choices)
+    return set(mentions.subjects), set(mentions.others)
+
+
 def read_winner(
     clauses: list[Clause], choices: Sequence[str], question: str, values: Mapping[str, float], task: str
 ) -> Verdict:
@@ -127,6 +136,10 @@ def read_winner(
     """
     asked_tokens = tokens_of(question.lower())
     asked = _relation(asked_tokens)[1]
+    ranking = _ranking(clauses, choices)
+    if ranking:
+        sign, names = ranking
+        return (names[0] if sign == (asked or sign) else names[-1]), ""
     dimension = "distance" if "distance" in task else "speed"
     order = [token for token in dict.fromkeys(asked_tokens) if token in choices]
     claims: list[tuple[int, set[str], set[str]]] = []  # rank, who wins, who is beaten
@@ -148,8 +161,12 @@ def read_winner(
             if equal and not negated:
                 tie = True
                 continue
-            if negated:
-                denied.update(mentions.subjects)
+            if negated:  # "Blue, not red"; "it is not the red one"; "the red one does not"
+                start = next((i for i, token in enumerate(tokens) if is_negation(token)), 0)
+                after = {token for token in tokens[start:] if token in choices}
+                denied.update(after or mentions.subjects)
+                if after and len(front := set(mentions.subjects) - after) == 1:
+                    named.append((1, front))
             elif mentions.subjects and not any(map(is_number, tokens)) and (_MORE | _LESS).isdisjoint(tokens):
                 is_bare = all(token in _NAMING or token in choices for token in tokens)
                 named.append((2 if clause.concludes else int(is_bare), set(mentions.subjects)))
@@ -179,6 +196,18 @@ def read_winner(
     return _conclude(claims, named, denied, tie, choices, values, asked)
 
 
+def _ranking(clauses: list[Clause], choices: Sequence[str]) -> tuple[int, list[str]] | None:
+    """All choices in order, and whether from most to least (+1): "From fastest to slowest: red, blue, green"."""
+    for clause in clauses:
+        for i, token in enumerate(clause.tokens):
+            if token == "to" and 0 < i < len(clause.tokens) - 1:
+                first, last = clause.tokens[i - 1], clause.tokens[i + 1]
+                if (first in _MORE and last in _LESS) or (first in _LESS and last in _MORE):
+                    names = [token for clause in clauses for token in clause.tokens if token in choices]
+                    return (1 if first in _MORE else -1, names) if sorted(names) == sorted(choices) else None
+    return None
+
+
 def _won_and_lost(agrees: bool, who: set[str], others: set[str], count: int) -> tuple[set[str], set[str]]:
     """Who wins and who is beaten, where `who` is said to be what is asked for more than `others`, or less."""
     if agrees:
@@ -202,8 +231,8 @@ def _with_names(tokens: Tokens, order: list[str], choices: Sequence[str]) -> Tok
 
 
 _NAMING = words(
-    "the object in bounding box boxes one car vehicle person player pedestrian truck bus cyclist it is it's i think that"
-    " would be my final answer choice option a an with by marked highlighted outlined colored and so therefore thus"
+    "the object in bounding box boxes one car vehicle person player pedestrian truck bus cyclist it is it's i think"
+    " that would be my final answer choice option a an with by marked highlighted outlined colored and so therefore thus"
     " travels moves does has goes ( ) \" ' ,"
 )
 
@@ -280,13 +309,16 @@ def read_sameness(clauses: list[Clause]) -> Verdict:
         before, tokens = "", clause.tokens
         rank = 2 * clause.concludes - 2 * (not _PARTLY.isdisjoint(clause.lead))
         negated = tokens[-1] in _NO and ":" in tokens  # "Same direction: no"
-        for token, follower in zip(tokens, [*tokens[1:], ""], strict=True):
-            negated = negated or is_negation(token) or (token == "no" and follower in _NONE_OF)
+        for i, (token, follower) in enumerate(zip(tokens, [*tokens[1:], ""], strict=True)):
+            negated = (
+                negated or is_negation(token) or (token == "no" and not _NONE_OF.isdisjoint(tokens[i + 1 : i + 4]))
+            )
             if token == "each" and follower == "other" and {"toward", "towards", "from"} & {before}:
                 verdicts.append((rank, "same" if negated else "different"))
             before = token
             if (token in _SAME or token in _DIFFERENT) and follower not in _NOT_OF_DIRECTION:
-                verdicts.append((rank, "same" if (token in _SAME) != negated else "different"))
+                # "They move in parallel, in opposite directions."
+                verdicts.append((rank - (token == "parallel"), "same" if (token in _SAME) != negated else "different"))
     if not verdicts:
         return _derived_sameness(clauses)
     top = max(rank for rank, _ in verdicts)
@@ -319,7 +351,7 @@ def said_yes_or_no(clauses: list[Clause], choices: Sequence[str], question: str)
     opening, following = [*said, "", ""][:2]
     if said and all(token in _ECHOES or is_negation(token) for token in said):  # "They do not", "Not really"
         opening = "no" if any(map(is_negation, said)) else "yes"
-    if following in _NOT_AFTER_NO:
+    if following in _NOT_AFTER_NO or (opening in _YES and not _NO.isdisjoint(said)):  # "No difference"; "yes and no"
         return None
     if opening in _YES:
         return choices[0]

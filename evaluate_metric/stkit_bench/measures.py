@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from itertools import groupby, pairwise
 from typing import NamedTuple
 
+from .choices import compared
 from .quantities import Mention, between, join_ranges, mentions_of, named_units
 from .references import Parsed
 from .text import Clause, Tokens, clause_of, is_negation, tokens_of, words
@@ -223,13 +224,14 @@ _SLOWER = words("slower slow slowly less lower")
 _FASTER = words("faster more higher quicker greater")
 
 
-def read_ratio(clauses: list[Clause]) -> Parsed:
+def read_ratio(clauses: list[Clause], question: str) -> Parsed:
     """How many times as fast: "3 times as fast", "twice", "half as fast", "120 % of", "25 % faster", "5 to 1"."""
     everything = [mention for clause in clauses for mention in mentions_of(clause)]
     for former, latter in pairwise(everything):
         if former.clause is latter.clause and between(former, latter) in ("to", ":") and latter.value == 1.0:
             return Parsed(former.value) if former.value >= 0.0 else Parsed(None, "negative ratio")
-    mentions = [_as_ratio(mention) for mention in everything if mention.kind in ("ratio", "percent", "part")]
+    base = compared(tokens_of(question), sorted(COLORS))[1]
+    mentions = [_as_ratio(mention, base) for mention in everything if mention.kind in ("ratio", "percent", "part")]
     several = "several ratios" if mentions else "several numbers without a unit"
     mentions = mentions or [mention for mention in everything if mention.kind == "bare"]
     mentions = mentions or [mention for mention in everything if mention.kind == "word" and stands_alone(mention)]
@@ -241,8 +243,11 @@ def read_ratio(clauses: list[Clause]) -> Parsed:
     return Parsed(value) if value >= 0.0 else Parsed(None, "negative ratio")
 
 
-def _as_ratio(mention: Mention) -> Mention:
-    """As a multiple of the other's speed: "4 times slower" is 0.25 of it, "25 % faster" 1.25."""
+def _as_ratio(mention: Mention, base: set[str]) -> Mention:
+    """As a multiple of the other's speed: "4 times slower" is 0.25 of it, "25 % faster" 1.25.
+
+    Turned round where the answer speaks of the one whose speed is to be 1: those named by `base` in the question.
+    """
     after = mention.clause.tokens[mention.end : mention.end + 9]
     slower, faster = not _SLOWER.isdisjoint(after[:1]), not _FASTER.isdisjoint(after[:1])
     ratio = mention.number
@@ -251,7 +256,10 @@ def _as_ratio(mention: Mention) -> Mention:
         ratio = 1.0 - share if slower else 1.0 + share if faster else share
     elif slower and ratio:
         ratio = 1.0 / ratio
-    if ratio and not {"as", "than"}.isdisjoint(after) and "object" in after:  # "He is twice as fast as the object"
+    near = mention.clause.tokens[max(0, mention.first - _REACH) : mention.end + _REACH]
+    spoken_of = compared(near, sorted(COLORS))[0]
+    of_object = not spoken_of and not {"as", "than"}.isdisjoint(after) and "object" in after
+    if ratio and (spoken_of == base if base else of_object):  # "The runner is twice as fast as the object"
         ratio = 1.0 / ratio
     return mention._replace(number=ratio, unit=1.0, kind="ratio")
 

@@ -48,13 +48,14 @@ def parse_answer(task: str, text: str, choices: Sequence[str] = (), question: st
     check_task(task)
     if task in COMPARISONS and len(choices) < 2:
         raise ValueError(f"{task} needs two choices or more, got {list(choices)}")
-    if not text.strip():
-        return Parsed(None, "empty")
-    parsed = Parsed(None, "reasoning without an answer")
-    for scope in scopes(text):
-        parsed = _read(task, _option_named(scope, question) or scope, choices, plain(question))
+    parts = scopes(text)
+    if parts is None:
+        return Parsed(None, "reasoning without an answer")
+    parsed = Parsed(None, "empty")
+    for part in parts:
+        parsed = _read(task, _option_named(part, question) or part, choices, plain(question))
         if parsed.value is not None or not parsed.reason.startswith("no "):
-            return parsed
+            break
     return parsed
 
 
@@ -71,7 +72,7 @@ def _read(task: str, answer: str, choices: Sequence[str], question: str) -> Pars
     elif task == "direction_timestamp":
         parsed = read_interval(clauses, question)
     elif task == "speed_ratio":
-        parsed = read_ratio(clauses)
+        parsed = read_ratio(clauses, question)
     elif task in COMPARISONS:
         parsed = _read_choice(task, clauses, choices, question)
     else:

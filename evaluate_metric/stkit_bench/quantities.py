@@ -388,8 +388,10 @@ def _put_together(found: list[Mention]) -> list[Mention]:
             # Not the one of "the blue one 30 m".
             if former.kind in ("bare", "ordinal") or (former.kind in ("word", "part") and gap):
                 found[k - 1] = former._replace(kind=latter.kind, unit=latter.unit)
-            elif former.kind == "other" and latter.kind == "bare":  # "frames 3 to 9"
+            elif latter.kind == "bare" and former.kind == "other":  # "frames 3 to 9"
                 found[k] = latter._replace(kind="other")
+            elif latter.kind == "bare" and gap == "or":  # "3 o'clock or maybe 4"
+                found[k] = latter._replace(kind=former.kind, unit=former.unit)
     whole: list[Mention] = []
     for mention in found:
         last = whole[-1] if whole else None

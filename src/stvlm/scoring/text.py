@@ -10,7 +10,7 @@ import html
 import json
 import re
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -71,8 +71,8 @@ def plain(text: str) -> str:
 _TURN = re.compile(
     r"<\|im_start\|>\s*(?P<a>\w+)|<\|start_header_id\|>\s*(?P<b>\w+)<\|end_header_id\|>|<start_of_turn>\s*(?P<c>\w+)"
     r"|<\|(?P<d>user|human|assistant|system)\|>|(?:^|[\s#])(?P<e>user|human|assistant|gpt)\s?:"
-    r"|^[ #*]{0,8}(?P<f>question|q|answer|a)[* ]{0,4}:|(?P<end><\|im_end\|>|<\|endoftext\|>|<\|end_of_text\|>|<\|end\|>"
-    r"|<\|eot_id\|>|<end_of_turn>|<eos>|</s>)",
+    r"|(?:^[ #*]{0,8}|(?<=[?.!]) )(?P<f>question|q|answer|a)[* ]{0,4}:"
+    r"|(?P<end><\|im_end\|>|<\|endoftext\|>|<\|end_of_text\|>|<\|end\|>|<\|eot_id\|>|<end_of_turn>|<eos>|</s>)",
     re.MULTILINE,
 )
 _THINK = re.compile(r"<(/?)(?:think|thinking|thought|thoughts|reasoning|analysis|scratchpad|reflection)>|<(/)think>")
@@ -92,7 +92,7 @@ def _first_turn(text: str) -> str:
         role = next((mark[group] for group in "abcdef" if mark[group]), "end")
         if mark["f"] in ("answer", "a") and not asking:
             continue  # "Answer: 20 m" after reasoning is no turn
-        said = not asking and text[start : mark.start()].strip()
+        said = not asking and text[start : mark.start()].strip(" \n#*")
         if said:
             return said
         start, asking = mark.end(), role in ("user", "human", "system", "question", "q")
@@ -196,11 +196,11 @@ def _as_words(key: str) -> str:
     return f"{' '.join(name)} ({last})" if name else last
 
 
-def scopes(response: str) -> Iterator[str]:
-    """The parts of a response that may state its answer, the likeliest first; none where it is all reasoning."""
+def scopes(response: str) -> list[str] | None:
+    """The parts of a response that may state its answer, the likeliest first; None where it is all reasoning."""
     text = _after_reasoning(_first_turn(plain(response).rpartition(_FINAL_CHANNEL)[2]))
     if text is None:
-        return
+        return None
     tags = list(_ANSWER_TAG.finditer(text))
     if tags:
         inside = re.split(r"</|<\|", text[tags[-1].end() :], maxsplit=1)[0]
@@ -209,14 +209,11 @@ def scopes(response: str) -> Iterator[str]:
         if opening in text:
             text = _without(text, opening, closing)
     found = [_boxed(text), _json_text(text)]
-    marks = list(_ANSWER_MARK.finditer(text))
-    for mark in reversed(marks[-3:]):
+    for mark in reversed(list(_ANSWER_MARK.finditer(text))[-3:]):
         after = text[mark.end() :].lstrip(" \n*:#\"'")
         found += [after.partition("\n")[0], after]
-    for scope in [*found, text]:
-        cleaned = _without_markup(scope) if scope else ""
-        if cleaned:
-            yield cleaned
+    cleaned = [_without_markup(scope) for scope in [*found, text] if scope]
+    return [scope for scope in dict.fromkeys(cleaned) if scope]
 
 
 # Markup
@@ -240,7 +237,7 @@ _LATEX = {
 }
 _FRACTION = re.compile(r"(\d?)\\[dt]?frac\{([^{}]*)\}\{([^{}]*)\}")
 _COMMAND = re.compile(r"\\([a-z]+)")
-_MARKUP = re.compile(r"\\[,;:! ]|```[a-z]*|`|<\|?/?[a-z][^<>]*>|[\\$*_]")
+_MARKUP = re.compile(r"~~[^~]*~~|\\[,;:! ]|```[a-z]*|`|<\|?/?[a-z][^<>]*>|[\\$*_]")
 _LIST_MARK = re.compile(r"^(?:\d\d?[.)]|[-+>*])\s+(?=\S)|^#+\s*", re.ASCII)
 _PRODUCT = re.compile(r" \* |(?<=\d)\*(?=\d)")
 _TABLE_RULE = re.compile(r"[|\s:-]+")
@@ -281,7 +278,7 @@ _TOKEN = re.compile(
     r"|(?<![\w.])\.\d+|[a-z][\w']*|\S",
     re.ASCII,
 )
-_THOUSANDS = re.compile(r"-?[1-9]\d{0,2}(?:,\d{3})+(?:\.\d+)?", re.ASCII)
+_THOUSANDS = re.compile(r"-?[1-9]\d{0,2}(?:,\d{2,3})*,\d{3}(?:\.\d+)?", re.ASCII)
 _THOUSANDS_POINT = re.compile(r"-?[1-9]\d{0,2}(?:\.\d{3})+,\d+", re.ASCII)
 _DECIMAL_COMMA = re.compile(r"-?(?:\d+,\d{1,2}|0,\d+)", re.ASCII)
 
