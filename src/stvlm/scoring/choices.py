@@ -232,8 +232,8 @@ def _with_names(tokens: Tokens, order: list[str], choices: Sequence[str]) -> Tok
 
 _NAMING = words(
     "the object in bounding box boxes one car vehicle person player pedestrian truck bus cyclist it is it's i think"
-    " that would be my final answer choice option a an with by marked highlighted outlined colored and so therefore thus"
-    " travels moves does has goes ( ) \" ' ,"
+    " that would be my final answer choice option a an with by marked highlighted outlined colored and so therefore"
+    " thus travels moves does has goes ( ) \" ' ,"
 )
 
 
