@@ -84,7 +84,7 @@ _COMPOUNDS = {(0.3048, 0.0254), (0.9144, 0.3048), (1609.344, 0.3048), (1000.0, 1
 
 _STAMP = re.compile(r"(?:(\d{1,3}):)?(\d{1,4}):([0-5]\d(?:\.\d+)?)", re.ASCII)
 _RATIO = re.compile(r"(\d{1,4}(?:\.\d+)?):(\d{1,4}(?:\.\d+)?)", re.ASCII)
-_LARGEST = 1e99  # no unit takes a number below this to infinity
+_LARGEST = 1e99  # no unit takes a number below this to infinity, nor its inverse
 _LONGEST = 40
 
 
@@ -98,7 +98,6 @@ class Mention(NamedTuple):
     first: int
     end: int
     aside: bool = False  # in parentheses
-    is_range: bool = False
 
     @property
     def value(self) -> float:
@@ -185,18 +184,15 @@ def _spelled_at(tokens: Tokens, i: int) -> tuple[float, int] | None:
 
 
 def _sum_of_words(tokens: Tokens, start: float, i: int) -> tuple[float, int]:
+    """A number in words from token i on, before which stands `start`, and where it ends."""
     total, group, end = 0.0, start, i
     while end < len(tokens) and end < i + 16:
         token = tokens[end]
-        if (
-            token in _TENS
-            and tokens[end + 1 : end + 2] == ["-"]
-            and tokens[end + 2 : end + 3]
-            and tokens[end + 2] in _ONES
-        ):
-            group, end = group + _TENS[token] + _ONES[tokens[end + 2]], end + 3
+        ones = tokens[end + 2 : end + 3] if tokens[end + 1 : end + 2] == ["-"] else []
+        if token in _TENS and ones and ones[0] in _ONES:
+            group, end = group + _TENS[token] + _ONES[ones[0]], end + 3
         elif token in _SMALL and (
-            group % 100.0 == 0.0 or (token in _ONES and group % 10.0 == 0.0 and group % 100.0 >= 20.0)
+            group % 100.0 == 0.0 or (token in _ONES and group % 100.0 >= 20.0 and group % 10.0 == 0.0)
         ):
             group, end = group + _SMALL[token], end + 1
         elif token in ("hundred", "dozen"):
@@ -235,43 +231,32 @@ def unit_at(tokens: Tokens, at: int) -> tuple[str, float, int] | None:
     if at >= len(tokens) or tokens[at] not in _UNITS:
         return None
     kind, size = _UNITS[tokens[at]]
-    following = tokens[at + 1 : at + 7]
+    following = [*tokens[at + 1 : at + 6], "", ""]
     if tokens[at] == "ms" and following[:3] == ["^", "-", "1"]:
         return "speed", 3.6, at + 4
-    if kind == "length":
-        skipped = len(following) > 2 and following[0] == "-" and following[1] == "per"  # "kilometers-per-hour"
-        rest = [token for token in following[skipped:] if token != "-"] if skipped else following
-        if len(rest) > 1 and rest[0] in _PER and rest[1] in _TIMES:
-            end = at + 3 + (2 if skipped else 0)
-            if tokens[end : end + 1] in (["^"], ["squared"]):  # an acceleration
-                return "other", 1.0, end
-            return "speed", size / _TIMES[rest[1]][1] * 3.6, end
-        dot = rest[:1] in (["·"], ["."], ["×"])
-        if rest[dot:][:1] and rest[dot] in _TIMES and rest[dot + 1 : dot + 4] == ["^", "-", "1"]:  # "m·s^-1"
-            return "speed", size / _TIMES[rest[dot]][1] * 3.6, at + 5 + dot
-        if rest[:1] == ["^"]:
-            return "other", 1.0, at + 1
-        # The "20 m" of "20 m / 5 s" is a step of a calculation.
-        return "other" if rest[:1] in (["/"], ["per"]) else kind, size, at + 1
-    return kind, size, at + 1
+    if kind != "length":
+        return kind, size, at + 1
+    dot = following[0] in ("·", ".", "×")
+    if following[0] in _PER and following[1] in _TIMES:
+        if following[2] in ("^", "squared"):  # an acceleration
+            return "other", 1.0, at + 3
+        return "speed", size / _TIMES[following[1]][1] * 3.6, at + 3
+    if following[dot] in _TIMES and following[dot + 1 : dot + 4] == ["^", "-", "1"]:  # "m·s^-1"
+        return "speed", size / _TIMES[following[dot]][1] * 3.6, at + 5 + dot
+    # An area, or the "20 m" of "20 m / 5 s", which is a step of a calculation.
+    return "other" if following[0] in ("^", "/", "per") else kind, size, at + 1
 
 
 def named_units(tokens: Tokens) -> dict[str, float]:
     """By kind, the only unit that is named without a number: "How many feet ...?", "speed (mph): 10"."""
     sizes: dict[str, set[float]] = {}
     for i, token in enumerate(tokens):
+        unit = unit_at(tokens, i)
         before = tokens[i - 1] if i else ""
-        if (
-            token in _UNITS
-            and not is_number(before or " ")
-            and before not in _PER
-            and before not in _SMALL
-            and before != "-"
-        ):
-            if len(token) < 3 and before not in ("in", "many", "("):
-                continue
-            kind, size, _ = unit_at(tokens, i) or ("", 0.0, i)
-            sizes.setdefault(kind, set()).add(size)
+        if unit is None or before in _PER or before in _SMALL or before == "-" or (before and is_number(before)):
+            continue
+        if len(token) > 2 or before in ("in", "many", "("):  # else "m" and "s" may be names
+            sizes.setdefault(unit[0], set()).add(unit[1])
     return {kind: size.pop() for kind, size in sizes.items() if len(size) == 1}
 
 
@@ -304,7 +289,7 @@ def mentions_of(clause: Clause) -> list[Mention]:
             mention = mention._replace(kind=told[0], unit=told[1])
         if mention.number < 0.0 and found and found[-1].end == i:  # the dash of "3.50 -6.00"
             mention = mention._replace(number=-mention.number)
-        if abs(mention.number) < _LARGEST:
+        if mention.number == 0.0 or 1.0 / _LARGEST < abs(mention.number) < _LARGEST:
             found.append(mention)
             group_of.append(brackets[-1] if brackets else -1)
         i = mention.end
@@ -342,7 +327,7 @@ def _mention_at(clause: Clause, i: int) -> Mention | None:
         at += 1
     unit = unit_at(tokens, at)
     spelled = not is_number(token)
-    if unit and not (unit[0] in ("ratio",) and tokens[at] == "x" and at > end):
+    if unit:
         kind, size, end = unit
         if tokens[end : end + 3] == ["and", "a", "half"]:  # "a minute and a half"
             number, end = number + 0.5, end + 3
@@ -413,7 +398,7 @@ def join_ranges(mentions: list[Mention]) -> list[Mention]:
         gap = between(former, mention) if former and not _is_start(former) else "?"
         if former and ((gap in TO and gap) or (gap == "and" and former.before == "between")):
             middle = (former.value + mention.value) / 2.0
-            joined[-1] = former._replace(number=middle, unit=1.0, end=mention.end, is_range=True)
+            joined[-1] = former._replace(number=middle, unit=1.0, end=mention.end)
         else:
             joined.append(mention)
     return joined

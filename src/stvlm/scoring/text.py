@@ -257,7 +257,7 @@ def _without_markup(text: str) -> str:
         if not _TABLE_RULE.fullmatch(line):
             lines.append(" ".join(line.replace("|", " ").split()))
     text = _ABBREVIATION.sub(r"\1", "\n".join(lines).strip())
-    return _OCLOCK.sub(" o'clock", text)
+    return _OCLOCK.sub(" o'clock", text.replace("-per-", " per "))
 
 
 # Clauses and tokens
