@@ -230,7 +230,8 @@ def read_ratio(clauses: list[Clause], question: str) -> Parsed:
     for former, latter in pairwise(everything):
         if former.clause is latter.clause and between(former, latter) in ("to", ":") and latter.value == 1.0:
             return Parsed(former.value) if former.value >= 0.0 else Parsed(None, "negative ratio")
-    base = compared(tokens_of(question), sorted(COLORS))[1]
+    asked, others = compared(tokens_of(question), sorted(COLORS))
+    base = others if asked else set()
     mentions = [_as_ratio(mention, base) for mention in everything if mention.kind in ("ratio", "percent", "part")]
     several = "several ratios" if mentions else "several numbers without a unit"
     mentions = mentions or [mention for mention in everything if mention.kind == "bare"]
