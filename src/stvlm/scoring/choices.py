@@ -20,14 +20,16 @@ _ECHOES = words("it they both does do is are did this so")
 _ASKS_FOR_A_NAME = words("which who whose what name")
 
 _DIMENSION = {
-    "distance": words("distance distances far farther farthest further furthest path paths way ways meters route"),
+    "distance": words(
+        "distance distances far farther farthest further furthest path paths way ways meters route trajectory track"
+    ),
     "speed": words(
         "speed speeds velocity pace fast faster fastest quick quicker quickest quickly slow slower slowest slowly"
     ),
 }
 _OVERTAKES = words(
-    "exceeds exceed exceeded outpaces outpace outpaced surpasses surpass surpassed outruns outran outrun overtakes"
-    " overtook overtaken beats beat beaten passes passed >"
+    "exceeds exceed exceeded outpaces outpace outpaced outdistances outdistanced surpasses surpass surpassed outruns"
+    " outran outrun overtakes overtook overtaken beats beat beaten passes passed >"
 )
 _TRAILS = words("trails lags trailing lagging <")
 # These compare only where each object has one: "Red is fast, blue is slow."
@@ -38,7 +40,7 @@ _MORE = _OVERTAKES | words(
     " greater greatest higher highest larger largest bigger biggest wins won winner leads"
 )
 _LESS = _TRAILS | words("less least fewer fewest slower slowest shorter shortest lower lowest smaller smallest loses")
-_SIZES = words("larger largest bigger biggest smaller smallest")  # of an object, unless it says of what
+_SIZES = words("longer longest larger largest bigger biggest smaller smallest")  # of an object, unless it says of what
 _TIMES = {
     "twice": 1,
     "double": 1,
@@ -52,9 +54,9 @@ _TIMES = {
 }
 _THAN = _OVERTAKES | _TRAILS | words("than compared comparison relative versus vs against over")
 # "Farther from the camera", "less time", "most of the video", "the second fastest" and "at least" compare no motion.
-_PLACES = words("camera ego viewer observer ahead background foreground center centre edge")
+_PLACES = words("camera ego viewer observer ahead background foreground center centre edge acceleration")
 _AFTER_NO_COMPARISON = words("to right left time times seconds of or likely clearly visible about accurate")
-_BEFORE_NO_COMPARISON = words("second third next at")
+_BEFORE_NO_COMPARISON = words("second third next at or")
 _PASSIVE = words("is was are were be been being gets got")
 _TIES = words("equal equally same identical tie tied similar similarly")
 _PARTLY = words("initially first beginning start early half moments")
@@ -143,7 +145,7 @@ def read_winner(
     dimension = "distance" if "distance" in task else "speed"
     order = [token for token in dict.fromkeys(asked_tokens) if token in choices]
     claims: list[tuple[int, set[str], set[str]]] = []  # rank, who wins, who is beaten
-    named: list[tuple[int, set[str]]] = []  # 0, 1 where nothing else is said, 2 where it is concluded; who is named
+    named: list[tuple[int, set[str]]] = []  # rank, who is named
     denied: set[str] = set()
     subjects: list[str] = []
     tokens: Tokens = []
@@ -167,9 +169,9 @@ def read_winner(
                 denied.update(after or mentions.subjects)
                 if after and len(front := set(mentions.subjects) - after) == 1:
                     named.append((1, front))
-            elif mentions.subjects and not any(map(is_number, tokens)) and (_MORE | _LESS).isdisjoint(tokens):
-                is_bare = all(token in _NAMING or token in choices for token in tokens)
-                named.append((2 if clause.concludes else int(is_bare), set(mentions.subjects)))
+            elif mentions.subjects and _names(tokens, choices):
+                who = set(mentions.subjects)
+                named.append((1 + clause.concludes if len(who) < len(choices) else 0, who))
             # "The red object, which is a car, moves faster": a clause may leave its subject to the one before.
             subjects = subjects if negated else mentions.subjects or subjects
             continue
@@ -223,7 +225,7 @@ def _with_names(tokens: Tokens, order: list[str], choices: Sequence[str]) -> Tok
     for i, token in enumerate(tokens):
         if token in ("former", "latter"):
             named[i] = order[0 if token == "former" else -1]
-        elif token in ("first", "second", "third") and tokens[i - 1 : i] == ["the"]:
+        elif token in ("first", "second", "third") and tokens[i - 1 : i] == ["the"] and "in" not in tokens[i - 2 : i]:
             place = ("first", "second", "third").index(token)
             if place < len(order) and tokens[i + 1 : i + 2] in ([], ["object"], ["one"], ["car"], ["vehicle"], ["box"]):
                 named[i] = order[place]
@@ -233,8 +235,21 @@ def _with_names(tokens: Tokens, order: list[str], choices: Sequence[str]) -> Tok
 _NAMING = words(
     "the object in bounding box boxes one car vehicle person player pedestrian truck bus cyclist it is it's i think"
     " that would be my final answer choice option a an with by marked highlighted outlined colored and so therefore"
-    " thus travels moves does has goes ( ) \" ' ,"
+    " thus travels moves does has goes did seems seem appears to definitely clearly certainly probably likely obviously"
+    " i'd i'll say go pick choose guess video this throughout during annotated labeled labelled of two suv man woman"
+    " actually wait correction boxed believe maybe perhaps might may color ( ) \" ' , : - /"
 )
+
+
+_IN_ORDER = words("first second third then last")
+
+
+def _names(tokens: Tokens, choices: Sequence[str]) -> bool:
+    """Whether a clause does no more than name: "I think it is the red van"; not "red is nearer"."""
+    if any(map(is_number, tokens)) or not (_MORE | _LESS | _PARTLY | _IN_ORDER).isdisjoint(tokens):
+        return False
+    strange = [token for token in tokens if token not in _NAMING and token not in choices and token.isalpha()]
+    return len(strange) < 2 and not any(token.endswith(("er", "est", "ly", "ing", "ed", "s")) for token in strange)
 
 
 def _fits(clause: Clause, dimension: str) -> int:
@@ -283,7 +298,7 @@ _DIFFERENT = words(
 # "Two different objects move at the same time": no word on their direction.
 _NOT_OF_DIRECTION = words(
     "time times speed speeds pace lane lanes road object objects vehicle vehicles car cars color colors colour colours"
-    " video scene frame frames distance distances moment point street intersection type types side's"
+    " video scene frame frames distance distances moment point street intersection type types destination"
 )
 _NONE_OF = words("difference indication evidence sign")
 _COMPASS = words("north south east west northeast northwest southeast southwest")

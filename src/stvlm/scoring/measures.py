@@ -67,7 +67,12 @@ _DIFFERENCE = words("more less farther further faster slower away ahead behind a
 _OF_A_THING_AFTER = words("wide tall high deep apart per each every")
 _OF_A_THING_BEFORE = words("width height size radius diameter length lane lanes each every")
 _ASSUMED = words("assume assumes assumed assuming typical typically if suppose e.g reference standard usual usually")
-_FROM_CAMERA = words("camera ego viewer observer cameraman")
+_CAMERA = words("camera ego viewer observer cameraman")
+_WAYS = words("path way route trajectory track stretch length")
+_AFTER_A_BARE_NUMBER = words(
+    "in on and to or for from over during throughout between at is was as total overall altogether average avg so then"
+    " which that using given because since if with while when across by per not approximately roughly for"
+)
 _NOT = words("not rather instead")
 _QUALIFIED = words("exactly only precisely more less over above under sure just exceed but")
 COLORS = words("red blue green yellow orange purple white black pink cyan")
@@ -135,17 +140,14 @@ def _rank(
     rank += -3 if not measure.part.isdisjoint(lead) else not measure.about.isdisjoint(lead)
     rank += stands_alone(mention)
     rank -= 5 * mention.aside  # "20 m (66 ft)": the second is a rounded copy of the first.
-    rank -= 6 * (is_denied(mention) or mention.after in _DIFFERENCE)
+    rank -= 30 * is_denied(mention) + 6 * (mention.after in _DIFFERENCE)
     rank -= 4 * _is_operand(mention)
     rank -= 30 * (mention.after in _DIFFERENCE and "than" in after)  # "It moves 5 m farther than the other"
     rank -= 3 * (_is_of_a_thing(mention) or not _ASSUMED.isdisjoint(lead))
-    if bare:  # "Between 3.5 and 6, it moves 12"
+    rank -= 30 * (_is_elsewhere(mention, measure) or _is_of_camera(mention))
+    if bare:  # "Between 3.5 and 6, it moves 12"; "in 2023"
         rank -= 3 * (mention.before in ("between", "from", "to", "at", "after", "until", "and"))
-    if measure.kind == "length":
-        rank -= 30 * (
-            "from" in after and not _FROM_CAMERA.isdisjoint(mention.clause.tokens[mention.end : mention.end + 9])
-        )
-        rank -= 1 * ("long" in after)
+        rank -= 30 * (mention.before == "in" or _is_noun(mention.after))
     whose = owner(mention, topic_of)
     if asked and whose and asked.isdisjoint(whose):
         before = mention.clause.tokens[max(0, mention.first - _REACH) : mention.first]
@@ -153,10 +155,48 @@ def _rank(
     return rank
 
 
+def _is_elsewhere(mention: Mention, measure: _Measure) -> bool:
+    """Whether it is no way: "4.5 m long", "20 m away", "the distance to the light is 20 m", "a limit of 50 km/h"."""
+    tokens = mention.clause.tokens
+    before, after = tokens[max(0, mention.first - _REACH) : mention.first], tokens[mention.end : mention.end + 6]
+    if measure.kind == "speed":
+        return "limit" in before[-4:]
+    if measure.kind != "length":
+        return False
+    if after[:1] == [
+        "long"
+    ]:  # "a 10 m long truck", "the car is 4.5 m long"; "the path is 20 m long", "20 m long in total"
+        said = _WAYS | measure.about | measure.whole
+        of_a_noun = len(after) > 1 and _is_noun(after[1]) and after[1] not in _WAYS
+        return of_a_noun or said.isdisjoint(mention.clause.lead)
+    if after[:1] in (["away"], ["wide"], ["tall"], ["high"], ["deep"]):
+        return True
+    if after[:1] in (["from"], ["of"], ["in"], ["ahead"], ["behind"]) and not _CAMERA.isdisjoint(after):
+        return True
+    gap = before.index("distance") + 1 if "distance" in before else len(before)
+    return before[gap : gap + 2] in (["to", "the"], ["between", "the"], ["between", "them"])
+
+
+def _is_noun(token: str) -> bool:
+    """Whether a word after a number may be what is counted: "5 blocks"."""
+    return token.isascii() and token.isalpha() and token not in _AFTER_A_BARE_NUMBER
+
+
+def _is_of_camera(mention: Mention) -> bool:
+    """Whether it is how the camera moves: "the camera moves 10 m", "the ego vehicle travels 50 m"."""
+    before = mention.clause.tokens[max(0, mention.first - 8) : mention.first]
+    at = next((i for i in reversed(range(len(before))) if before[i] in _CAMERA), None)
+    if at is None or not {"from", "to", "of", "toward", "towards", "past"}.isdisjoint(before[max(0, at - 2) : at]):
+        return False
+    return {"object", "it", "car", "vehicle"}.isdisjoint(before[at + 2 :]) and COLORS.isdisjoint(before[at:])
+
+
 def is_denied(mention: Mention) -> bool:
     """Whether it is said not to be: "30 m, not 20 m"; "not more than 20 m" and "not exactly 20 m" are no denials."""
     before = mention.clause.tokens[max(0, mention.first - 4) : mention.first]
     if before[-2:] in (["rather", "than"], ["instead", "of"]):
+        return True
+    if "opposite" in before:  # "the opposite of 3 o'clock"
         return True
     return (mention.before in _NOT or any(map(is_negation, before))) and _QUALIFIED.isdisjoint(before)
 

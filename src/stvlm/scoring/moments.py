@@ -32,6 +32,9 @@ def read_hour(clauses: list[Clause], question: str) -> Parsed:
             return Parsed(None, "several numbers and no o'clock")
     if not mentions:
         return Parsed(None, "no hour")
+    mentions = [mention for mention in mentions if not is_denied(mention)]
+    if not mentions:
+        return Parsed(None, "no hour")
     asked, topic_of = COLORS.intersection(tokens_of(question)), topics(clauses)
     leading = best([(_hour_rank(mention, asked, topic_of), mention) for mention in mentions])
     hour = leading[-1]
@@ -64,7 +67,6 @@ def _points(mention: Mention) -> bool:
 def _hour_rank(mention: Mention, asked: frozenset[str], topic_of: dict[int, frozenset[str]]) -> int:
     # "With 12 o'clock as the initial heading, it moves towards 3 o'clock."
     rank = -8 * _is_reference(mention) + 2 * mention.clause.concludes
-    rank -= 6 * is_denied(mention)
     rank += 3 * (not _AT_THE_END.isdisjoint(mention.clause.lead))
     rank -= 2 * mention.aside
     whose = owner(mention, topic_of)
@@ -94,6 +96,7 @@ def _is_reference(hour: Mention) -> bool:
 
 _VIDEO = words("video clip footage")
 _OF_THE_VIDEO = words("spans lasts duration length total long")
+_TAKES = ("for", "takes", "take")
 _LASTS = ("for", "lasts", "lasting")
 _START = words("beginning start outset")
 
@@ -104,15 +107,18 @@ def read_interval(clauses: list[Clause], question: str) -> Parsed:
     moments = [mention for mention in everything if mention.kind in ("time", "stamp", "bare")]
     asked = _hours(clause_of(question))
     told = {id(clause): _hours(clause) for clause in clauses}  # hours that a clause speaks of
-    ranked = []
+    ranked, durations = [], set[int]()
     for former, latter in pairwise(moments):
         if former.clause is latter.clause and _joins_moments(former, latter):
+            if former.before in _TAKES:  # "It takes 3 to 4 seconds"
+                durations.add(id(former.clause))
+                continue
             ranked.append((_interval_rank(former, asked, told), (former.value, latter.value)))
     for moment in moments:
         if _is_from_start(moment):
             ranked.append((_interval_rank(moment, asked, told), (0.0, moment.value)))
     if not ranked:
-        ends = _two_moments(moments)
+        ends = _two_moments([moment for moment in moments if id(moment.clause) not in durations])
         if len(ends) != 2:
             return Parsed(None, "a moment and no interval" if len(ends) == 1 else "no interval")
         ranked = [(0, (ends[0].value, ends[1].value))]

@@ -48,7 +48,7 @@ _PER = words("/ per a an each every")
 _COUNTED = words(
     "frame frames fps hz ° degree degrees deg px pixel pixels object objects car cars vehicle vehicles time st nd rd th"
     " d k p lane lanes box boxes people person pedestrian pedestrians steps intervals points units am pm ^ million"
-    " different other main key reasons"
+    " different other main key reasons square"
 )
 _NUMBERED = words(
     "frame frames image images object objects box car vehicle track id step steps # option point figure lane player"
@@ -284,7 +284,8 @@ def mentions_of(clause: Clause) -> list[Mention]:
         if read is None:
             i += 1
             continue
-        mention = read._replace(aside=bool(brackets))
+        # "20 m (or 30 m)" is another answer, not a remark.
+        mention = read._replace(aside=bool(brackets) and tokens[i - 2 : i] != ["(", "or"])
         if mention.kind == "bare" and told:
             mention = mention._replace(kind=told[0], unit=told[1])
         if mention.number < 0.0 and found and found[-1].end == i:  # the dash of "3.50 -6.00"
@@ -377,6 +378,9 @@ def _put_together(found: list[Mention]) -> list[Mention]:
                 found[k] = latter._replace(kind="other")
             elif latter.kind == "bare" and gap == "or":  # "3 o'clock or maybe 4"
                 found[k] = latter._replace(kind=former.kind, unit=former.unit)
+    for k in range(1, len(found)):
+        if found[k].kind == "bare" and found[k - 1].kind == "other" and between(found[k - 1], found[k]) == ",":
+            found[k] = found[k]._replace(kind="other")  # "frames 3, 4, 5"
     whole: list[Mention] = []
     for mention in found:
         last = whole[-1] if whole else None
