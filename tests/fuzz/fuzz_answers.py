@@ -56,12 +56,14 @@ def read_one(data: bytes) -> None:
 
 
 def main() -> None:
-    with tempfile.TemporaryDirectory() as corpus:
-        for i, line in enumerate(ANSWERS.read_text(encoding="utf-8").splitlines()):
-            row = json.loads(line)
-            Path(corpus, str(i)).write_bytes(encode(row["task"], row["question"], row["response"]))
-        atheris.Setup([*sys.argv, "-max_len=2000", "-timeout=10", corpus], read_one)
-        atheris.Fuzz()
+    # At a place of its own, where a later run goes on from what this one has reached; libFuzzer ends the process.
+    corpus = Path(tempfile.gettempdir()) / "stvlm_fuzz_answers"
+    corpus.mkdir(exist_ok=True)
+    for i, line in enumerate(ANSWERS.read_text(encoding="utf-8").splitlines()):
+        row = json.loads(line)
+        (corpus / f"answer_{i}").write_bytes(encode(row["task"], row["question"], row["response"]))
+    atheris.Setup([*sys.argv, "-max_len=2000", "-timeout=10", str(corpus)], read_one)
+    atheris.Fuzz()
 
 
 if __name__ == "__main__":
