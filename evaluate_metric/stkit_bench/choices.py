@@ -237,7 +237,8 @@ _NAMING = words(
     " that would be my final answer choice option a an with by marked highlighted outlined colored and so therefore"
     " thus travels moves does has goes did seems seem appears to definitely clearly certainly probably likely obviously"
     " i'd i'll say go pick choose guess video this throughout during annotated labeled labelled of two suv man woman"
-    " actually wait correction boxed believe maybe perhaps might may color ( ) \" ' , : - /"
+    " actually wait correction"
+    " boxed enclosed border inside am i'm confident believe maybe perhaps might may color ( ) \" ' , : - /"
 )
 
 

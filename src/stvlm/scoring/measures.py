@@ -71,7 +71,8 @@ _CAMERA = words("camera ego viewer observer cameraman")
 _WAYS = words("path way route trajectory track stretch length")
 _AFTER_A_BARE_NUMBER = words(
     "in on and to or for from over during throughout between at is was as total overall altogether average avg so then"
-    " which that using given because since if with while when across by per not approximately roughly for"
+    " which that using given because since if with while when across by per not"
+    " approximately roughly approx i forward ahead"
 )
 _NOT = words("not rather instead")
 _QUALIFIED = words("exactly only precisely more less over above under sure just exceed but")
@@ -209,7 +210,9 @@ def _is_of_a_thing(mention: Mention) -> bool:
 
 
 def _is_operand(mention: Mention) -> bool:
-    return mention.before in _OPERATORS or mention.after in _OPERATORS
+    """Whether it is a term of a calculation; "20+" is not."""
+    is_followed = mention.end + 1 < len(mention.clause.tokens)
+    return mention.before in _OPERATORS or (mention.after in _OPERATORS and is_followed)
 
 
 def stands_alone(mention: Mention) -> bool:
