@@ -59,6 +59,7 @@ _AFTER_NO_COMPARISON = words("to right left time times seconds of or likely clea
 _BEFORE_NO_COMPARISON = words("second third next at or")
 _PASSIVE = words("is was are were be been being gets got")
 _TIES = words("equal equally same identical tie tied similar similarly")
+_NO_TIES = words("time place spot lane road scene direction type color")  # that are the same
 _PARTLY = words("initially first beginning start early half moments")
 
 
@@ -156,7 +157,7 @@ def read_winner(
         at, sign, word = _relation(tokens)
         mentions = _colors(tokens, at, word, choices)
         negated = any(map(is_negation, tokens[:at])) or tokens[at - 1 : at] == ["no"]
-        equal = not _TIES.isdisjoint(tokens) and "time" not in tokens
+        equal = not _TIES.isdisjoint(tokens) and _NO_TIES.isdisjoint(tokens)
         if word == "as" and not negated and _TIMES.keys().isdisjoint(tokens[max(0, at - 4) : at]):  # no "twice"
             equal, sign = True, 0
         if not sign:

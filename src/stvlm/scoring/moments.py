@@ -12,6 +12,7 @@ from .text import Clause, clause_of, tokens_of, words
 _TURNS = words("then turns turning turned finally")
 _NAMES_REFERENCE = words(
     "initial initially reference relative original originally start starts starting started first forward begins began"
+    " beginning"
     " begin set sets"
 )
 _AT_THE_END = words("end ends ending ended final finally last eventually now")
