@@ -5,9 +5,12 @@
 import datasets
 import evaluate
 
+from .choices import settle
 from .floors import best_constant
 from .groups import COLUMNS, read_columns
 from .intervals import share_bounds
+from .measures import read_measure
+from .moments import read_hour
 from .outcomes import score
 from .paired import compare
 from .parsing import parse_answer

@@ -22,6 +22,16 @@ MULTISTEP = ("time_to_cover", "catch_up_time", "speed_ratio")
 Value = float | int | tuple[float, float] | str
 
 
+class Parsed(NamedTuple):
+    """What an answer says: metres, km/h, an hour 1..12, (start, end) in seconds, seconds, a ratio, or a choice.
+
+    None where it says nothing that can be read, with the reason.
+    """
+
+    value: Value | None
+    reason: str = ""
+
+
 class Reference(NamedTuple):
     """What an answer is scored against: the columns of a dataset row that matter here."""
 

@@ -1,0 +1,171 @@
+"""Hours of the clock and intervals of the video."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+from .measures import COLORS, best, is_denied, owner, stands_alone, topics
+from .quantities import TO, Mention, between, mentions_of
+from .references import Parsed
+from .text import Clause, clause_of, tokens_of, words
+
+_TURNS = words("then turns turning turned finally")
+_NAMES_REFERENCE = words(
+    "initial initially reference relative original originally start starts starting started first forward begins began"
+    " beginning"
+    " begin set sets"
+)
+_AT_THE_END = words("end ends ending ended final finally last eventually now")
+
+
+def read_hour(clauses: list[Clause], question: str) -> Parsed:
+    """An hour of the clock, 1 to 12."""
+    everything = [_as_hour(mention) for clause in clauses for mention in mentions_of(clause)]
+    mentions = [mention for mention in everything if mention.kind == "hour"]
+    if not mentions:  # "10:00"
+        mentions = [mention for mention in everything if mention.kind == "stamp" and mention.number >= 1.0]
+    if not mentions:
+        mentions = [mention for mention in everything if mention.kind == "bare"]
+        mentions = mentions or [mention for mention in everything if mention.kind == "word" and _points(mention)]
+        if len({mention.value for mention in mentions}) > 1:
+            mentions = [mention for mention in mentions if not _is_reference(mention)]
+        if len({mention.value for mention in mentions}) > 1:
+            return Parsed(None, "several numbers and no o'clock")
+    if not mentions:
+        return Parsed(None, "no hour")
+    mentions = [mention for mention in mentions if not is_denied(mention)]
+    if not mentions:
+        return Parsed(None, "no hour")
+    asked, topic_of = COLORS.intersection(tokens_of(question)), topics(clauses)
+    leading = best([(_hour_rank(mention, asked, topic_of), mention) for mention in mentions])
+    hour = leading[-1]
+    # "10 or 11 o'clock" is no answer; "from 12 to 3 o'clock" ends at 3.
+    for former, latter in pairwise(mentions):
+        if latter is hour and former.clause is hour.clause and former.value != hour.value:
+            gap = between(former, latter)
+            if former.before != "from" and (gap in TO or gap in ("and", "or", "/")):
+                return Parsed(None, "several hours")
+    if len({mention.value for mention in leading}) > 1 and not _in_turn(leading):
+        return Parsed(None, "several hours")
+    if not (hour.value.is_integer() and 0.0 <= hour.value <= 12.0):
+        return Parsed(None, "no hour from 1 to 12")
+    return Parsed(int(hour.value) or 12)
+
+
+def _as_hour(mention: Mention) -> Mention:
+    """The 3 of "3:00", and of "3:00 o'clock"."""
+    if mention.kind != "stamp":
+        return mention
+    kind = "hour" if mention.clause.tokens[mention.end - 1] == "o'clock" else "stamp"
+    return mention._replace(number=mention.number / 60.0, kind=kind)
+
+
+def _points(mention: Mention) -> bool:
+    """Whether a number in words is one to move to: "towards three"; alone it is too."""
+    return stands_alone(mention) or mention.before in ("to", "toward", "towards", "at", "of", "direction")
+
+
+def _hour_rank(mention: Mention, asked: frozenset[str], topic_of: dict[int, frozenset[str]]) -> int:
+    # "With 12 o'clock as the initial heading, it moves towards 3 o'clock."
+    rank = -8 * _is_reference(mention) + 2 * mention.clause.concludes
+    rank += 3 * (not _AT_THE_END.isdisjoint(mention.clause.lead))
+    rank -= 2 * mention.aside
+    whose = owner(mention, topic_of)
+    return rank - 10 * bool(asked and whose and asked.isdisjoint(whose))
+
+
+def _in_turn(hours: list[Mention]) -> bool:
+    """Whether hours are told as a course: "from 12 o'clock to 3 o'clock", "first 12, then 2"."""
+    first, last = hours[0], hours[-1]
+    return "from" in first.clause.tokens[max(0, first.first - 2) : first.first] or not _TURNS.isdisjoint(
+        last.clause.lead
+    )
+
+
+def _is_reference(hour: Mention) -> bool:
+    """Whether an hour only says how the clock lies: "12 o'clock is the initial heading", "relative to 12 o'clock"."""
+    tokens = hour.clause.tokens
+    if hour.after in {"as", "is", "being", "means", "denotes", "represents", "=", "(", "at", "initially", "was"}:
+        after = tokens[hour.end : hour.end + 5]
+        if not _NAMES_REFERENCE.isdisjoint(after):
+            return True
+    before = tokens[max(0, hour.first - 6) : hour.first]
+    while "o'clock" in before:  # words of the hour before it
+        before = before[before.index("o'clock") + 1 :]
+    return not _NAMES_REFERENCE.isdisjoint(before)
+
+
+_VIDEO = words("video clip footage")
+_OF_THE_VIDEO = words("spans lasts duration length total long")
+_TAKES = ("for", "takes", "take")
+_LASTS = ("for", "lasts", "lasting")
+_START = words("beginning start outset")
+
+
+def read_interval(clauses: list[Clause], question: str) -> Parsed:
+    """(start, end) in seconds."""
+    everything = [mention for clause in clauses for mention in mentions_of(clause)]
+    moments = [mention for mention in everything if mention.kind in ("time", "stamp", "bare")]
+    asked = _hours(clause_of(question))
+    told = {id(clause): _hours(clause) for clause in clauses}  # hours that a clause speaks of
+    ranked, durations = [], set[int]()
+    for former, latter in pairwise(moments):
+        if former.clause is latter.clause and _joins_moments(former, latter):
+            if former.before in _TAKES:  # "It takes 3 to 4 seconds"
+                durations.add(id(former.clause))
+                continue
+            ranked.append((_interval_rank(former, asked, told), (former.value, latter.value)))
+    for moment in moments:
+        if _is_from_start(moment):
+            ranked.append((_interval_rank(moment, asked, told), (0.0, moment.value)))
+    if not ranked:
+        ends = _two_moments([moment for moment in moments if id(moment.clause) not in durations])
+        if len(ends) != 2:
+            return Parsed(None, "a moment and no interval" if len(ends) == 1 else "no interval")
+        ranked = [(0, (ends[0].value, ends[1].value))]
+    # "The video spans 0 to 19.5 seconds. It moves that way from 3.5 to 6 seconds."
+    top = max(rank for rank, _ in ranked)
+    spans_s = {span_s for rank, span_s in ranked if rank == top}
+    if len(spans_s) > 1:
+        return Parsed(None, "several intervals")
+    start_s, end_s = spans_s.pop()
+    return Parsed((start_s, end_s)) if 0.0 <= start_s <= end_s else Parsed(None, "interval ends before it starts")
+
+
+def _two_moments(moments: list[Mention]) -> list[Mention]:
+    """The ends of "It starts at 3.5 s and ends at 6 s", and of "It starts at 3.5 s and lasts for 2.5 s"."""
+    if any(moment.kind != "bare" for moment in moments):
+        moments = [moment for moment in moments if moment.kind != "bare"]
+    ends = [m for m in moments if m.before not in _LASTS and m.after not in ("long", "later")]
+    if len(ends) > 2:  # "The video is 19.5 s long"
+        ends = [moment for moment in ends if _OF_THE_VIDEO.isdisjoint(moment.clause.lead)] or ends
+    if len(ends) == 1 and len(moments) == 2 and moments[1].before in _LASTS:
+        return [ends[0], moments[1]._replace(number=ends[0].value + moments[1].value, unit=1.0)]
+    return [] if len(ends) == 2 and between(*ends) == "or" else ends
+
+
+def _is_from_start(moment: Mention) -> bool:
+    """Whether it ends an interval that begins at 0: "the first 3 seconds", "from the start to 3 s"."""
+    before = moment.clause.tokens[max(0, moment.first - 5) : moment.first]
+    if before[-2:] == ["the", "first"] and moment.kind == "time":
+        return True
+    return moment.before in ("to", "until", "till") and "from" in before and not _START.isdisjoint(before[-3:])
+
+
+def _hours(clause: Clause) -> set[float]:
+    return {mention.value for mention in mentions_of(clause) if mention.kind == "hour" and not _is_reference(mention)}
+
+
+def _interval_rank(mention: Mention, asked: set[float], told: dict[int, set[float]]) -> int:
+    hours = told[id(mention.clause)]
+    lead = mention.clause.lead
+    rank = 2 * mention.clause.concludes - 6 * (mention.before == "not")
+    rank -= 4 * (not _VIDEO.isdisjoint(lead) and not _OF_THE_VIDEO.isdisjoint(lead))
+    rank -= 3 * bool(asked and hours and hours.isdisjoint(asked))
+    return rank + bool(asked & hours)
+
+
+def _joins_moments(former: Mention, latter: Mention) -> bool:
+    gap = between(former, latter)
+    # "3.5, 6.0" is the form of a list; "at 3.5 s and 6 s" names both ends.
+    return gap in TO | {","} or (gap == "and" and (former.before == "between" or former.kind != "bare"))

@@ -1,0 +1,385 @@
+"""Which of several choices an answer takes: the winner of a comparison, or whether directions are the same."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from .text import Clause, Tokens, is_negation, is_number, tokens_of, words
+
+Verdict = tuple[str | None, str]
+"""The choice, or None and the reason."""
+
+_YES = words("yes y yeah yep yup true correct indeed")
+_NO = words("no n nope false incorrect")
+_NOT_AFTER_NO = words("difference significant real noticeable clear change idea object one information")
+_HEDGES = words(
+    "i would say think that my answer : , probably likely most definitely absolutely certainly really statement"
+)
+_ECHOES = words("it they both does do is are did this so")
+_ASKS_FOR_A_NAME = words("which who whose what name")
+
+_DIMENSION = {
+    "distance": words(
+        "distance distances far farther farthest further furthest path paths way ways meters route trajectory track"
+    ),
+    "speed": words(
+        "speed speeds velocity pace fast faster fastest quick quicker quickest quickly slow slower slowest slowly"
+    ),
+}
+_OVERTAKES = words(
+    "exceeds exceed exceeded outpaces outpace outpaced outdistances outdistanced surpasses surpass surpassed outruns"
+    " outran outrun overtakes overtook overtaken beats beat beaten passes passed >"
+)
+_TRAILS = words("trails lags trailing lagging <")
+# These compare only where each object has one: "Red is fast, blue is slow."
+_FAST = words("fast quickly rapidly long far")
+_SLOW = words("slow slowly short little barely hardly stationary parked")
+_MORE = _OVERTAKES | words(
+    "more most faster fastest quicker quickest swifter swiftest farther farthest further furthest longer longest"
+    " greater greatest higher highest larger largest bigger biggest wins won winner leads"
+)
+_LESS = _TRAILS | words("less least fewer fewest slower slowest shorter shortest lower lowest smaller smallest loses")
+_SIZES = words("longer longest larger largest bigger biggest smaller smallest")  # of an object, unless it says of what
+_TIMES = {
+    "twice": 1,
+    "double": 1,
+    "triple": 1,
+    "times": 1,
+    "half": -1,
+    "third": -1,
+    "quarter": -1,
+    "percent": -1,
+    "%": -1,
+}
+_THAN = _OVERTAKES | _TRAILS | words("than compared comparison relative versus vs against over")
+# "Farther from the camera", "less time", "most of the video", "the second fastest" and "at least" compare no motion.
+_PLACES = words("camera ego viewer observer ahead background foreground center centre edge acceleration")
+_AFTER_NO_COMPARISON = words("to right left time times seconds of or likely clearly visible about accurate")
+_BEFORE_NO_COMPARISON = words("second third next at or")
+_PASSIVE = words("is was are were be been being gets got")
+_TIES = words("equal equally same identical tie tied similar similarly")
+_NO_TIES = words("time place spot lane road scene direction type color")  # that are the same
+_PARTLY = words("initially first beginning start early half moments")
+
+
+def _relation(tokens: Tokens) -> tuple[int, int, str]:
+    """Where a clause compares, +1 for more or -1 for less, and by which word; the sign is 0 where it does not."""
+    plain = (len(tokens), 0, "")
+    for i, token in enumerate(tokens):
+        before, after = tokens[i - 1] if i else "", tokens[i + 1] if i + 1 < len(tokens) else ""
+        if token in _TIMES and after in ("the", "that") and "of" in tokens[i + 2 : i + 7]:
+            return i, _TIMES[token], "of"  # "twice the speed of", "half that of"
+        if before == "as" and tokens[i : i + 3] in (["far", "as", "i"], ["far", "as", "we"]):
+            continue
+        if before == "as" and (token in _FAST or token in _SLOW or token == "much"):
+            of_the_other = _TIMES.get(tokens[i - 2], 1) if i > 1 else 1
+            return i, -of_the_other if token in _SLOW else of_the_other, "as"  # "half as fast as", "not as fast as"
+        if before in _BEFORE_NO_COMPARISON or not _PLACES.isdisjoint(tokens[i + 1 : i + 5]):
+            continue
+        if token in _FAST or token in _SLOW:
+            if after in ("from", "away") or before in ("how", "so", "too") or plain[1]:
+                continue
+            plain = (i, 1 if token in _FAST else -1, token)
+        elif token in _MORE or token in _LESS:
+            sign = 1 if token in _MORE else -1
+            if token in _OVERTAKES or token in _TRAILS:
+                is_passive = "by" in tokens[i + 1 : i + 3] and not _PASSIVE.isdisjoint(tokens[max(0, i - 2) : i])
+                return (i, -sign, "by") if is_passive else (i, sign, token)  # "is outpaced by"
+            is_amount = after == "than" and i + 2 < len(tokens) and is_number(tokens[i + 2])  # "more than 20 m"
+            if after in _AFTER_NO_COMPARISON or is_amount or (token in _SIZES and _NOUNS.isdisjoint(tokens)):
+                continue
+            return i, -1 if token in ("more", "most") and after in _SLOW else sign, token
+    return plain
+
+
+_NOUNS = _DIMENSION["distance"] | _DIMENSION["speed"]
+
+
+class _Colors(NamedTuple):
+    """The colors that a clause speaks of, and those it measures them by."""
+
+    subjects: list[str]
+    others: list[str]
+
+
+def _colors(tokens: Tokens, relation: int, word: str, choices: Sequence[str]) -> _Colors:
+    """Sort colors by role: "than blue" and "compared to blue" measure by blue; a subject precedes its comparison."""
+    subjects: list[str] = []
+    others: list[str] = []
+    early, compared = 0, False
+    for i, token in enumerate(tokens):
+        if token in _THAN or (i > relation and (token in ("as", "by", "behind") or token == "of" == word)):
+            compared = True
+        elif token in {"is", "was"}:  # "faster than the blue object is the red one"
+            compared = False
+        elif token in choices:
+            (others if compared else subjects).append(token)
+            early += i < relation and not compared
+    # "Of the red and blue objects the blue one is faster": the last of those named in front.
+    front = subjects[:early]
+    if len(set(front)) == len(choices) and len(front) > len(choices):
+        front = front[-1:]
+    return _Colors(front or subjects, others)
+
+
+def compared(tokens: Tokens, choices: Sequence[str]) -> tuple[set[str], set[str]]:
+    """The choices that a clause speaks of, and those that it measures them by."""
+    at, _, word = _relation(tokens)
+    mentions = _colors(tokens, at, word, choices)
+    return set(mentions.subjects), set(mentions.others)
+
+
+def read_winner(
+    clauses: list[Clause], choices: Sequence[str], question: str, values: Mapping[str, float], task: str
+) -> Verdict:
+    """The color that an answer gives to the question; without a question, the one it says something about.
+
+    `values` are the measurements that the answer gives for each color.
+    """
+    asked_tokens = tokens_of(question.lower())
+    asked = _relation(asked_tokens)[1]
+    ranking = _ranking(clauses, choices)
+    if ranking:
+        sign, names = ranking
+        return (names[0] if sign == (asked or sign) else names[-1]), ""
+    dimension = "distance" if "distance" in task else "speed"
+    order = [token for token in dict.fromkeys(asked_tokens) if token in choices]
+    claims: list[tuple[int, set[str], set[str]]] = []  # rank, who wins, who is beaten
+    named: list[tuple[int, set[str]]] = []  # rank, who is named
+    denied: set[str] = set()
+    subjects: list[str] = []
+    tokens: Tokens = []
+    tie = False
+    for clause in clauses:
+        latest = [token for token in tokens if token in choices][-1:]
+        tokens = _with_names(clause.tokens, order, choices)
+        at, sign, word = _relation(tokens)
+        mentions = _colors(tokens, at, word, choices)
+        negated = any(map(is_negation, tokens[:at])) or tokens[at - 1 : at] == ["no"]
+        equal = not _TIES.isdisjoint(tokens) and _NO_TIES.isdisjoint(tokens)
+        if word == "as" and not negated and _TIMES.keys().isdisjoint(tokens[max(0, at - 4) : at]):  # no "twice"
+            equal, sign = True, 0
+        if not sign:
+            if equal and not negated:
+                tie = True
+                continue
+            if negated:  # "Blue, not red"; "it is not the red one"; "the red one does not"
+                start = next((i for i, token in enumerate(tokens) if is_negation(token)), 0)
+                after = {token for token in tokens[start:] if token in choices}
+                denied.update(after or mentions.subjects)
+                if after and len(front := set(mentions.subjects) - after) == 1:
+                    named.append((1, front))
+            elif mentions.subjects and _names(tokens, choices):
+                who = set(mentions.subjects)
+                named.append((1 + clause.concludes if len(who) < len(choices) else 0, who))
+            # "The red object, which is a car, moves faster": a clause may leave its subject to the one before.
+            subjects = subjects if negated else mentions.subjects or subjects
+            continue
+        is_plain = word in _FAST or word in _SLOW
+        if equal and not negated and not mentions.others and is_plain:
+            tie = True
+            continue
+        if tokens[0] in ("which", "who") and latest and not mentions.subjects:  # "Red is behind blue, which is faster"
+            subjects = latest
+        # "It is faster than blue": who is not what it is measured by.
+        subjects = mentions.subjects or subjects
+        who = set(subjects) or {choice for choice in choices if choice not in mentions.others}
+        if mentions.others and mentions.subjects:
+            who -= set(mentions.others)
+        if who == set(choices):  # "No, it moves a greater distance"
+            continue
+        others = set(mentions.others) & set(choices) or set(choices) - who
+        rank = (
+            2 * clause.concludes + _fits(clause, dimension) - 2 * is_plain - 3 * (not _PARTLY.isdisjoint(clause.lead))
+        )
+        # "Blue covers less than red", when asked which covers more, is red.
+        agrees = (-sign if negated else sign) == (asked or sign)
+        claims.append((rank, *_won_and_lost(agrees, who, others, len(choices))))
+    return _conclude(claims, named, denied, tie, choices, values, asked)
+
+
+def _ranking(clauses: list[Clause], choices: Sequence[str]) -> tuple[int, list[str]] | None:
+    """All choices in order, and whether from most to least (+1): "From fastest to slowest: red, blue, green"."""
+    for clause in clauses:
+        for i, token in enumerate(clause.tokens):
+            if token == "to" and 0 < i < len(clause.tokens) - 1:
+                first, last = clause.tokens[i - 1], clause.tokens[i + 1]
+                if (first in _MORE and last in _LESS) or (first in _LESS and last in _MORE):
+                    names = [token for clause in clauses for token in clause.tokens if token in choices]
+                    return (1 if first in _MORE else -1, names) if sorted(names) == sorted(choices) else None
+    return None
+
+
+def _won_and_lost(agrees: bool, who: set[str], others: set[str], count: int) -> tuple[set[str], set[str]]:
+    """Who wins and who is beaten, where `who` is said to be what is asked for more than `others`, or less."""
+    if agrees:
+        return (who if len(who) == 1 else set()), others - who
+    return (others if len(others) == 1 and len(who | others) == count else set()), who - others
+
+
+def _with_names(tokens: Tokens, order: list[str], choices: Sequence[str]) -> Tokens:
+    """With colors for "the former" and "the second object", where the question names each in turn."""
+    if len(order) != len(choices) or {"first", "second", "third", "former", "latter"}.isdisjoint(tokens):
+        return tokens
+    named = list(tokens)
+    for i, token in enumerate(tokens):
+        if token in ("former", "latter"):
+            named[i] = order[0 if token == "former" else -1]
+        elif token in ("first", "second", "third") and tokens[i - 1 : i] == ["the"] and "in" not in tokens[i - 2 : i]:
+            place = ("first", "second", "third").index(token)
+            if place < len(order) and tokens[i + 1 : i + 2] in ([], ["object"], ["one"], ["car"], ["vehicle"], ["box"]):
+                named[i] = order[place]
+    return named
+
+
+_NAMING = words(
+    "the object in bounding box boxes one car vehicle person player pedestrian truck bus cyclist it is it's i think"
+    " that would be my final answer choice option a an with by marked highlighted outlined colored and so therefore"
+    " thus travels moves does has goes did seems seem appears to definitely clearly certainly probably likely obviously"
+    " i'd i'll say go pick choose guess video this throughout during annotated labeled labelled of two suv man woman"
+    " actually wait correction"
+    " boxed enclosed border inside am i'm confident believe maybe perhaps might may color ( ) \" ' , : - /"
+)
+
+
+_IN_ORDER = words("first second third then last")
+
+
+def _names(tokens: Tokens, choices: Sequence[str]) -> bool:
+    """Whether a clause does no more than name: "I think it is the red van"; not "red is nearer"."""
+    if any(map(is_number, tokens)) or not (_MORE | _LESS | _PARTLY | _IN_ORDER).isdisjoint(tokens):
+        return False
+    strange = [token for token in tokens if token not in _NAMING and token not in choices and token.isalpha()]
+    return len(strange) < 2 and not any(token.endswith(("er", "est", "ly", "ing", "ed", "s")) for token in strange)
+
+
+def _fits(clause: Clause, dimension: str) -> int:
+    """-1 where a clause compares only what is not asked: speeds, where distances are."""
+    right, other = _DIMENSION[dimension], _DIMENSION["speed" if dimension == "distance" else "distance"]
+    return -1 if right.isdisjoint(clause.tokens) and not other.isdisjoint(clause.tokens) else 0
+
+
+def _conclude(
+    claims: list[tuple[int, set[str], set[str]]],
+    named: list[tuple[int, set[str]]],
+    denied: set[str],
+    tie: bool,
+    choices: Sequence[str],
+    values: Mapping[str, float],
+    asked: int,
+) -> Verdict:
+    if claims:
+        top = max(rank for rank, _, _ in claims)
+        won = set[str]().union(*(winners for rank, winners, _ in claims if rank == top))
+        beaten = set[str]().union(*(losers for rank, _, losers in claims if rank == top))
+        left = won - beaten or set(choices) - beaten
+        if len(left) == 1:
+            return left.pop(), ""
+        return None, "several choices"
+    if tie:
+        return None, "a tie"
+    everyone = set[str]().union(*(who for _, who in named)) - denied
+    if len(values) == len(choices) and len(everyone) != 1 and asked:
+        best = max(asked * value for value in values.values())
+        winners = [choice for choice, value in values.items() if asked * value == best]
+        return (winners[0], "") if len(winners) == 1 else (None, "a tie")
+    for rank in (2, 1, 0):  # "Blue. The red object stops midway."
+        who = set[str]().union(*(who for how, who in named if how == rank)) - denied
+        if who:
+            return (who.pop(), "") if len(who) == 1 else (None, "several choices")
+    left = set(choices) - denied
+    return (left.pop(), "") if len(left) == 1 else (None, "no choice")
+
+
+_SAME = words("same similar identical parallel aligned alike")
+_DIFFERENT = words(
+    "different differently differ differs differing opposite opposing perpendicular diverging diverge diverges opposed"
+    " difference"
+)
+# "Two different objects move at the same time": no word on their direction.
+_NOT_OF_DIRECTION = words(
+    "time times speed speeds pace lane lanes road object objects vehicle vehicles car cars color colors colour colours"
+    " video scene frame frames distance distances moment point street intersection type types destination"
+)
+_NONE_OF = words("difference indication evidence sign")
+_COMPASS = words("north south east west northeast northwest southeast southwest")
+_TOWARDS = {
+    name: way
+    for way, names in {
+        "left": "left leftward leftwards",
+        "right": "right rightward rightwards",
+        "forward": "forward forwards straight ahead",
+        "backward": "backward backwards",
+        "camera": "camera viewer",
+        "away": "away",
+        **{name: name for name in _COMPASS},
+    }.items()
+    for name in names.split()
+}
+
+
+def read_sameness(clauses: list[Clause]) -> Verdict:
+    """Whether the directions are "same" or "different"."""
+    verdicts: list[tuple[int, str]] = []
+    for clause in clauses:
+        before, tokens = "", clause.tokens
+        rank = 2 * clause.concludes - 2 * (not _PARTLY.isdisjoint(clause.lead))
+        negated = tokens[-1] in _NO and ":" in tokens  # "Same direction: no"
+        for i, (token, follower) in enumerate(zip(tokens, [*tokens[1:], ""], strict=True)):
+            negated = (
+                negated or is_negation(token) or (token == "no" and not _NONE_OF.isdisjoint(tokens[i + 1 : i + 4]))
+            )
+            if token == "each" and follower == "other" and {"toward", "towards", "from"} & {before}:
+                verdicts.append((rank, "same" if negated else "different"))
+            before = token
+            if (token in _SAME or token in _DIFFERENT) and follower not in _NOT_OF_DIRECTION:
+                # "They move in parallel, in opposite directions."
+                verdicts.append((rank - (token == "parallel"), "same" if (token in _SAME) != negated else "different"))
+    if not verdicts:
+        return _derived_sameness(clauses)
+    top = max(rank for rank, _ in verdicts)
+    said = {verdict for rank, verdict in verdicts if rank == top}
+    return (said.pop(), "") if len(said) == 1 else (None, "several choices")
+
+
+def _derived_sameness(clauses: list[Clause]) -> Verdict:
+    """By the ways told: "red moves to the left and blue to the right" differ, "both move to the left" are the same."""
+    ways = [
+        _TOWARDS[token]
+        for clause in clauses
+        for i, token in enumerate(clause.tokens)
+        # Not the first of "from left to right", nor the camera of "away from the camera".
+        if token in _TOWARDS and clause.tokens[i - 1 : i] != ["from"] and "away" not in clause.tokens[max(0, i - 3) : i]
+    ]
+    everything = frozenset().union(*(clause.tokens for clause in clauses))
+    if any(is_negation(token) for token in everything) or not ways or len(ways) > 2:
+        return None, "no choice"
+    if len(ways) == 2:
+        return ("same" if ways[0] == ways[1] else "different"), ""
+    return ("same", "") if "both" in everything else (None, "no choice")
+
+
+def said_yes_or_no(clauses: list[Clause], choices: Sequence[str], question: str) -> str | None:
+    """The choice that an opening "yes" or "no" means; None where there is none, or the question asks for a name."""
+    if not clauses or not _ASKS_FOR_A_NAME.isdisjoint(tokens_of(question.lower())):
+        return None
+    said = [token for token in clauses[0].tokens if token not in _HEDGES]
+    opening, following = [*said, "", ""][:2]
+    if said and all(token in _ECHOES or is_negation(token) for token in said):  # "They do not", "Not really"
+        opening = "no" if any(map(is_negation, said)) else "yes"
+    if following in _NOT_AFTER_NO or (opening in _YES and not _NO.isdisjoint(said)):  # "No difference"; "yes and no"
+        return None
+    if opening in _YES:
+        return choices[0]
+    return choices[1] if opening in _NO and len(choices) == 2 else None
+
+
+def settle(verdict: Verdict, yes_or_no: str | None) -> Verdict:
+    """A verdict in words and one by "yes" or "no": they agree, or only one is there, or nothing is certain."""
+    choice, reason = verdict
+    if yes_or_no is None or choice == yes_or_no:
+        return verdict
+    if choice is None:
+        return verdict if reason in ("several choices", "a tie") else (yes_or_no, "")
+    return None, "contradicts itself"
