@@ -9,9 +9,9 @@ import pytest
 
 PACKAGE = Path(__file__).parent.parent / "src" / "stvlm"
 ORDER = (
-    "__init__", "records", "hashing", "files", "recipes", "programs", "geometry", "kinematics", "scoring", "engine",
-    "recording_folder", "simulation", "sources", "pseudo_labels", "questions", "dataset", "evaluation", "training",
-    "cards", "publishing",
+    "__init__", "records", "hashing", "files", "recipes", "programs", "chat_api", "geometry", "kinematics", "scoring",
+    "engine", "recording_folder", "simulation", "sources", "pseudo_labels", "questions", "dataset", "evaluation",
+    "training", "cards", "publishing",
 )  # fmt: skip
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
