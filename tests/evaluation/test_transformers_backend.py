@@ -49,7 +49,9 @@ def encoded(model, monkeypatch):
     counts = []
     tower = model._model.model.vision_tower
     forward = tower.forward
-    monkeypatch.setattr(tower, "forward", lambda frames, *a, **k: counts.append(len(frames)) or forward(frames, *a, **k))
+    monkeypatch.setattr(
+        tower, "forward", lambda frames, *a, **k: counts.append(len(frames)) or forward(frames, *a, **k)
+    )
     return counts
 
 

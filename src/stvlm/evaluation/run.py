@@ -26,6 +26,8 @@ RUN = "run.json"
 BACKENDS = ("transformers", "vllm", "openai", "geometry")
 CONTROLS = ("black", "static", "shuffled", "no_boxes", TEXT_ONLY)
 CONTEXTS = ("extrinsics", "depth")
+PATIENCE_S = 300.0
+"""How long an endpoint may think: forty images are much to read."""
 
 
 @dataclass(frozen=True)
@@ -173,6 +175,7 @@ def _open_backend(settings: Settings, trajectories: Trajectories | None) -> Back
             max_tokens=settings.max_new_tokens,
             concurrency=settings.concurrency,
             requests_per_minute=settings.requests_per_minute,
+            timeout_s=PATIENCE_S,
         )
         return EndpointModel(endpoint, depth_dir)
     if settings.backend == "vllm":

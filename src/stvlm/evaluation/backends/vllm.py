@@ -29,9 +29,7 @@ class VLLMModel:
         try:
             from vllm import LLM, SamplingParams
         except ImportError as error:
-            raise DataError(
-                f"--backend vllm needs vLLM ({error}): pip install vllm, where there is a GPU"
-            ) from error
+            raise DataError(f"--backend vllm needs vLLM ({error}): pip install vllm, where there is a GPU") from error
         self._processor = AutoProcessor.from_pretrained(model)
         self._shown = Shown(depth_dir)
         videos = 1 if depth_dir is None else 2
