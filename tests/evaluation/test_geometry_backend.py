@@ -94,7 +94,7 @@ def test_the_objects_are_those_that_the_question_names(row):
 
 
 def test_what_it_needs_is_asked_for_in_one_line(row, dataset, tmp_path):
-    with pytest.raises(DataError, match="^row .*: computed answers are for the seven tasks, not for speed_ratio$"):
+    with pytest.raises(DataError, match=r"^row .*: computed answers are for the seven tasks, not for speed_ratio$"):
         answered({**row, "task": "speed_ratio"})
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "simulation").symlink_to(dataset / "simulation")

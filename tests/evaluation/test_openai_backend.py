@@ -56,9 +56,8 @@ def test_depth_maps_follow_and_text_is_alone(dataset, tmp_path):
     row = load_split(dataset, "test").rows[0]
     np.save(tmp_path / f"{row['clip_id']}.npy", np.zeros((5, 4, 4), np.float32))
     (turn,) = as_conversation(Asked(row, "model", "How far?"), Shown(tmp_path))
-    assert [part["text"] for part in turn["content"][10:-1:2]] == [
-        f"Depth map at {i / 2:.2f} seconds:" for i in range(5)
-    ]
+    told = [part["text"] for part in turn["content"][10:-1:2]]
+    assert told == [f"Depth map at {i / 2:.2f} seconds:" for i in range(5)]
     (turn,) = as_conversation(Asked(row, "text_only", "How far?"), Shown(tmp_path))
     assert turn["content"] == [{"type": "text", "text": "How far?"}]
 
@@ -104,10 +103,10 @@ def test_what_is_not_answered_ends_the_run_or_is_wrong_on_request(dataset, tmp_p
 
 
 def test_an_endpoint_that_lets_nobody_in_is_told(dataset, tmp_path):
-    with ChatServer(lambda _: refusal(401, "who are you")) as server:
-        with pytest.raises(DataError, match="model any: HTTP 401: who are you; put the endpoint's key into the env"):
-            evaluate(settings(dataset, server.url), tmp_path)
-    with pytest.raises(DataError, match="^--base_url is for --backend openai, which needs it"):
+    told = r"model any: HTTP 401: who are you; put the endpoint's key into the env"
+    with ChatServer(lambda _: refusal(401, "who are you")) as server, pytest.raises(DataError, match=told):
+        evaluate(settings(dataset, server.url), tmp_path)
+    with pytest.raises(DataError, match=r"^--base_url is for --backend openai, which needs it"):
         Settings(dataset, "any", "openai")
 
 

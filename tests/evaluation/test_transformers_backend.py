@@ -49,9 +49,7 @@ def encoded(model, monkeypatch):
     counts = []
     tower = model._model.model.vision_tower
     forward = tower.forward
-    monkeypatch.setattr(
-        tower, "forward", lambda frames, *a, **k: counts.append(len(frames)) or forward(frames, *a, **k)
-    )
+    monkeypatch.setattr(tower, "forward", lambda frames, **more: counts.append(len(frames)) or forward(frames, **more))
     return counts
 
 
@@ -123,7 +121,7 @@ def test_memory_that_runs_out_halves_the_batch_and_all_after_it(rows, llava, mon
     assert answers(model, asked, 8) == expected
     assert sizes == [8, 4, 2, 2, 2, 2, 2, 2, 2, 2]
     most = 0
-    with pytest.raises(DataError, match="^one question does not fit into memory; use a smaller model"):
+    with pytest.raises(DataError, match=r"^one question does not fit into memory; use a smaller model"):
         answers(model, asked, 8)
 
 
