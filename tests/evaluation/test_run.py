@@ -63,6 +63,9 @@ def test_a_batch_of_which_an_answer_is_missing_is_asked_again_as_it_was(dataset,
     evaluate(settings, tmp_path / "out")
     assert parrot.batches == first[:1]
     assert sorted(place.read_text().splitlines(keepends=True)) == sorted(lines)
+    parrot.batches.clear()
+    evaluate(settings, tmp_path / "out")
+    assert parrot.batches == []
 
 
 def test_more_rows_and_controls_may_be_asked_later(dataset, model, parrot, tmp_path):
