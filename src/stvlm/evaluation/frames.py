@@ -122,14 +122,20 @@ def no_boxes(frames: torch.Tensor, row: Row) -> torch.Tensor:
     filled = frames.permute(0, 2, 3, 1).numpy().copy()
     thickness_px = outline_px(frames.shape[3], frames.shape[2])
     for i, image in enumerate(filled):
+        boxes_px = [np.array(item["boxes_px"][i]) for item in row["objects"] if item["boxes_px"][i] is not None]
         drawn = np.zeros_like(image)
-        for item in row["objects"]:
-            if item["boxes_px"][i] is not None:
-                draw_outline(drawn, np.array(item["boxes_px"][i]), item["color"], thickness_px)
+        for box_px in boxes_px:
+            draw_outline(drawn, box_px, "red", thickness_px)
         covered = binary_dilation(drawn.any(axis=2), np.ones((3, 3)), iterations=SMEAR_PX)
-        if covered.any() and not covered.all():
-            nearest = distance_transform_edt(covered, return_distances=False, return_indices=True)
-            filled[i] = image[tuple(nearest)]
+        before = image.copy()
+        margin_px = thickness_px + SMEAR_PX + 2
+        for box_px in boxes_px:  # around each box alone: what is near to an outline is near to its box
+            x0, y0 = np.maximum(np.floor(box_px[:2]).astype(int) - margin_px, 0)
+            x1, y1 = np.ceil(box_px[2:]).astype(int) + margin_px
+            part = np.s_[y0:y1, x0:x1]
+            if not covered[part].all():
+                nearest = distance_transform_edt(covered[part], return_distances=False, return_indices=True)
+                image[part] = before[part][tuple(nearest)]
     return torch.from_numpy(filled).permute(0, 3, 1, 2).contiguous()
 
 

@@ -120,7 +120,8 @@ def _hash_of(item: Asked, settings: Settings) -> str:
 
 def _identity(settings: Settings) -> dict[str, Any]:
     """What makes two runs' answers those of one: beside each question's own hash."""
-    identity: dict[str, Any] = {"backend": settings.backend, "config": settings.config, "split": settings.split}
+    identity: dict[str, Any] = {"backend": settings.backend, "split": settings.split}
+    identity["config"] = settings.config or "default"
     if settings.backend == "geometry":
         return identity | {"model": "given tracks", "versions": versions()}
     assert settings.model is not None  # the settings have seen to it

@@ -19,7 +19,7 @@ import torch
 from transformers import AutoModelForImageTextToText, AutoProcessor
 from transformers.utils import logging
 
-from stvlm.evaluation.answering import Answered
+from stvlm.evaluation.answering import Answered, adapter_base
 from stvlm.evaluation.chat import as_messages
 from stvlm.evaluation.frames import Shown, as_metadata
 from stvlm.evaluation.prompts import Asked
@@ -35,6 +35,16 @@ def precision() -> str:
     return "bfloat16 on cuda" if torch.cuda.is_available() else "float32 on cpu"
 
 
+def load_processor(model: str) -> Any:
+    """A model's processor; a LoRA adapter may leave it to its base."""
+    try:
+        return AutoProcessor.from_pretrained(model)
+    except (OSError, ValueError):
+        if (base := adapter_base(model)) is None:
+            raise
+        return AutoProcessor.from_pretrained(base)
+
+
 class TransformersModel:
     """A model and its processor, loaded by the Auto classes: on a GPU in bfloat16 where there is one.
 
@@ -46,10 +56,14 @@ class TransformersModel:
         logging.set_verbosity_error()
         dtype, device = precision().split(" on ")
         try:
-            self._processor = AutoProcessor.from_pretrained(model)
+            self._processor = load_processor(model)
             self._model = AutoModelForImageTextToText.from_pretrained(model, dtype=dtype)
         except (OSError, ValueError, KeyError, ImportError) as error:
             raise DataError(f"{model}: cannot be loaded as a model ({str(error).strip().splitlines()[0]})") from error
+        if getattr(self._processor, "video_processor", None) is None:
+            raise DataError(f"{model}: takes no video; choose a video model, or serve it for --backend openai")
+        if self._processor.chat_template is None:
+            raise DataError(f"{model}: has no chat template; put its chat_template.jinja there")
         self._model.eval().to(device)
         self._processor.tokenizer.padding_side = "left"
         self._settings = {"do_sample": False, "temperature": None, "top_p": None, "top_k": None}
