@@ -1,6 +1,7 @@
 """evaluate_model.py as a user runs it, on a model that training made and on a random one."""
 
 import json
+import runpy
 import subprocess
 import sys
 import time
@@ -55,10 +56,12 @@ def test_a_trained_model_is_asked_and_scored(dataset, tmp_path):
 
 
 def test_killed_it_goes_on_to_the_same_results(dataset, model, tmp_path):
+    controls = ("black", "static", "shuffled", "no_boxes", "text_only")
+    whole = evaluate(
+        Settings(str(dataset), str(model), controls=controls, batch_size=3, max_new_tokens=32), tmp_path / "whole"
+    )
     asked = ("--model", model, "--dataset", dataset, "--batch_size", 3, "--max_new_tokens", 32)
-    asked += ("--controls", "black,static,shuffled,no_boxes,text_only")
-    whole = run(*asked, "--out", tmp_path / "whole")
-    assert whole.returncode == 0, whole.stderr
+    asked += ("--controls", ",".join(controls))
     place = tmp_path / "killed" / "responses.jsonl"
     with subprocess.Popen(command(*asked, "--out", place.parent), stderr=subprocess.DEVNULL) as running:
         while not (place.exists() and place.read_bytes().count(b"\n") >= 10):
@@ -72,25 +75,17 @@ def test_killed_it_goes_on_to_the_same_results(dataset, model, tmp_path):
     again = run(*asked, "--out", place.parent)
     assert again.returncode == 0, again.stderr
     assert "96/96" in again.stderr
-    assert again.stdout == whole.stdout
+    assert again.stdout == f"{whole}\n"
     results = [(tmp_path / name / "results.json").read_bytes() for name in ("whole", "killed")]
     assert results[0] == results[1]
     lines = [sorted((tmp_path / name / "responses.jsonl").read_text().splitlines()) for name in ("whole", "killed")]
     assert lines[0] == lines[1]
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["--model", "no-such-folder", "--dataset", "{dataset}"], "no-such-folder: no such model folder"),
-        (["--model", "m", "--dataset", "./nowhere"], "./nowhere: no such dataset folder"),
-        (["--model", "m", "--dataset", "{dataset}", "--backend", "openai"], "--base_url is for --backend openai"),
-    ],
-)
-def test_errors_are_one_line(dataset, tmp_path, arguments, message):
-    found = run(*(part.format(dataset=dataset) for part in arguments), "--out", tmp_path / "out")
+def test_an_error_is_one_line(dataset, tmp_path):
+    found = run("--model", "no-such-folder", "--dataset", dataset, "--out", tmp_path / "out")
     assert found.returncode == 1
-    assert message in found.stderr.strip().splitlines()[-1]
+    assert found.stderr.strip().splitlines()[-1].startswith("error: no-such-folder: no such model folder")
     assert "Traceback" not in found.stderr
     assert not (tmp_path / "out").exists()
 
@@ -102,9 +97,11 @@ def test_errors_are_one_line(dataset, tmp_path, arguments, message):
         (["--requests_per_minute", "-1"], "expected a number above 0, got '-1'"),
         (["--controls", "black,blue"], "unknown control 'blue'; known: black, static, shuffled, no_boxes, text_only"),
         (["--context", "maps"], "unknown context 'maps'; known: extrinsics, depth"),
+        (["--backend", "magic"], "invalid choice: 'magic' (choose from 'transformers', 'vllm', 'openai', 'geometry')"),
     ],
 )
-def test_what_no_option_takes_is_told(tmp_path, arguments, message):
-    found = run("--model", "m", "--dataset", "d", "--out", tmp_path, *arguments)
-    assert found.returncode == 2
-    assert message in found.stderr
+def test_what_no_option_takes_is_told(arguments, message, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", command("--model", "m", "--dataset", "d", "--out", "o", *arguments)[1:])
+    with pytest.raises(SystemExit, match="2"):
+        runpy.run_path(str(PROGRAM), run_name="__main__")
+    assert message in capsys.readouterr().err

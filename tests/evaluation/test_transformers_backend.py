@@ -146,5 +146,5 @@ def test_what_is_no_model_is_told_in_one_line(tmp_path):
     assert "\n" not in str(told.value)
     mute = write_model(tmp_path / "mute")
     (mute / "chat_template.jinja").unlink()
-    with pytest.raises(DataError, match=r"mute: has no chat template; put the chat_template\.jinja"):
+    with pytest.raises(DataError, match=r"mute: has no chat template; put its chat_template\.jinja there"):
         TransformersModel(str(mute), 1)
