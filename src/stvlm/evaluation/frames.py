@@ -15,7 +15,7 @@ from scipy.ndimage import binary_dilation, distance_transform_edt
 
 from stvlm.dataset.video import draw_outline, outline_px, read_video
 from stvlm.evaluation.dataset import frame_count
-from stvlm.evaluation.prompts import DEPTH_FAR_M
+from stvlm.evaluation.prompts import DEPTH_FAR_M, depth_path
 from stvlm.evaluation.responses import MODEL, TEXT_ONLY
 from stvlm.files import whole_file
 from stvlm.hashing import stable_hash
@@ -30,7 +30,8 @@ except (ImportError, OSError, RuntimeError):  # no FFmpeg libraries, or built fo
 Row = Mapping[str, Any]
 SMEAR_PX = 4
 """How far around an outline its colour is taken off: chroma has half the resolution in an mp4, and edges ring. Farther
-off less than 6 % of the colour is left (tests/evaluation/test_frames.py)."""
+off less than 6 % of the colour is left.
+"""
 
 
 def decode(path: Path) -> torch.Tensor:
@@ -171,11 +172,6 @@ class Shown:
         if control == "no_boxes":  # depth maps have none
             return [no_boxes(frames, row), *videos[1:]]
         return [CONTROLS[control](video, row) for video in videos]
-
-
-def depth_path(depth_dir: Path, row: Row) -> Path:
-    """Where a row's depth maps are."""
-    return depth_dir / f"{row['clip_id']}.npy"
 
 
 def read_depth(path: Path, count: int) -> torch.Tensor:
