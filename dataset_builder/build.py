@@ -29,6 +29,7 @@ left out, and counted.
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
@@ -63,6 +64,13 @@ def main() -> None:
         "--annotations-only",
         action="store_true",
         help="write rows without video: no image is read, and nothing is passed on that a source's licence forbids",
+    )
+    parser.add_argument(
+        "--wordings",
+        type=Path,
+        metavar="FILE",
+        help="what the variant paraphrased asks in, in place of the library's held-out wordings: a file that "
+        "dataset_builder/paraphrase.py wrote, or yours in that form; build.json then holds its wordings",
     )
     parser.add_argument(
         "--limit", type=positive_int, metavar="N", help="at most N recordings of each source, for a quick look"
@@ -109,12 +117,13 @@ def main() -> None:
         parser.error("--out is missing: the folder to make")
     if args.check and args.push_to_hub:
         parser.error("--check writes nothing, so that there is nothing for --push-to-hub")
-    others = (args.recipe, args.check, args.annotations_only, args.limit, args.push_to_hub, args.against)
+    others = (args.recipe, args.check, args.annotations_only, args.wordings, args.limit, args.push_to_hub, args.against)
     if args.materialize and any(others):
         parser.error("--materialize takes all but --source, --out and where the work runs from DATASET")
     if not args.materialize and args.recipe is None:
         parser.error("the recipe is missing: one of dataset_builder/recipes, or your own")
 
+    os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")  # its own keeps tens of MB that were freed
     # Here, not above: they take seconds, and --help needs none of them.
     from stvlm.cards.dataset import write_dataset_card
     from stvlm.dataset import check, materialize
@@ -124,6 +133,7 @@ def main() -> None:
     from stvlm.dataset.report import as_text
     from stvlm.engine import Engine
     from stvlm.publishing.dataset import check_publication, publish_dataset
+    from stvlm.questions.paraphrases import read_wordings
     from stvlm.recipes import load_recipe
 
     paths = dict(args.source)
@@ -139,6 +149,7 @@ def main() -> None:
             limit=args.limit,
             engine=engine,
             against=tuple(args.against),
+            wordings=read_wordings(args.wordings) if args.wordings else {},
         )
         if args.check:
             found = check.check(request, args.out)

@@ -206,10 +206,11 @@ def started(folder: Path, engine: str = "local") -> "subprocess.Popen[str]":
     return program
 
 
-def wait_until(condition: Callable[[], object]) -> None:
+def wait_until(condition: Callable[[], Any]) -> Any:
+    """What the condition gives as soon as that is true."""
     for _ in range(3000):
-        if condition():
-            return
+        if found := condition():
+            return found
         time.sleep(0.01)
     raise AssertionError("it does not come true")
 
@@ -221,6 +222,11 @@ def processes_of(folder: Path) -> list[str]:
     found = [line.split(None, 3) for line in lines.splitlines()]
     sessions = {session for _, session, _, arguments in found if f"{folder}/" in arguments}
     return [" ".join(line) for line in found if line[1] in sessions and not line[2].startswith("Z")]
+
+
+def pid_at_work(begun: Path) -> str:
+    """Of the process that is at a unit; empty once it is done, and until it has said who it is."""
+    return "" if begun.with_suffix(".txt").exists() else begun.read_text()
 
 
 def whole(folder: Path) -> set[str]:
@@ -260,8 +266,8 @@ def test_a_process_that_is_lost_costs_nothing(tmp_path: Path, victim: str) -> No
     program = started(tmp_path)
     wait_until(lambda: list(tmp_path.glob("*.txt")))
     if victim == "worker":
-        lost = next(path for path in tmp_path.glob("*.begun") if not path.with_suffix(".txt").exists())
-        os.kill(int(lost.read_text()), signal.SIGKILL)
+        at_work = wait_until(lambda: [pid for pid in map(pid_at_work, tmp_path.glob("*.begun")) if pid])
+        os.kill(int(at_work[0]), signal.SIGKILL)
     else:
         driver = next(line for line in processes_of(tmp_path) if "drive()" in line)
         os.kill(int(driver.split()[0]), signal.SIGKILL)

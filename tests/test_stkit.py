@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from stvlm.files import read_json
-from stvlm.scoring import COMPARISONS, TASKS, best_constant
+from stvlm.scoring import COMPARISONS, MULTISTEP, TASKS, best_constant
 
 ROOT = Path(__file__).parent.parent
 RECIPES = ROOT / "dataset_builder" / "recipes"
@@ -113,6 +113,9 @@ def test_variants_ask_the_same_otherwise(bench: tuple[Path, str]) -> None:
                 assert int(row["target"]) == (12 - int(target[row["base_id"]]) or 12)
             elif variant in ("paraphrased", "intrinsics") or row["task"] in ("traveled_distance", "traveling_speed"):
                 assert variant == "retimed" or row["target"] == target[row["base_id"]]
+    further = Counter(row["task"] for row in rows_of(bench[0], "multistep/*/*/metadata.parquet"))
+    assert further["traveled_distance"] == 200
+    assert min(further[task] for task in MULTISTEP) > 30
 
 
 def test_stkit_takes_its_amounts_from_every_source_and_says_what_is_missing(tmp_path: Path) -> None:

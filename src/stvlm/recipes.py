@@ -18,17 +18,21 @@ T = TypeVar("T")
 
 def load_recipe(path: Path, cls: type[T]) -> T:
     """The recipe file at `path` as a `cls`; raises DataError, one line that names the file, the key and the cure."""
+    return from_mapping(cls, read_yaml(path, "recipe"), str(path))
+
+
+def read_yaml(path: Path, what: str) -> Any:
+    """The value in a YAML file, which holds a `what`; raises DataError."""
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
-        raise DataError(f"{path}: cannot read the recipe ({error.strerror})") from error
+        raise DataError(f"{path}: cannot read the {what} ({error.strerror})") from error
     except UnicodeDecodeError as error:
-        raise DataError(f"{path}: cannot read the recipe (it is not UTF-8 text)") from error
+        raise DataError(f"{path}: cannot read the {what} (it is not UTF-8 text)") from error
     try:
-        values = yaml.safe_load(text)
+        return yaml.safe_load(text)
     except yaml.YAMLError as error:
         raise DataError(f"{path}: not YAML: {' '.join(str(error).split())}") from error
-    return from_mapping(cls, values, str(path))
 
 
 def from_mapping(cls: type[T], values: Any, where: str) -> T:

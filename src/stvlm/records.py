@@ -30,6 +30,8 @@ Task = Literal[
     "traveling_speed_comparison",
     "movement_direction_comparison",
 ]
+MultistepTask = Literal["time_to_cover", "catch_up_time", "speed_ratio"]
+"""What is asked beside them in the variant `multistep`."""
 
 COLORS_RGB: dict[str, tuple[int, int, int]] = {"red": (255, 0, 0), "blue": (0, 0, 255), "green": (0, 255, 0)}
 """Box colours, in the order in which a clip's objects receive them."""
@@ -208,11 +210,19 @@ class Clip:
         return tuple(COLORS_RGB)[: len(self.tracks)]
 
 
+class Step(NamedTuple):
+    """A value on the way to an answer, as it is printed."""
+
+    name: str  # such as "traveling_speed of red"
+    value: float
+    unit: str
+
+
 @dataclass(frozen=True, slots=True)
 class Question:
     """One question about a clip, with its answer."""
 
-    task: Task
+    task: Task | MultistepTask
     template_id: str
     question: str
     answer: str
@@ -221,6 +231,7 @@ class Question:
     target_sigma: float | None  # in the target's unit, from the label noise
     start_s: float
     end_s: float
+    steps: tuple[Step, ...] = ()  # from what is measured or given to what is asked for; of the variant `multistep`
 
 
 class Recording(NamedTuple):

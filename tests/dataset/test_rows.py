@@ -35,6 +35,7 @@ COLUMNS = {
     "split": "string",
     "label_type": "string",
     "template_id": "string",
+    "steps": "list<item: struct<name: string, value: double, unit: string>>",
 }
 
 
@@ -69,3 +70,4 @@ def test_a_row_by_hand() -> None:
     assert row["clip_start_ns"] == 10**18 + 1
     assert row["intrinsics_px"] == [25.0, 25.0, 16.0, 12.0]
     assert (row["source"], row["scene_id"], row["camera"], row["label_type"]) == ("made", "scene", "front", "simulated")
+    assert row["steps"] == []

@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 
 from stvlm.dataset.leakage import SCHEMA, read_manifests, refuse_shared_recordings
 from stvlm.dataset.recipe import Recipe
+from stvlm.dataset.rows import frequencies
 from stvlm.dataset.select import Shortfall, select
 from stvlm.dataset.shards import (
     NO_IMAGES,
@@ -36,8 +37,9 @@ from stvlm.dataset.variants import NOTHING_NEW_TO_SEE, vary
 from stvlm.engine import Engine, run_units
 from stvlm.files import read_json, write_json
 from stvlm.hashing import code_version, stable_hash
+from stvlm.questions.templates import Wording
 from stvlm.recipes import nearest, to_mapping
-from stvlm.records import DataError, Recording, Rejected
+from stvlm.records import DataError, Recording, Rejected, Task
 from stvlm.sources import EMBEDDED, state_of
 
 
@@ -54,6 +56,12 @@ class BuildRequest:
     engine: Engine = field(default_factory=Engine)
     against: tuple[str, ...] = ()
     """Folders of the training set that the dataset must share no recording with."""
+    wordings: Mapping[Task, Sequence[Wording]] = field(default_factory=dict)
+    """What the variant `paraphrased` asks in, in place of the held-out wordings."""
+
+    def __post_init__(self) -> None:
+        if self.wordings and "paraphrased" not in self.recipe.variants:
+            raise DataError("--wordings are for the variant paraphrased; add it to the recipe's variants")
 
 
 class Prepared(NamedTuple):
@@ -65,24 +73,24 @@ class Prepared(NamedTuple):
     recipe: Recipe
     recordings: Sequence[Recording]  # by shard
     hashes: Mapping[str, list[str]]  # clip -> of its frames; empty without video
+    wordings: Mapping[Task, Sequence[Wording]]  # as BuildRequest has them
 
     def manifest(self) -> pa.Table:
         """The dataset's clips, of leakage.SCHEMA, in a stable order."""
-        names = ("clip_id", "source", "split", "scene_id", "shard")
-        clips = sorted({*zip(*(self.chosen.rows.column(name).to_pylist() for name in names), strict=True)})
+        clips = sorted(frequencies(self.chosen.rows, "clip_id", "source", "split", "scene_id", "shard"))
         rows = [(*clip, self.recordings[shard].vehicle_day, self.hashes.get(clip[0], [])) for *clip, shard in clips]
         return pa.Table.from_pylist([dict(zip(SCHEMA.names, row, strict=True)) for row in rows], SCHEMA)
 
     def tables(self, split: str | None = None) -> Iterator[pa.Table]:
         """The rows of a split, or all, of SHARD_SCHEMA, one recording at a time, in a stable order."""
-        rows = self.chosen.rows
+        rows = self.chosen.rows.select(["split", "shard", "row"])
         of_split = rows if split is None else rows.filter(pc.equal(rows.column("split"), split))
         return whole_rows(self.chosen._replace(rows=of_split))
 
     def varied(self, variant: str, split: str, rejected: Counter[str]) -> Iterator[pa.Table]:
         """As `tables`, of a variant; why rows have none is counted into `rejected`."""
         for table in self.tables(split):
-            rows = [vary(row, variant, self.recipe.questions) for row in table.to_pylist()]
+            rows = [vary(row, variant, self.recipe.questions, self.wordings) for row in table.to_pylist()]
             rejected.update(row.reason for row in rows if isinstance(row, Rejected))
             yield pa.Table.from_pylist([row for row in rows if not isinstance(row, Rejected)], SHARD_SCHEMA)
 
@@ -106,14 +114,15 @@ def prepare(request: BuildRequest, work_dir: Path) -> Prepared:
     usable, rendered = asked, Rendered({}, {})
     while True:
         kept, shortfalls = select(usable.rows, request.recipe.select)
-        chosen = usable._replace(rows=usable.rows.take(kept))
+        chosen = usable if len(kept) == len(usable.rows) else usable._replace(rows=usable.rows.take(kept))
         if not len(kept):
             raise DataError(why_nothing("these recordings", chosen))
         if not request.annotations_only:
             rendered = _render(chosen, units, request, work_dir)
         if not rendered.failed:
             recordings = [unit.recording for unit in units]
-            return Prepared(asked, chosen, shortfalls, request.recipe, recordings, rendered.hashes)
+            hashes, wordings = rendered.hashes, request.wordings
+            return Prepared(asked, chosen, shortfalls, request.recipe, recordings, hashes, wordings)
         # What cannot be rendered is left out, and rows are chosen anew, so that others take its place.
         others = pc.invert(pc.is_in(usable.rows.column("clip_id"), pa.array(sorted(rendered.failed))))
         skipped = [Rejected("clip with an unreadable image", why) for _, why in sorted(rendered.failed.items())]
@@ -164,7 +173,7 @@ def _render(chosen: Asked, units: list[Asking], request: BuildRequest, work_dir:
     """Renders the chosen clips."""
     shown = shown_variants(request.recipe)
     clips: dict[int, set[str]] = defaultdict(set)
-    for shard, clip_id in zip(*(chosen.rows.column(name).to_pylist() for name in ("shard", "clip_id")), strict=True):
+    for shard, clip_id in frequencies(chosen.rows, "shard", "clip_id"):
         clips[shard].add(clip_id)
     renderings = []
     for number, clip_ids in sorted(clips.items()):
@@ -214,13 +223,14 @@ def _refuse_empty(name: str, asked: Asked, units: list[Asking]) -> None:
 
 def same_recordings(rows: pa.Table) -> str:
     """What is wrong where two sources hold the same recordings, by id and kind of label; empty where nothing is."""
-    counts = rows.group_by(["scene_id", "label_type"]).aggregate([("source", "count_distinct")])
-    shared = counts.filter(pc.greater(counts.column("source_count_distinct"), 1))
-    scene_ids = sorted(set(shared.column("scene_id").to_pylist()))
-    if not scene_ids:
+    sources: dict[tuple[str, str], set[str]] = defaultdict(set)
+    for scene_id, label_type, source in frequencies(rows, "scene_id", "label_type", "source"):
+        sources[scene_id, label_type].add(source)
+    shared = {key: names for key, names in sources.items() if len(names) > 1}
+    if not shared:
         return ""
-    of_these = rows.filter(pc.is_in(rows.column("scene_id"), pa.array(scene_ids)))
-    names = " and ".join(sorted(set(of_these.column("source").to_pylist())))
+    names = " and ".join(sorted(set[str]().union(*shared.values())))
+    scene_ids = sorted({scene_id for scene_id, _ in shared})
     told = f"{len(scene_ids)} recordings of the same name ({', '.join(scene_ids[:3])})"
     return f"{names} hold {told}, which would be asked twice; give each folder under one name, or rename what differs"
 

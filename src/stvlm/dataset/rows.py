@@ -20,6 +20,7 @@ _OBJECT = pa.struct(
         ("boxes_px", pa.list_(pa.list_(pa.float64()))),
     ]
 )
+_STEP = pa.struct([("name", pa.string()), ("value", pa.float64()), ("unit", pa.string())])
 SCHEMA = pa.schema(
     [
         ("file_name", pa.string()),
@@ -45,6 +46,7 @@ SCHEMA = pa.schema(
         ("split", pa.string()),
         ("label_type", pa.string()),
         ("template_id", pa.string()),
+        ("steps", pa.list_(_STEP)),
     ]
 )
 """Columns and types. `file_name` is left out where only annotations are written."""
@@ -53,6 +55,14 @@ SCHEMA = pa.schema(
 def video_file_name(clip_id: str) -> str:
     """A clip's mp4, from the folder that holds its rows."""
     return f"videos/{clip_id}.mp4"
+
+
+def frequencies(rows: pa.Table, *names: str) -> dict[tuple[Any, ...], int]:
+    """How many rows have each combination of values in some columns, in no order."""
+    one = rows.select(list(names)).combine_chunks()  # Arrow does not group by values that pieces number differently
+    groups = one.group_by(list(names)).aggregate([([], "count_all")])
+    columns = (groups.column(name).to_pylist() for name in (*names, "count_all"))
+    return {tuple(values): n for *values, n in zip(*columns, strict=True)}
 
 
 def make_row(clip: Clip, query: Query, question: Question, settings: VideoSettings) -> dict[str, Any]:
@@ -96,4 +106,10 @@ def make_row(clip: Clip, query: Query, question: Question, settings: VideoSettin
         "split": scene.split,
         "label_type": scene.label_type,
         "template_id": question.template_id,
+        "steps": steps_of(question),
     }
+
+
+def steps_of(question: Question) -> list[dict[str, Any]]:
+    """The column `steps`, which only the variant `multistep` fills."""
+    return [step._asdict() for step in question.steps]

@@ -1,4 +1,5 @@
-"""The same questions otherwise: in other words, mirrored, played backwards, at another rate, with the camera told.
+"""The same questions otherwise: in other words, mirrored, played backwards, at another rate, with the camera told, or
+asking for a step further.
 
 A variant keeps a question's `base_id`. Where it changes what is seen, the answer is computed anew from the objects'
 motion (the old one only tells which interval was asked about); a question that then has no certain answer is left out
@@ -7,37 +8,56 @@ with the reason.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from stvlm.dataset.rows import steps_of
 from stvlm.hashing import stable_hash
 from stvlm.kinematics import direction_intervals
 from stvlm.questions.asking import Motion, Query, QuestionGates, Span, answer, common_prompt
-from stvlm.questions.templates import boxed, held_out_wordings, wording_named
-from stvlm.records import Rejected
+from stvlm.questions.multistep import take_further
+from stvlm.questions.templates import Wording, boxed, held_out_wordings, wording_named
+from stvlm.records import Rejected, Task
 
 Row = Mapping[str, Any]
 """A row of the dataset, with the columns `query` and `trajectory` of shards.SHARD_SCHEMA."""
 Changed = tuple[Motion, Query]
 
-NOTHING_NEW_TO_SEE = ("paraphrased", "intrinsics")
+NOTHING_NEW_TO_SEE = ("paraphrased", "intrinsics", "multistep")
 """Variants that show the clip as it is."""
+STRIDES = (2, 3, 4)
+"""What `retimed` shows: every second frame, that is 1 a second, every third or every fourth."""
+LEAST_SHOWN = 5
+"""Frames that a rate under 1 a second has to leave, as many as the shortest clips have."""
 
 
-def vary(row: Row, variant: str, gates: QuestionGates) -> dict[str, Any] | Rejected:
-    """A row's variant, with its own id, answer and boxes; or why there is none."""
+def vary(
+    row: Row, variant: str, gates: QuestionGates, own: Mapping[Task, Sequence[Wording]] | None = None
+) -> dict[str, Any] | Rejected:
+    """A row's variant, with its own id, answer and boxes; or why there is none.
+
+    `own` wordings take the place of the held-out ones in the variant `paraphrased`.
+    """
     changed = VARIANTS[variant](row, motion_of(row), query_of(row))
-    question = changed if isinstance(changed, Rejected) else answer(*changed, gates)
+    if isinstance(changed, Rejected):
+        return changed
+    if variant == "multistep":
+        question = take_further(row["base_id"], *changed, gates)
+    elif variant == "paraphrased":
+        words = _other_words(row, own or held_out_wordings())
+        question = words if isinstance(words, Rejected) else answer(*changed, gates, words)
+    else:
+        question = answer(*changed, gates)
     if isinstance(question, Rejected):
         return question
     out = seen_otherwise(row, variant, row["trajectory"]["width_px"])
     prompt = common_prompt(out["frame_times_s"], [item["color"] for item in out["objects"]])
     told = _camera_told(row) if variant == "intrinsics" else ""
-    for name in ("question", "answer", "target", "target_sigma", "start_s", "end_s", "template_id"):
+    for name in ("task", "question", "answer", "target", "target_sigma", "start_s", "end_s", "template_id"):
         out[name] = getattr(question, name)
-    out["choices"] = list(question.choices)
+    out |= {"choices": list(question.choices), "steps": steps_of(question)}
     return out | {"id": f"{row['base_id']}-{variant}", "prompt": f"{prompt} {told}{question.question}"}
 
 
@@ -55,7 +75,7 @@ def seen_otherwise(row: Row, variant: str, width_px: int) -> dict[str, Any]:
     elif variant == "reversed":
         shown = slice(None, None, -1)
     elif variant == "retimed":
-        shown = slice(None, None, 2)
+        shown = slice(None, None, _stride(row))
         out["frame_times_s"] = row["frame_times_s"][shown]
     boxes_of = [[_flip(box, width_px) if variant == "mirrored" else box for box in item["boxes_px"][shown]]
                 for item in row["objects"]]  # fmt: skip
@@ -81,15 +101,13 @@ def _span(first: int, last: int, n: int) -> Span:
     return Span(first, last, (first, last) == (0, n - 1))
 
 
-def _paraphrased(row: Row, motion: Motion, query: Query) -> Changed | Rejected:
-    """In words that no training set holds, asking for the same."""
-    polarity = wording_named(query.template_id).polarity
-    fitting = [
-        wording.template_id
-        for wording in held_out_wordings()[query.task]
-        if wording.polarity == polarity and wording.objects in (0, len(query.objects))
-    ]
-    return motion, query._replace(template_id=min(fitting, key=lambda name: stable_hash(row["base_id"], name)))
+def _other_words(row: Row, of_task: Mapping[Task, Sequence[Wording]]) -> Wording | Rejected:
+    """Words that no training set holds, asking for the same."""
+    polarity, count = wording_named(row["template_id"]).polarity, len(row["query"]["objects"])
+    fitting = [w for w in of_task.get(row["task"], ()) if w.polarity == polarity and w.objects in (0, count)]
+    if not fitting:
+        return Rejected("no wording for this kind of question")
+    return min(fitting, key=lambda wording: stable_hash(row["base_id"], wording.template_id))
 
 
 def _mirrored(row: Row, motion: Motion, query: Query) -> Changed | Rejected:
@@ -117,15 +135,38 @@ def _reversed(row: Row, motion: Motion, query: Query) -> Changed | Rejected:
 
 
 def _retimed(row: Row, motion: Motion, query: Query) -> Changed | Rejected:
-    """One frame a second instead of two; a clip of an even number of frames ends half a second earlier."""
-    shown = (motion.whole.last // 2) * 2 + 1  # grid points up to the last frame shown
+    """Fewer frames a second; the clip ends with the last one shown, up to 1.5 s earlier.
+
+    More would need images and boxes between the grid points, which rows do not hold.
+    """
+    stride = _stride(row)
+    shown = (motion.whole.last // stride) * stride + 1  # grid points up to the last frame shown
     last = shown - 1 if query.span.is_whole else query.span.last
     if last >= shown:
         return Rejected("about more than is shown at the other rate")
-    return motion._replace(xyz_m=motion.xyz_m[:, :shown]), query._replace(span=_span(query.span.first, last, shown))
+    motion = motion._replace(xyz_m=motion.xyz_m[:, :shown])
+    if query.hour:
+        runs = direction_intervals(motion.xyz_m[query.objects[0]], motion.centre_noise_m)
+        if isinstance(runs, Rejected):
+            return runs
+        if any(run.hour == query.hour and run.last - run.first < stride for run in runs):
+            return Rejected("in the hour for less than the time between two frames")
+    return motion, query._replace(span=_span(query.span.first, last, shown))
+
+
+def _stride(row: Row) -> int:
+    """How many grid points lie from one frame to the next where a row's clip is retimed: the same for all its rows."""
+    n = len(row["frame_times_s"])
+    slow = [stride for stride in STRIDES if (n - 1) // stride + 1 >= LEAST_SHOWN]
+    return min(slow or STRIDES[:1], key=lambda stride: stable_hash(row["clip_id"], "retimed", stride))
 
 
 def _as_it_is(row: Row, motion: Motion, query: Query) -> Changed | Rejected:
+    """The clip and what is asked of it stay; `paraphrased` and `multistep` word it otherwise, and go on from there."""
+    return motion, query
+
+
+def _of_known_camera(row: Row, motion: Motion, query: Query) -> Changed | Rejected:
     """Nothing changes but the prompt, which tells the camera's focal length and height."""
     height_m = row["trajectory"]["camera_height_m"]
     if height_m is None:
@@ -136,11 +177,12 @@ def _as_it_is(row: Row, motion: Motion, query: Query) -> Changed | Rejected:
 
 
 VARIANTS: Mapping[str, Callable[[Row, Motion, Query], Changed | Rejected]] = {
-    "paraphrased": _paraphrased,
+    "paraphrased": _as_it_is,
     "mirrored": _mirrored,
     "reversed": _reversed,
     "retimed": _retimed,
-    "intrinsics": _as_it_is,
+    "intrinsics": _of_known_camera,
+    "multistep": _as_it_is,
 }
 """By the name that their ids and configs have."""
 

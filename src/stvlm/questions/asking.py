@@ -163,9 +163,12 @@ def ask(motion: Motion, gates: QuestionGates, rejected: Counter[str]) -> list[tu
     return (comparing + _in_turn([asked[task] for task in order if task not in COMPARISONS]))[: gates.per_clip]
 
 
-def answer(motion: Motion, query: Query, gates: QuestionGates) -> Question | Rejected:
-    """The question that a query stands for, with its answer; Rejected where there is none that is certain."""
-    return _ANSWERS[query.task](motion, query, wording_named(query.template_id), gates)
+def answer(motion: Motion, query: Query, gates: QuestionGates, wording: Wording | None = None) -> Question | Rejected:
+    """The question that a query stands for, with its answer; Rejected where there is none that is certain.
+
+    `wording` is given where it is none of the library's own.
+    """
+    return _ANSWERS[query.task](motion, query, wording or wording_named(query.template_id), gates)
 
 
 def _in_turn(lists: Sequence[Sequence[tuple[Query, Question]]]) -> list[tuple[Query, Question]]:
@@ -244,13 +247,13 @@ def _choose_wording(motion: Motion, task: Task, objects: tuple[int, ...], *windo
 
 def _answer_measurement(motion: Motion, query: Query, wording: Wording, gates: QuestionGates) -> Question | Rejected:
     (j,) = query.objects
-    measured = _measure(motion, query, j, gates)
+    measured = measure(motion, query, j, gates)
     if isinstance(measured, Rejected):
         return measured
     value = f"{measured.value:.2f}"
     sigma = round(measured.sigma, 4) if motion.centre_noise_m else None
-    words = {"object": _name(motion, j), "value": value}
-    return _question(query, wording, wording.answer, words, value, sigma=sigma)
+    words = {"object": name_of(motion, j), "value": value}
+    return make_question(query, wording, wording.answer, words, value, sigma=sigma)
 
 
 def _answer_direction(motion: Motion, query: Query, wording: Wording, gates: QuestionGates) -> Question | Rejected:
@@ -261,7 +264,7 @@ def _answer_direction(motion: Motion, query: Query, wording: Wording, gates: Que
     if _too_noisy(direction.sigma_rad, gates):
         return Rejected("heading lost in label noise")
     hour = str(direction.hour)
-    return _question(query, wording, wording.answer, {"object": _name(motion, j), "hour": hour}, hour)
+    return make_question(query, wording, wording.answer, {"object": name_of(motion, j), "hour": hour}, hour)
 
 
 def _answer_timestamp(motion: Motion, query: Query, wording: Wording, gates: QuestionGates) -> Question | Rejected:
@@ -282,14 +285,14 @@ def _answer_timestamp(motion: Motion, query: Query, wording: Wording, gates: Que
     if _too_noisy(run.sigma_rad, gates):
         return Rejected("heading lost in label noise")
     start, end = f"{run.first * STEP_S:.2f}", f"{run.last * STEP_S:.2f}"
-    words = {"object": _name(motion, j), "hour": str(query.hour), "start": start, "end": end}
-    return _question(query, wording, wording.answer, words, f"{start}-{end}")
+    words = {"object": name_of(motion, j), "hour": str(query.hour), "start": start, "end": end}
+    return make_question(query, wording, wording.answer, words, f"{start}-{end}")
 
 
 def _answer_winner(motion: Motion, query: Query, wording: Wording, gates: QuestionGates) -> Question | Rejected:
     """Which of two or three objects gets farther or is faster, or the opposite."""
     group = query.objects
-    measured = [_measure(motion, query, j, gates) for j in group]
+    measured = [measure(motion, query, j, gates) for j in group]
     known = [m for m in measured if isinstance(m, Measurement)]
     for m in measured:
         if isinstance(m, Rejected):
@@ -301,9 +304,9 @@ def _answer_winner(motion: Motion, query: Query, wording: Wording, gates: Questi
         return Rejected("no clear winner")
     if high.value - low.value < 2 * np.hypot(high.sigma + high.bias, low.sigma + low.bias):
         return Rejected("winner lost in label noise")
-    words = comparison_words([_name(motion, j) for j in group], group.index(winner))
+    words = comparison_words([name_of(motion, j) for j in group], group.index(winner))
     text = (wording.affirm if winner == group[0] else wording.deny) if wording.is_yes_no else wording.answer
-    return _question(query, wording, text, words, motion.colors[winner], tuple(motion.colors[j] for j in group))
+    return make_question(query, wording, text, words, motion.colors[winner], tuple(motion.colors[j] for j in group))
 
 
 def _answer_bearings(motion: Motion, query: Query, wording: Wording, gates: QuestionGates) -> Question | Rejected:
@@ -320,7 +323,7 @@ def _answer_bearings(motion: Motion, query: Query, wording: Wording, gates: Ques
     target = "same" if angle_rad <= SAME_RAD + ROUNDING else "different"
     choices = ("same", "different") if wording.polarity == "same" else ("different", "same")
     text = wording.affirm if target == wording.polarity else wording.deny
-    return _question(query, wording, text, pair_words([_name(motion, j) for j in query.objects]), target, choices)
+    return make_question(query, wording, text, pair_words([name_of(motion, j) for j in query.objects]), target, choices)
 
 
 _ANSWERS: Mapping[Task, Callable[[Motion, Query, Wording, QuestionGates], Question | Rejected]] = {
@@ -334,12 +337,13 @@ _ANSWERS: Mapping[Task, Callable[[Motion, Query, Wording, QuestionGates], Questi
 }
 
 
-def _measure(motion: Motion, query: Query, j: int, gates: QuestionGates) -> Measurement | Rejected:
-    measure = traveling_speed if query.task.startswith("traveling_speed") else traveled_distance
+def measure(motion: Motion, query: Query, j: int, gates: QuestionGates) -> Measurement | Rejected:
+    """How far object j gets in the seconds asked about, in metres; where speed is asked for, its average in km/h."""
+    how = traveling_speed if query.task.startswith("traveling_speed") else traveled_distance
     xyz_m, horizontal = motion.xyz_m[j, query.span.points], motion.domain == "sports"
     if traveled_distance(xyz_m, 0.0, horizontal).value < gates.min_distance_m - ROUNDING:
         return Rejected("moved too little")
-    measured = measure(xyz_m, motion.centre_noise_m, horizontal)
+    measured = how(xyz_m, motion.centre_noise_m, horizontal)
     if measured.relative_noise > gates.max_relative_noise:
         return Rejected("motion lost in label noise")
     return measured
@@ -349,11 +353,12 @@ def _too_noisy(sigma_rad: float, gates: QuestionGates) -> bool:
     return bool(np.rad2deg(sigma_rad) > gates.max_heading_noise_deg)
 
 
-def _name(motion: Motion, j: int) -> str:
+def name_of(motion: Motion, j: int) -> str:
+    """What object j is called in a question."""
     return "the object" if len(motion.xyz_m) == 1 else boxed(motion.colors[j])
 
 
-def _question(
+def make_question(
     query: Query,
     wording: Wording,
     text: str,
@@ -362,6 +367,7 @@ def _question(
     choices: tuple[str, ...] = (),
     sigma: float | None = None,
 ) -> Question:
+    """The question in a wording whose placeholders are `words`, beside those of the span, and `text`, its answer."""
     span = query.span
     bounds = {"start": f"{span.start_s:.2f}", "end": f"{span.end_s:.2f}"}
     words = {**bounds, "span": (wording.whole if span.is_whole else wording.part).format(**bounds), **words}

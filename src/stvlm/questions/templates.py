@@ -1,4 +1,4 @@
-"""The wordings of templates.yaml, read and checked."""
+"""The wordings of templates.yaml, templates_held_out.yaml and templates_multistep.yaml."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
+from typing import Any
 
 import yaml
 
@@ -49,17 +50,27 @@ def held_out_wordings() -> Mapping[Task, tuple[Wording, ...]]:
     return _read("templates_held_out.yaml", "held-out-")
 
 
+def multistep_wordings() -> Mapping[str, tuple[Wording, ...]]:
+    """Wordings of a further step, by its kind; see questions/multistep.py."""
+    return _read("templates_multistep.yaml", "")
+
+
+def held_out_spans() -> Mapping[str, Mapping[str, str]]:
+    """What the held-out wordings call the whole of a clip and a part of it, by name."""
+    spans: Mapping[str, Mapping[str, str]] = _load("templates_held_out.yaml")["spans"]
+    return spans
+
+
 @cache
 def wording_named(template_id: str) -> Wording:
     """The wording with this id; raises KeyError."""
-    task, _, _ = template_id.partition("/")
-    known = {w.template_id: w for of_all in (wordings(), held_out_wordings()) for w in of_all[task]}  # type: ignore[index]
-    return known[template_id]
+    every = (of_task for of_all in (wordings(), held_out_wordings()) for of_task in of_all.values())
+    return {wording.template_id: wording for of_task in every for wording in of_task}[template_id]
 
 
 @cache
-def _read(name: str, prefix: str) -> Mapping[Task, tuple[Wording, ...]]:
-    data = yaml.safe_load(files(__package__).joinpath(name).read_text(encoding="utf-8"))
+def _read(name: str, prefix: str) -> Mapping[Any, tuple[Wording, ...]]:
+    data = _load(name)
     spans = data.pop("spans")
     return {
         task: tuple(
@@ -68,6 +79,10 @@ def _read(name: str, prefix: str) -> Mapping[Task, tuple[Wording, ...]]:
         )
         for task, entries in data.items()
     }
+
+
+def _load(name: str) -> Any:
+    return yaml.safe_load(files(__package__).joinpath(name).read_text(encoding="utf-8"))
 
 
 def boxed(color: str) -> str:
