@@ -110,6 +110,6 @@ def test_depth_maps_that_cannot_be_are_told(tmp_path, depth, told):
 
 @pytest.mark.parametrize(("times_s", "fps"), [([0.0, 0.5, 1.0], 2.0), ([0.0, 1.0, 2.0], 1.0)])
 def test_metadata_have_the_rate_of_the_clip(times_s, fps):
-    assert as_metadata({"frame_times_s": times_s}) == {
+    assert as_metadata(times_s) == {
         "fps": fps, "total_num_frames": 3, "frames_indices": [0, 1, 2], "duration": 3 / fps
     }  # fmt: skip

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -87,12 +87,8 @@ def as_pixel_values(video_processor: Any, clips: list[torch.Tensor]) -> torch.Te
     return given["pixel_values_videos"]
 
 
-def as_metadata(row: Row) -> dict[str, Any]:
-    """What processors want to know of a row's frames: at which of a source's they are, and how many a second there are.
-
-    They are all frames of their mp4.
-    """
-    times_s = row["frame_times_s"]
+def as_metadata(times_s: Sequence[float]) -> dict[str, Any]:
+    """What processors want to know of frames at these seconds: they are all of their video, at so many a second."""
     count = len(times_s)
     fps = (count - 1) / (times_s[-1] - times_s[0]) if count > 1 else 1 / STEP_S
     return {"fps": fps, "total_num_frames": count, "frames_indices": list(range(count)), "duration": count / fps}

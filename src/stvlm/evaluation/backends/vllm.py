@@ -53,7 +53,7 @@ def as_request(item: Asked, processor: Any, shown: Shown) -> dict[str, Any]:
     messages = as_messages(item.prompt, videos=len(videos))
     request: dict[str, Any] = {"prompt": processor.apply_chat_template(messages, add_generation_prompt=True)}
     if videos:
-        metadata = {**as_metadata(item.row), "video_backend": "torchcodec", "do_sample_frames": False}
+        metadata = {**as_metadata(item.row["frame_times_s"]), "video_backend": "torchcodec", "do_sample_frames": False}
         request["multi_modal_data"] = {"video": [(video, metadata) for video in videos]}
         request["mm_processor_kwargs"] = {"do_sample_frames": False}
     return request
