@@ -1,6 +1,7 @@
 """evaluate_model.py as a user runs it, on a model that training made and on a random one."""
 
 import json
+import os
 import runpy
 import subprocess
 import sys
@@ -39,7 +40,8 @@ def run(*arguments):
     return subprocess.run(command(*arguments), capture_output=True, text=True, timeout=120)
 
 
-def test_a_trained_model_is_asked_and_scored(dataset, tmp_path):
+def test_a_trained_model_is_asked_and_scored(dataset, tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "cpu_count", lambda: 1)  # threads that wait for one another take longer with so little
     recipe = SFTRecipe(
         dataset=str(dataset), output_dir=str(tmp_path / "model"), model=None, new_model=SIZES,
         epochs=20, batch_size=2, batch_size_per_device=2, pack_questions=True, optimizer="muon", learning_rate=1e-2,
