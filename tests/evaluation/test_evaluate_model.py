@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 from tests.evaluation.tiny_models import TEMPLATE, write_model
 from tests.training.tiny_dataset import write_dataset
 
@@ -20,6 +21,18 @@ PROGRAM = Path(__file__).parents[2] / "evaluate_metric" / "evaluate_model.py"
 SIZES = NewModel(
     image_size_px=32, patch_size_px=8, hidden_size=32, heads=2, vision_layers=1, language_layers=1, vocabulary=500
 )
+
+
+ONE_THREAD = os.environ | {"OMP_NUM_THREADS": "1"}
+"""Sums come out the same in every process, and threads do not wait for one another where there is so little to do."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")
@@ -37,11 +50,11 @@ def command(*arguments):
 
 
 def run(*arguments):
-    return subprocess.run(command(*arguments), capture_output=True, text=True, timeout=120)
+    return subprocess.run(command(*arguments), env=ONE_THREAD, capture_output=True, text=True, timeout=120)
 
 
 def test_a_trained_model_is_asked_and_scored(dataset, tmp_path, monkeypatch):
-    monkeypatch.setattr(os, "cpu_count", lambda: 1)  # threads that wait for one another take longer with so little
+    monkeypatch.setattr(os, "cpu_count", lambda: 1)  # else training takes more threads
     recipe = SFTRecipe(
         dataset=str(dataset), output_dir=str(tmp_path / "model"), model=None, new_model=SIZES,
         epochs=20, batch_size=2, batch_size_per_device=2, pack_questions=True, optimizer="muon", learning_rate=1e-2,
@@ -65,7 +78,8 @@ def test_killed_it_goes_on_to_the_same_results(dataset, model, tmp_path):
     asked = ("--model", model, "--dataset", dataset, "--batch_size", 3, "--max_new_tokens", 32)
     asked += ("--controls", ",".join(controls))
     place = tmp_path / "killed" / "responses.jsonl"
-    with subprocess.Popen(command(*asked, "--out", place.parent), stderr=subprocess.DEVNULL) as running:
+    program = command(*asked, "--out", place.parent)
+    with subprocess.Popen(program, env=ONE_THREAD, stderr=subprocess.DEVNULL) as running:
         while not (place.exists() and place.read_bytes().count(b"\n") >= 10):
             assert running.poll() is None
             time.sleep(0.002)
