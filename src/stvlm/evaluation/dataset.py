@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import datasets
 
+from stvlm.programs import first_line
 from stvlm.records import DataError
 
 Row = Mapping[str, Any]
@@ -67,8 +68,7 @@ def _open_split(dataset: str, split: str, config: str | None) -> tuple[Any, str 
         table = datasets.load_dataset(dataset, config, streaming=is_folder)
         revision = None if is_folder else datasets.load_dataset_builder(dataset, config).hash
     except (OSError, ValueError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise DataError(f"{dataset}: cannot be loaded as a dataset ({reason})") from error
+        raise DataError(f"{dataset}: cannot be loaded as a dataset ({first_line(error)})") from error
     if split not in table:
         raise DataError(f"{dataset}: has no split {split!r}; it has {', '.join(map(repr, table))}")
     return table[split], revision
