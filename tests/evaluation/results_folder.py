@@ -15,7 +15,8 @@ def write_results(folder, dataset, answers, model="runs/tiny"):
     results = {
         "model": {"path": model, "fingerprint": "0"},
         "dataset": {
-            "path": str(dataset), "split": "test", "fingerprint": split.fingerprint, "rows": len(split.rows),
+            "path": str(dataset), "config": "default", "split": "test",
+            "fingerprint": split.fingerprint, "rows": len(split.rows),
         },
         "settings": {"controls": [name for name in answers if name != "model"], "limit": None},
         "scores": {name: {k: v for k, v in s.items() if k != "per_sample"} for name, s in scores.items()},

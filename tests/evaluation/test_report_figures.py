@@ -52,7 +52,7 @@ def test_answers_about_one_clip_count_once_in_an_interval():
 def results_of(answers, name="tiny"):
     rows = [answer.row | {"choices": [], "question": ""} for answer in answers]
     scores = score_columns(rows, {"model": ["" if a.value is None else str(a.value) for a in answers]})
-    dataset = {"path": "d", "split": "test", "fingerprint": "f", "rows": len(rows)}
+    dataset = {"path": "d", "config": "default", "split": "test", "fingerprint": "f", "rows": len(rows)}
     return Results(Path(name), name, dataset, {}, {}, scores)
 
 

@@ -22,7 +22,7 @@ def results(name="tiny", **controls):
         "direction_timestamp_iou": 0.456, "direction_timestamp_iou_low": 0.4, "direction_timestamp_iou_high": 0.5,
         "parse_rate": 0.975,
     }  # fmt: skip
-    dataset = {"path": "data/stkit-bench", "split": "test", "fingerprint": "f", "rows": 1400}
+    dataset = {"path": "data/stkit-bench", "config": "default", "split": "test", "fingerprint": "f", "rows": 1400}
     floor = {"average_accuracy": 0.25, "traveled_distance_accuracy": 0.25, "parse_rate": 1.0}
     scores = {"best_constant": floor, **controls, "model": half}
     return Results(Path("results"), name, dataset, {}, {}, scores)

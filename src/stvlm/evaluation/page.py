@@ -106,7 +106,7 @@ def _shown(mistake: Mistake, motions: Mapping[str, Motion]) -> dict[str, Any]:
         "truth": _truth(row) if row else "",
         "question": row["question"] if row else "",
         "where": f"{row['source']} {row['scene_id']} {row['camera']}" if row else "",
-        "frames": _frames(row) if row else [],
+        "frames": _frames(row) if row and row["video_path"] else [],
         "view": _data_url("png", _encoded(view_from_above(motion), "PNG", optimize=True)) if motion else "",
     }
 
@@ -191,7 +191,7 @@ def _provenance(results: Results) -> dict[str, str]:
     dataset = results.dataset
     return {
         "results": str(results.folder),
-        "dataset": f"{dataset['path']}, {dataset['split']}, fingerprint {dataset['fingerprint']}",
+        "dataset": f"{dataset['path']}, {dataset['config']}, {dataset['split']}, fingerprint {dataset['fingerprint']}",
         "settings": ", ".join(f"{key} {_plain(value)}" for key, value in sorted(results.settings.items())),
         "versions": ", ".join(f"{name} {version}" for name, version in sorted(results.versions.items())),
     }

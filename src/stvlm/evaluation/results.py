@@ -38,11 +38,16 @@ class Results(NamedTuple):
     folder: Path
     name: str
     dataset: Mapping[str, Any]
-    """Path, split, fingerprint and number of rows."""
+    """Path, config, split, fingerprint and number of rows."""
     settings: Mapping[str, Any]
     versions: Mapping[str, str]
     scores: Mapping[str, Mapping[str, float]]
     """By column, as `score_all` has them, with intervals."""
+
+    @property
+    def has_seen(self) -> bool:
+        """Whether videos were shown, which the dataset's fingerprint then is of as well."""
+        return self.settings.get("backend") != "geometry"
 
     @property
     def controls(self) -> list[str]:
@@ -63,7 +68,7 @@ def read_results(folders: Sequence[Path]) -> list[Results]:
     found = [_read(folder) for folder in folders]
     first = found[0]
     for other in found[1:]:
-        if other.dataset["fingerprint"] != first.dataset["fingerprint"]:
+        if other.has_seen == first.has_seen and other.dataset["fingerprint"] != first.dataset["fingerprint"]:
             raise DataError(
                 f"{other.folder}: scored on another dataset, revision or limit than {first.folder} (fingerprint "
                 f"{other.dataset['fingerprint'][:12]}, not {first.dataset['fingerprint'][:12]}); compare results of one"
@@ -81,7 +86,7 @@ def _read(folder: Path) -> Results:
         raise DataError(f"{folder}: {what}; give a folder that was --out of {PROGRAM}")
     content = read_json(path)
     try:
-        dataset = {key: content["dataset"][key] for key in ("path", "split", "fingerprint", "rows")}
+        dataset = {key: content["dataset"][key] for key in ("path", "config", "split", "fingerprint", "rows")}
         scores = {name: dict(of_column) for name, of_column in content["scores"].items()}
         name = Path(content["model"]["path"]).name
         settings, versions = dict(content["settings"]), dict(content["versions"])
@@ -93,20 +98,28 @@ def _read(folder: Path) -> Results:
     return Results(folder, name, dataset, settings, versions, scores)
 
 
-def load_rows(results: Results, dataset: str | None) -> Split | None:
+def load_rows(results: Sequence[Results], dataset: str | None) -> Split | None:
     """The rows that were asked, of the dataset given, else of the folder they were read from; None if that is gone.
 
-    Raises DataError where they are others than those that were scored.
+    Raises DataError where they are others than those that were scored, and where nothing tells that they are the same.
     """
-    place = dataset or results.dataset["path"]
+    by_sight = {r.has_seen: r for r in results}
+    place = dataset or results[0].dataset["path"]
     if dataset is None and not Path(place).is_dir():
+        if len(by_sight) > 1:
+            raise DataError(f"{place}: is not here, so that computed answers cannot be compared; give it by --dataset")
         return None
-    wanted = (results.dataset["split"], results.settings.get("limit"), results.dataset.get("config"))
-    split = load_split(place, *wanted)
-    if split.fingerprint != results.dataset["fingerprint"]:
+    splits = {has_seen: _load(r, place) for has_seen, r in by_sight.items()}
+    return splits.get(True, splits.get(False))
+
+
+def _load(results: Results, place: str) -> Split:
+    dataset, limit = results.dataset, results.settings.get("limit")
+    split = load_split(place, dataset["split"], limit, dataset["config"], needs_video=results.has_seen)
+    if split.fingerprint != dataset["fingerprint"]:
         raise DataError(
             f"{place}: not as it was when {results.folder} was made (fingerprint {split.fingerprint[:12]}, not "
-            f"{results.dataset['fingerprint'][:12]}); give the dataset that was scored by --dataset"
+            f"{dataset['fingerprint'][:12]}); give the dataset that was scored by --dataset"
         )
     return split
 

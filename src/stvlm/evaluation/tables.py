@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from html import escape
+from pathlib import Path
 from typing import NamedTuple
 
 from stvlm.evaluation.published import CAUTION, published
@@ -79,7 +80,9 @@ def main_table(results: Sequence[Results], clip_count: int | None) -> Table:
         lines.append(_line(r.name, r.scores[MODEL]))
         lines += [_line(NAMES.get(name, name), r.scores[name], is_indented=True) for name in r.controls]
     lines.append(_line(NAMES[CONSTANT], first.scores[CONSTANT]))
-    dataset = str(first.dataset["path"]).rstrip("/").rsplit("/", 1)[-1]
+    dataset = Path(first.dataset["path"]).name + (
+        "" if first.dataset["config"] == "default" else f" {first.dataset['config']}"
+    )
     groups.append(Group("this evaluation", lines))
     about = f"{first.dataset['rows']:,} questions" + (f" about {clip_count:,} clips" if clip_count else "")
     caption = (
