@@ -58,17 +58,21 @@ class Answerer:
         for row, control in asked:
             frames = self._clips[row["video_path"]]
             clips.append(frames if control == MODEL else CONTROLS[control](frames))
-        prompts = [
-            self._processor.apply_chat_template(as_messages(row["prompt"]), add_generation_prompt=True)
-            for row, _ in asked
-        ]
+        return self.generate(clips, [row["prompt"] for row, _ in asked], self._max_new_tokens)
+
+    def generate(self, clips: Sequence[torch.Tensor], prompts: Sequence[str], max_new_tokens: int) -> list[str]:
+        """Greedy answers to one prompt each about clips (n, 3, H, W) uint8 RGB, all of n frames.
+
+        Raises torch.OutOfMemoryError.
+        """
+        chats = [self._processor.apply_chat_template(as_messages(text), add_generation_prompt=True) for text in prompts]
         metadata = [
             {"fps": 1 / STEP_S, "total_num_frames": len(frames), "frames_indices": list(range(len(frames)))}
             for frames in clips
         ]
         inputs = self._processor(
-            text=prompts,
-            videos=clips,
+            text=chats,
+            videos=list(clips),
             video_metadata=metadata,
             do_sample_frames=False,
             padding=True,
@@ -76,7 +80,7 @@ class Answerer:
         ).to(self._model.device, self._model.dtype)
         with torch.inference_mode():
             tokens = self._model.generate(
-                **inputs, max_new_tokens=self._max_new_tokens, do_sample=False, temperature=None, top_p=None, top_k=None
+                **inputs, max_new_tokens=max_new_tokens, do_sample=False, temperature=None, top_p=None, top_k=None
             )
         texts: list[str] = self._processor.batch_decode(
             tokens[:, inputs["input_ids"].shape[1] :], skip_special_tokens=True

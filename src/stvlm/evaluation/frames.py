@@ -21,11 +21,19 @@ except (ImportError, OSError, RuntimeError):  # no FFmpeg libraries, or built fo
     VideoDecoder = None
 
 
-def decode(path: Path) -> torch.Tensor:
-    """All frames of an mp4, (n, 3, H, W) uint8 RGB. Raises DataError."""
+def decode(path: Path, most: int | None = None) -> torch.Tensor:
+    """All frames of a video, (n, 3, H, W) uint8 RGB; of one with over `most` frames as many, evenly from first to last.
+
+    Raises DataError.
+    """
+    if VideoDecoder is None and most is not None:
+        raise DataError("frames are chosen from a long video by torchcodec, which is missing or finds no FFmpeg")
     try:
         if VideoDecoder is not None:
-            return VideoDecoder(str(path), num_ffmpeg_threads=1)[:]
+            video = VideoDecoder(str(path), num_ffmpeg_threads=1)
+            if most is None or len(video) <= most:
+                return video[:]
+            return video.get_frames_at(np.linspace(0, len(video) - 1, most).round().astype(int).tolist()).data
         return torch.from_numpy(read_video(path)[0]).permute(0, 3, 1, 2).contiguous()
     except (OSError, RuntimeError, ValueError) as error:
         raise DataError(f"{path}: cannot be decoded ({str(error).splitlines()[0]}); build or fetch it again") from error
