@@ -1,6 +1,7 @@
-"""STKit-Bench in inspect-ai. The scores are those of `stvlm.scoring`, under the metric's own names.
+r"""STKit-Bench in inspect-ai. The scores are those of `stvlm.scoring`, under the metric's own names.
 
-    inspect eval evaluate_metric/harnesses/inspect_ai/stkit_bench.py --model google/gemini-2.5-pro -T dataset=$PWD/stkit-bench
+    inspect eval evaluate_metric/harnesses/inspect_ai/stkit_bench.py --model google/gemini-2.5-pro \
+        -T dataset=$PWD/stkit-bench
 
 `-T media=frames` shows the clip's frames as images in place of the mp4, for models that take no video.
 """
@@ -19,7 +20,7 @@ from inspect_ai.solver import Generate, Solver, TaskState, generate, solver
 from PIL import Image
 
 from stvlm.dataset.video import read_video
-from stvlm.evaluation.dataset import Row, load_split
+from stvlm.evaluation.dataset import Row, load_split, may_be_on_the_hub
 from stvlm.scoring import score_all
 from stvlm.scoring.references import read_reference
 
@@ -37,6 +38,8 @@ def stkit_bench(dataset: str, split: str = "test", media: str = "video") -> Task
     """
     if media not in MEDIA:
         raise ValueError(f"media {media!r} is not one of {', '.join(MEDIA)}")
+    if not Path(dataset).is_absolute() and not may_be_on_the_hub(dataset):
+        raise ValueError(f"{dataset}: is looked for in this file's folder; give an absolute path, as $PWD/{dataset}")
     rows = load_split(dataset, split).rows
     return Task(
         dataset=MemoryDataset([as_sample(row, media) for row in rows], name="stkit-bench"),
@@ -46,7 +49,7 @@ def stkit_bench(dataset: str, split: str = "test", media: str = "video") -> Task
 
 
 def as_sample(row: Row, media: str) -> Sample:
-    """A row as prompt and, where video is shown, the mp4; as metadata what it is scored against, and where the mp4 is."""
+    """A row as its prompt and, unless frames are shown, the mp4; what it is scored against goes along as metadata."""
     content: list[Content] = [ContentText(text=row["prompt"])]
     if media == "video":
         content.insert(0, ContentVideo(video=row["video_path"], format="mp4"))

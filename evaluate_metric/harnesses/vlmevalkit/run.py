@@ -1,6 +1,6 @@
 """Runs VLMEvalKit with STKit-Bench among its data sets; what is not said here is passed on to its run.py.
 
-    python evaluate_metric/harnesses/vlmevalkit/run.py --dataset stkit-bench --data STKit-Bench --model Qwen3-VL-8B-Instruct
+    python evaluate_metric/harnesses/vlmevalkit/run.py --dataset stkit-bench --data STKit-Bench --model NAME
 
 VLMEvalKit is to be installed from its checkout (`pip install -e VLMEvalKit`), which holds its run.py.
 """

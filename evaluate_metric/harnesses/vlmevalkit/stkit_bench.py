@@ -72,7 +72,7 @@ class STKitBench(VideoBaseDataset):
         return [*shown, {"type": "text", "value": row["prompt"]}]
 
     def _frames(self, row: Row) -> list[Path]:
-        """Every frame of a clip as a PNG; the samples that VLMEvalKit takes are not the frames that the prompt names."""
+        """Every frame of a clip as a PNG; those that VLMEvalKit would take are not the ones that the prompt names."""
         video = Path(row["video_path"])
         folder = Path(self.frame_root) / hashlib.sha256(video.read_bytes()).hexdigest()[:16]
         paths = [folder / f"{number:02d}.png" for number in range(frame_count(row))]

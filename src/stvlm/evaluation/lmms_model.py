@@ -1,4 +1,4 @@
-"""A model in lmms-eval that sees what `evaluate_model.py` shows it: `lmms_eval --model st_vlm --model_args pretrained=M`.
+"""A model in lmms-eval that sees what `evaluate_model.py` shows it: `--model st_vlm --model_args pretrained=MODEL`.
 
 lmms-eval's own LLaVA-OneVision classes sample 32 frames of every video, which are not those that STKit's prompts name.
 """
@@ -16,7 +16,7 @@ from lmms_eval.models.registry_v2 import ModelManifest
 from tqdm import tqdm
 
 from stvlm.evaluation.answering import Answerer
-from stvlm.evaluation.frames import decode
+from stvlm.evaluation.frames import sample
 from stvlm.records import DataError
 
 MANIFEST = ModelManifest(model_id="st_vlm", simple_class_path="stvlm.evaluation.lmms_model.STVLM")
@@ -24,9 +24,9 @@ MANIFEST = ModelManifest(model_id="st_vlm", simple_class_path="stvlm.evaluation.
 
 
 class _Asked(NamedTuple):
-    """A request: its place among all, the video, what to say and where to stop."""
+    """A request: its place among all, the video, what to say, and where to stop."""
 
-    index: int
+    place: int
     video: str
     max_new_tokens: int
     prompt: str
@@ -62,14 +62,14 @@ class STVLM(lmms):  # type: ignore[misc]
         answers = [""] * len(asked)
         with tqdm(total=len(asked), unit="answer", desc="answering") as bar:
             for (video, max_new_tokens), same in groupby(asked, key=lambda item: (item.video, item.max_new_tokens)):
-                frames = decode(Path(video), self._max_frames)
+                frames = sample(Path(video), self._max_frames).frames
                 waiting = list(same)
                 while waiting:
                     batch, waiting = waiting[: self._batch_size], waiting[self._batch_size :]
                     prompts = [item.prompt for item in batch]
                     texts = self._answerer.generate([frames] * len(batch), prompts, max_new_tokens)
                     for item, text in zip(batch, texts, strict=True):
-                        answers[item.index] = _before(text, item.until)
+                        answers[item.place] = _before(text, item.until)
                     bar.update(len(batch))
         return answers
 
