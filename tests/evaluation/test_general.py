@@ -76,6 +76,8 @@ def test_annotation_files_are_asked_about_once(model, charades, tmp_path):
     again = evaluate_general(str(model), plan, ["charades_sta"], sources, tmp_path / "out")
     assert {result.metric: result.value for result in again}["miou"] >= 0.5  # the first was not asked again
     assert len(place.read_text().splitlines()) == 2
+    with pytest.raises(DataError, match="holds results of another model"):
+        evaluate_general("another", plan, ["charades_sta"], sources, tmp_path / "out")
 
 
 @pytest.mark.parametrize(

@@ -65,6 +65,9 @@ def evaluate_general(
     model: str, plan: Plan, tasks: list[str], sources: Mapping[str, Path], out: Path, limit: int | None = None
 ) -> list[Result]:
     """Runs what has no results in `out` yet, and writes the results of all as general.json there. Raises DataError."""
+    identity = {"model": model, "max_frames": plan.max_frames, "limit": limit}
+    if (out / RUN).exists() and read_json(out / RUN) != identity:
+        raise DataError(f"{out}: holds results of another model, number of frames or --limit; choose another --out")
     results = []
     for task in tasks:
         folder = out / task
@@ -84,6 +87,7 @@ def evaluate_general(
                 for metric, value in found["scores"].items()
                 if not metric.endswith("_count")
             ]
+        write_json(out / RUN, identity)
     write_json(out / RESULTS, [result._asdict() for result in results])
     return results
 
