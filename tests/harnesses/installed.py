@@ -9,7 +9,7 @@ import pytest
 
 @cache
 def python_with(package: str) -> str:
-    """The first interpreter listed in STVLM_HARNESSES, as in PATH, that has a package; skips the test where none has."""
+    """The first interpreter in STVLM_HARNESSES, a list as PATH is, with a package; skips the test where none has it."""
     for python in filter(None, os.environ.get("STVLM_HARNESSES", "").split(os.pathsep)):
         code = f"import importlib.util as u, sys; sys.exit(not (u.find_spec({package!r}) and u.find_spec('stvlm')))"
         if not subprocess.run([python, "-c", code], env=environment()).returncode:
