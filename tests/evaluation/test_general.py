@@ -153,5 +153,20 @@ def test_a_region_is_outlined_on_images_near_to_its_own(tmp_path):
     assert [bool((frame[0] > 200).any()) for frame in clip.frames] == [True, True, False, False, False]
     assert clip.frames[0][:, 19, 30].tolist() == [255, 0, 0]
     assert clip.frames.shape == (5, 3, 64, 96)
+    between = show(tmp_path, row._replace(boxes_px={"00007": (20, 20, 40, 40)}), 3)
+    assert between.times_s == [0.0, 2.0, 4.0]
+    assert bool((between.frames[1][0] > 200).any())
     with pytest.raises(DataError, match="has no s01e03"):
         show(tmp_path, row._replace(video="s01e03"), 5)
+    with pytest.raises(DataError, match="has no image 00099, which is annotated"):
+        show(tmp_path, row._replace(boxes_px={"00099": (20, 20, 40, 40)}), 5)
+
+
+def test_a_region_between_the_frames_shown_is_shown_nonetheless(tmp_path):
+    """Of 41 images 1, 21 and 41 would be shown; that with the box is 30, and takes the place of 21."""
+    for number in range(1, 42):
+        Image.new("RGB", (96, 64)).save(tmp_path / f"{number:05d}.jpg")
+    row = VideoRow("a", "", "Who?", "A", ("x", "y"), {"00030": (20, 20, 40, 40)})
+    clip = show(tmp_path, row, 3)
+    assert clip.times_s == pytest.approx([0.0, 29 / 3, 40 / 3])
+    assert [bool((frame[0] > 200).any()) for frame in clip.frames] == [False, True, False]

@@ -81,18 +81,39 @@ def _images(folder: Path, row: VideoRow, most: int) -> Sample:
     if not paths:
         raise DataError(f"{folder}: holds no images; unpack it again")
     boxed = [number for number, path in enumerate(paths) if path.stem in row.boxes_px]
+    if row.boxes_px and not boxed:
+        raise DataError(f"{folder}: has no image {min(row.boxes_px)}, which is annotated; unpack all of them")
+    numbers = _with_one_of(boxed, spread(len(paths), most))
     frames = []
-    for number in spread(len(paths), most):
+    for number in numbers:
         try:
             image = np.array(Image.open(paths[number]).convert("RGB"))
         except OSError as error:
             raise DataError(f"{paths[number]}: is no image; unpack it again") from error
-        nearest = min(boxed, key=lambda other: abs(other - number), default=None)
-        if nearest is not None and abs(nearest - number) <= _NEAREST_IMAGES:
+        nearest = _nearest(boxed, number)
+        if nearest is not None:
             box_px = np.array(row.boxes_px[paths[nearest].stem])
             draw_outline(image, box_px, "red", outline_px(image.shape[1], image.shape[0]))
         frames.append(torch.from_numpy(image).permute(2, 0, 1))
-    return Sample(torch.stack(frames), [number / _IMAGES_PER_SECOND for number in spread(len(paths), most)])
+    return Sample(torch.stack(frames), [number / _IMAGES_PER_SECOND for number in numbers])
+
+
+def _nearest(boxed: list[int], number: int) -> int | None:
+    """The image with a box that is nearest to one, if near enough."""
+    return min(
+        (other for other in boxed if abs(other - number) <= _NEAREST_IMAGES),
+        key=lambda other: abs(other - number),
+        default=None,
+    )
+
+
+def _with_one_of(boxed: list[int], numbers: list[int]) -> list[int]:
+    """The numbers of images; where none is near one with a box, one of these takes the place of that nearest to it."""
+    if not boxed or any(_nearest(boxed, number) is not None for number in numbers):
+        return numbers
+    middle = boxed[len(boxed) // 2]
+    instead = min(numbers, key=lambda number: abs(number - middle))
+    return sorted({*numbers, middle} - {instead})
 
 
 def _lines(place: Path) -> Iterator[dict[str, str]]:

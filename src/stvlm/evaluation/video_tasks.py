@@ -53,7 +53,7 @@ class Read(NamedTuple):
 def read_charades_sta(folder: Path) -> Read:
     """charades_sta_test.txt, a line of which is `VIDEO START END##SENTENCE`. Raises DataError."""
     path, read = folder / "charades_sta_test.txt", Read([], Counter())
-    for number, line in enumerate(_content(path).decode().splitlines(), 1):
+    for number, line in enumerate(_content(path).decode(errors="replace").splitlines(), 1):
         match = re.fullmatch(r"(\S+) (\d+\.?\d*) (\d+\.?\d*) ?##(.+)", line)
         if match is None:
             raise DataError(f"{path}: line {number} is not VIDEO START END##SENTENCE; fetch the file again")
