@@ -95,7 +95,7 @@ def test_tvqa_plus_asks_what_and_when_about_the_region_with_the_most_boxes(tmp_p
 
 
 def test_a_thing_is_no_person_and_no_part_of_a_word(tmp_path):
-    only = {"1": [box("door", 70), box("he", 0)]}
+    only = {"1": [box("door", 70), box("he", 0)], "7": [box("he", 0)]}
     write_tvqa(tmp_path, tvqa(q="Who opens the door when there is help ?", bbox=only))
     asked = read_tvqa_plus(tmp_path).rows[0].question
     assert asked == "Who opens the object in the red bounding box when there is help ?"
