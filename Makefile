@@ -1,5 +1,6 @@
 # make quickstart   build a simulated dataset, train a tiny model on it, score it: minutes on a CPU
 # make test         lint, types and every test
+# make harnesses    the benchmark in lmms-eval and inspect-ai themselves
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -9,7 +10,7 @@ BENCH := stkit-bench
 MODEL := st-vlm-tiny
 RESULTS := results
 
-.PHONY: quickstart test lint types setup ffmpeg metric clean
+.PHONY: quickstart test harnesses lint types setup ffmpeg metric clean
 
 quickstart: setup
 	$(BIN)/python dataset_builder/build.py dataset_builder/recipes/sample.yaml --out $(DATASET)
@@ -20,6 +21,15 @@ quickstart: setup
 
 test: setup lint types
 	$(BIN)/python -m pytest
+
+# In an environment of their own on top of this one: lmms-eval wants an older PyAV, and its package `tests` would hide
+# ours. VLMEvalKit is in no registry: name a Python that has it in STVLM_HARNESSES.
+harnesses: setup
+	test -d .harnesses || $(BIN)/python -m venv --without-pip .harnesses
+	echo "import site; site.addsitedir('$(abspath $(BIN))/../lib/' + site.__file__.split('/')[-2] + '/site-packages')" \
+		> $$(echo .harnesses/lib/python*/site-packages)/stvlm.pth
+	.harnesses/bin/python -m pip install --quiet --disable-pip-version-check lmms-eval inspect-ai
+	STVLM_HARNESSES="$(abspath .harnesses/bin/python):$$STVLM_HARNESSES" $(BIN)/python -m pytest tests/harnesses
 
 lint: setup
 	$(BIN)/ruff check .
@@ -51,4 +61,4 @@ metric:
 	cp $(filter-out %/__init__.py,$(wildcard src/stvlm/scoring/*.py)) evaluate_metric/stkit_bench/
 
 clean:
-	rm -rf $(VENV) $(DATASET) $(BENCH) $(MODEL) $(RESULTS) .$(DATASET).build .$(BENCH).build .$(MODEL).training
+	rm -rf $(VENV) $(DATASET) $(BENCH) $(MODEL) $(RESULTS) .harnesses .$(DATASET).build .$(BENCH).build .$(MODEL).training

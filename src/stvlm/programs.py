@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import errno
+import gc
 import json
 import sys
 from collections.abc import Callable
@@ -14,15 +15,19 @@ from stvlm.records import DataError
 
 def run_program(main: Callable[[], None]) -> None:
     """Runs a program: exits with 1 and one line on bad input, with 130 when interrupted."""
+    code, words = 0, ""
     try:
         main()
     except (DataError, OSError) as error:  # an OSError says what, and most of them of which file: as a lost mount
         full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
         cure = "; free some space or choose another folder" if full else ""
-        sys.exit(f"error: {' '.join(str(error).split())}{cure}")
+        code, words = 1, f"error: {' '.join(str(error).split())}{cure}"
     except KeyboardInterrupt:
-        print("\ninterrupted; run the same command again to go on", file=sys.stderr)
-        sys.exit(130)
+        code, words = 130, "\ninterrupted; run the same command again to go on"
+    gc.collect()  # a streamed dataset that is still there aborts the process when Arrow goes first (apache/arrow#45214)
+    if words:
+        print(words, file=sys.stderr)
+    sys.exit(code)
 
 
 def first_line(error: Exception) -> str:

@@ -7,7 +7,7 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -43,6 +43,33 @@ def decode(path: Path) -> torch.Tensor:
         return torch.from_numpy(read_video(path)[0]).permute(0, 3, 1, 2).contiguous()
     except (OSError, RuntimeError, ValueError) as error:
         raise DataError(f"{path}: cannot be decoded ({first_line(error)}); build or fetch it again") from error
+
+
+class Sample(NamedTuple):
+    """Some frames of a video: (n, 3, H, W) uint8 RGB, and when they are to be seen, in seconds."""
+
+    frames: torch.Tensor
+    times_s: list[float]
+
+
+def sample(path: Path, most: int) -> Sample:
+    """All frames of any video or, of one that has over `most`, as many, spread evenly from first to last.
+
+    Raises DataError.
+    """
+    if VideoDecoder is None:
+        raise DataError(f"{path}: is sampled by torchcodec, which is missing or finds no FFmpeg libraries")
+    try:
+        video = VideoDecoder(str(path), num_ffmpeg_threads=1)
+        taken = video.get_frames_at(spread(len(video), most))
+    except (OSError, RuntimeError, ValueError) as error:
+        raise DataError(f"{path}: cannot be decoded ({str(error).splitlines()[0]}); fetch it again") from error
+    return Sample(taken.data, taken.pts_seconds.tolist())
+
+
+def spread(count: int, most: int) -> list[int]:
+    """At most `most` of the numbers below `count`, evenly from first to last."""
+    return [int(number) for number in np.linspace(0, count - 1, min(count, most)).round()]
 
 
 class FrameReader:
