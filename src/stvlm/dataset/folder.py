@@ -43,7 +43,7 @@ RESULTS = ("report", "materialized")
 TRAJECTORIES = "trajectories"
 CLIPS = pa.schema(
     [("clip_id", pa.string()), ("source", pa.string()), ("split", pa.string())]
-    + [TRAJECTORY.field(name) for name in ("xyz_m", "world_SE3_camera")]
+    + [TRAJECTORY.field(name) for name in ("domain", "xyz_m", "world_SE3_camera")]
 )
 """Columns of trajectories/clips.parquet."""
 BATCH_ROWS = 1000

@@ -1,120 +1,77 @@
-"""A model's answers to rows, in batches of clips with equally many frames."""
+"""Who answers: one interface for local models, vLLM, endpoints and computed answers."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple, Protocol
 
-import torch
-from transformers import AutoModelForImageTextToText, AutoProcessor
-from transformers.utils import logging
-
-from stvlm.evaluation.chat import as_messages
 from stvlm.evaluation.dataset import frame_count, may_be_on_the_hub
-from stvlm.evaluation.frames import CONTROLS, decode
-from stvlm.evaluation.responses import MODEL
-from stvlm.kinematics import STEP_S
+from stvlm.evaluation.prompts import Asked
+from stvlm.evaluation.responses import TEXT_ONLY
 from stvlm.records import DataError
 
-Row = Mapping[str, Any]
+
+class Answered(NamedTuple):
+    """An answer; or None, and why in one line."""
+
+    item: Asked
+    text: str | None
+    failure: str = ""
 
 
-class Asked(NamedTuple):
-    """A row to be answered, of the clip as it is or of a control."""
+class Backend(Protocol):
+    """Answers questions. Raises DataError where it can answer none."""
 
-    row: Row
-    control: str
-
-
-class Answerer:
-    """A model and its processor, loaded by the Auto classes: on a GPU in bfloat16 where there is one."""
-
-    def __init__(self, model: str, max_new_tokens: int) -> None:
-        if not Path(model).is_dir() and not may_be_on_the_hub(model):
-            raise DataError(f"{model}: no such model folder; train one with training/sft.py, or give a Hub id")
-        logging.disable_progress_bar()
-        on_gpu = torch.cuda.is_available()
-        try:
-            self._processor = AutoProcessor.from_pretrained(model)
-            self._model = AutoModelForImageTextToText.from_pretrained(model, dtype="bfloat16" if on_gpu else "float32")
-        except (OSError, ValueError, KeyError) as error:
-            raise DataError(f"{model}: cannot be loaded as a model ({str(error).splitlines()[0]})") from error
-        self._model.eval().to("cuda" if on_gpu else "cpu")
-        self._processor.tokenizer.padding_side = "left"
-        self._max_new_tokens = max_new_tokens
-        self._clips: dict[str, torch.Tensor] = {}
-
-    def answer(self, asked: Sequence[Asked]) -> list[str]:
-        """Greedy answers. The clips must have equally many frames; each is decoded once, as are those of the last call.
-
-        Raises torch.OutOfMemoryError.
-        """
-        paths = {item.row["video_path"] for item in asked}
-        self._clips = {path: self._clips[path] if path in self._clips else decode(Path(path)) for path in paths}
-        clips = []
-        for row, control in asked:
-            frames = self._clips[row["video_path"]]
-            clips.append(frames if control == MODEL else CONTROLS[control](frames))
-        prompts = [
-            self._processor.apply_chat_template(as_messages(row["prompt"]), add_generation_prompt=True)
-            for row, _ in asked
-        ]
-        metadata = [
-            {"fps": 1 / STEP_S, "total_num_frames": len(frames), "frames_indices": list(range(len(frames)))}
-            for frames in clips
-        ]
-        inputs = self._processor(
-            text=prompts,
-            videos=clips,
-            video_metadata=metadata,
-            do_sample_frames=False,
-            padding=True,
-            return_tensors="pt",
-        ).to(self._model.device, self._model.dtype)
-        with torch.inference_mode():
-            tokens = self._model.generate(
-                **inputs, max_new_tokens=self._max_new_tokens, do_sample=False, temperature=None, top_p=None, top_k=None
-            )
-        texts: list[str] = self._processor.batch_decode(
-            tokens[:, inputs["input_ids"].shape[1] :], skip_special_tokens=True
-        )
-        return [text.strip() for text in texts]
+    def answer(self, batches: Iterable[Sequence[Asked]]) -> Iterator[Answered]:
+        """The answers to all items of all batches as they come, in any order."""
 
 
-def answer_all(answerer: Answerer, asked: Sequence[Asked], batch_size: int) -> Iterator[list[tuple[Asked, str]]]:
-    """Answers batch by batch. Where memory runs out the batch is halved, for this one and all that follow."""
+def make_batches(asked: Iterable[Asked], size: int) -> list[list[Asked]]:
+    """Batches of up to `size` questions about clips of equally many frames, the questions of a clip together.
 
-    def of_clip(item: Asked) -> tuple[int, str]:
-        return frame_count(item.row), item.row["clip_id"]
+    They depend on what is asked and nothing else: a run that goes on asks in the same batches as one that never
+    stopped, because in reduced precision an answer may depend on who shares its batch.
+    """
 
-    for _, same in groupby(sorted(asked, key=of_clip), key=lambda item: frame_count(item.row)):
-        waiting = list(same)
-        while waiting:
-            try:
-                texts = answerer.answer(waiting[:batch_size])
-            except torch.OutOfMemoryError as error:
-                if batch_size == 1:
-                    raise DataError(
-                        "one question does not fit into memory; use a smaller model or a larger device"
-                    ) from error
-                batch_size = (batch_size + 1) // 2
-                torch.cuda.empty_cache()
-                continue
-            yield list(zip(waiting, texts, strict=False))
-            waiting = waiting[batch_size:]
+    def shown(item: Asked) -> tuple[int, str, str]:
+        frames = 0 if item.control == TEXT_ONLY else frame_count(item.row)
+        return frames, item.row["clip_id"], item.control
+
+    batches: list[list[Asked]] = []
+    for _, same_length in groupby(sorted(asked, key=shown), key=lambda item: shown(item)[0]):
+        batches.append([])
+        for _, same_clip in groupby(same_length, key=shown):
+            of_clip = list(same_clip)
+            if batches[-1] and len(batches[-1]) + len(of_clip) > size:
+                batches.append([])
+            batches[-1] += of_clip
+            while len(batches[-1]) > size:
+                batches.append(batches[-1][size:])
+                del batches[-2][size:]
+    return batches
 
 
 def fingerprint(model: str) -> str:
-    """A hash of a model folder's files but the record of its training, or the id of one on the Hub as it is."""
+    """A hash of a model folder's files but the record of its training, or the id and commit of one on the Hub.
+
+    Raises DataError for a folder that does not exist.
+    """
     folder = Path(model)
-    if not folder.is_dir():
-        return model
-    digest = hashlib.sha256()
-    for path in sorted(folder.iterdir()):
-        if path.is_file() and path.name != "training.json":
-            with path.open("rb") as file:
-                digest.update(path.name.encode() + hashlib.file_digest(file, "sha256").digest())
-    return digest.hexdigest()
+    if folder.is_dir():
+        digest = hashlib.sha256()
+        for path in sorted(folder.iterdir()):
+            if path.is_file() and path.name != "training.json":
+                with path.open("rb") as file:
+                    digest.update(path.name.encode() + hashlib.file_digest(file, "sha256").digest())
+        return digest.hexdigest()
+    if not may_be_on_the_hub(model):
+        raise DataError(f"{model}: no such model folder; train one with training/sft.py, or give a Hub id")
+    from transformers.utils import cached_file, extract_commit_hash
+
+    try:
+        return f"{model}@{extract_commit_hash(cached_file(model, 'config.json'), None)}"
+    except (OSError, ValueError) as error:
+        raise DataError(f"{model}: cannot be loaded as a model ({str(error).splitlines()[0]})") from error

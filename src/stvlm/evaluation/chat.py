@@ -7,9 +7,9 @@ from typing import Any
 Message = dict[str, Any]
 
 
-def as_messages(prompt: str, answer: str | None = None) -> list[Message]:
-    """The user's turn, a video and its prompt, and the assistant's where the answer is known."""
-    user = {"role": "user", "content": [{"type": "video"}, {"type": "text", "text": prompt}]}
+def as_messages(prompt: str, answer: str | None = None, videos: int = 1) -> list[Message]:
+    """The user's turn, videos and their prompt, and the assistant's where the answer is known."""
+    user = {"role": "user", "content": [*[{"type": "video"}] * videos, {"type": "text", "text": prompt}]}
     if answer is None:
         return [user]
     return [user, {"role": "assistant", "content": [{"type": "text", "text": answer}]}]

@@ -17,35 +17,61 @@ Row = Mapping[str, Any]
 
 
 class Split(NamedTuple):
-    """The rows of one split, each with `video_path` and `video_bytes` beside the contract's columns."""
+    """The rows of one split, each with `video_path` (None where no video is wanted) and `video_bytes` beside the
+    contract's columns.
+    """
 
     rows: list[dict[str, Any]]
     fingerprint: str
     """Hash of what was asked and answered, and of the boxes and sizes of the videos that it was asked about."""
+    revision: str | None
+    """The commit of a dataset on the Hub; None of a folder."""
 
 
-def load_split(dataset: str, split: str, limit: int | None = None) -> Split:
-    """The first `limit` rows of a split of a folder or a Hub dataset.
+def load_split(
+    dataset: str, split: str, limit: int | None = None, config: str | None = None, *, with_video: bool = True
+) -> Split:
+    """The first `limit` rows of a split of a folder or a Hub dataset, of its default config or another.
 
-    Raises DataError, one line, for a missing dataset, split or video.
+    Raises DataError, one line, for a missing dataset, config, split or video.
     """
+    part, revision = _open_split(dataset, split, config)
+    if not with_video:
+        part = part.remove_columns([name for name in part.column_names if name == "video"])
+    elif "video" not in part.column_names:
+        raise DataError(
+            f"{dataset}: its rows have no video; where it was published without, add it with build.py --materialize, "
+            "and where it was built with --annotations-only, build it without that"
+        )
+    else:
+        part = part.cast_column("video", datasets.Video(decode=False))
+    rows = [_with_path(row, dataset, with_video) for row in islice(part, limit)]
+    if not rows:
+        raise DataError(f"{dataset}: split {split!r} has no rows")
+    return Split(rows, _fingerprint(rows), revision)
+
+
+def load_columns(dataset: str, split: str, names: Sequence[str]) -> list[dict[str, Any]]:
+    """Some columns of all rows of a split; needs no video. Raises DataError."""
+    return list(_open_split(dataset, split, None)[0].select_columns(list(names)))
+
+
+def _open_split(dataset: str, split: str, config: str | None) -> tuple[Any, str | None]:
+    """The rows of a split, and the dataset's commit on the Hub."""
     if not (is_folder := Path(dataset).is_dir()) and not may_be_on_the_hub(dataset):
         raise DataError(f"{dataset}: no such dataset folder; build one with dataset_builder/build.py")
     try:
+        if config is not None and config not in (known := datasets.get_dataset_config_names(dataset)):
+            raise DataError(f"{dataset}: has no config {config!r}; it has {', '.join(map(repr, known))}")
         # A folder is streamed: load_dataset else keeps a copy of the table, with the old paths when the folder moves.
-        table = datasets.load_dataset(dataset, streaming=is_folder)
+        table = datasets.load_dataset(dataset, config, streaming=is_folder)
+        revision = None if is_folder else datasets.load_dataset_builder(dataset, config).hash
     except (OSError, ValueError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise DataError(f"{dataset}: cannot be loaded as a dataset ({reason})") from error
     if split not in table:
         raise DataError(f"{dataset}: has no split {split!r}; it has {', '.join(map(repr, table))}")
-    part = table[split]
-    if "video" not in part.column_names:
-        raise DataError(f"{dataset}: its rows have no video; it was built with --annotations-only")
-    rows = [_with_path(row, dataset) for row in islice(part.cast_column("video", datasets.Video(decode=False)), limit)]
-    if not rows:
-        raise DataError(f"{dataset}: split {split!r} has no rows")
-    return Split(rows, _fingerprint(rows))
+    return table[split], revision
 
 
 def may_be_on_the_hub(name: str) -> bool:
@@ -53,7 +79,9 @@ def may_be_on_the_hub(name: str) -> bool:
     return not name.startswith((".", "/", "~")) and name.count("/") == 1
 
 
-def _with_path(row: dict[str, Any], dataset: str) -> dict[str, Any]:
+def _with_path(row: dict[str, Any], dataset: str, with_video: bool) -> dict[str, Any]:
+    if not with_video:
+        return {**row, "video_path": None, "video_bytes": 0}
     path = (row.pop("video") or {}).get("path")
     if not path or not Path(path).is_file():
         raise DataError(

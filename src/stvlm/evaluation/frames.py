@@ -3,22 +3,33 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+import random
+from collections.abc import Callable, Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from scipy.ndimage import binary_dilation, distance_transform_edt
 
-from stvlm.dataset.video import read_video
+from stvlm.dataset.video import draw_outline, outline_px, read_video
+from stvlm.evaluation.dataset import frame_count
+from stvlm.evaluation.prompts import DEPTH_FAR_M
+from stvlm.evaluation.responses import MODEL, TEXT_ONLY
 from stvlm.files import whole_file
 from stvlm.hashing import stable_hash
+from stvlm.kinematics import STEP_S
 from stvlm.records import DataError
 
 try:
     from torchcodec.decoders import VideoDecoder
 except (ImportError, OSError, RuntimeError):  # no FFmpeg libraries, or built for another torch
     VideoDecoder = None
+
+Row = Mapping[str, Any]
+SMEAR_PX = 3
+"""How far an outline's colour reaches beyond it in an mp4: chroma has half the resolution, and edges ring."""
 
 
 def decode(path: Path) -> torch.Tensor:
@@ -74,15 +85,102 @@ def as_pixel_values(video_processor: Any, clips: list[torch.Tensor]) -> torch.Te
     return given["pixel_values_videos"]
 
 
-def black(frames: torch.Tensor) -> torch.Tensor:
-    """The clip with nothing to see."""
+def as_metadata(row: Row) -> dict[str, Any]:
+    """What processors want to know of a row's frames: at which of a source's they are, and how many a second there are.
+
+    They are all frames of their mp4.
+    """
+    times_s = row["frame_times_s"]
+    count = len(times_s)
+    fps = (count - 1) / (times_s[-1] - times_s[0]) if count > 1 else 1 / STEP_S
+    return {"fps": fps, "total_num_frames": count, "frames_indices": list(range(count)), "duration": count / fps}
+
+
+# What a model is given in place of the clip, to see what it knows without it.
+
+
+def black(frames: torch.Tensor, row: Row) -> torch.Tensor:
+    """Nothing to see."""
     return torch.zeros_like(frames)
 
 
-def static(frames: torch.Tensor) -> torch.Tensor:
-    """The clip with its first frame throughout: appearance without motion."""
+def static(frames: torch.Tensor, row: Row) -> torch.Tensor:
+    """The first frame throughout: appearance without motion."""
     return frames[:1].expand_as(frames)
 
 
-CONTROLS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {"black": black, "static": static}
-"""What a model is given in place of the clip, to see what it knows without it."""
+def shuffled(frames: torch.Tensor, row: Row) -> torch.Tensor:
+    """The frames in another order, the same one for all questions of a clip: motion without time."""
+    count = len(frames)
+    order = random.Random(row["clip_id"]).sample(range(count), count)
+    return frames[order if order != sorted(order) else order[::-1]]
+
+
+def no_boxes(frames: torch.Tensor, row: Row) -> torch.Tensor:
+    """The outlines filled with the pixels around them: which object is asked about is not shown."""
+    filled = frames.permute(0, 2, 3, 1).numpy().copy()
+    thickness_px = outline_px(frames.shape[3], frames.shape[2])
+    for i, image in enumerate(filled):
+        drawn = np.zeros_like(image)
+        for item in row["objects"]:
+            if item["boxes_px"][i] is not None:
+                draw_outline(drawn, np.array(item["boxes_px"][i]), item["color"], thickness_px)
+        covered = binary_dilation(drawn.any(axis=2), np.ones((3, 3)), iterations=SMEAR_PX)
+        if covered.any() and not covered.all():
+            nearest = distance_transform_edt(covered, return_distances=False, return_indices=True)
+            filled[i] = image[tuple(nearest)]
+    return torch.from_numpy(filled).permute(0, 3, 1, 2).contiguous()
+
+
+CONTROLS: dict[str, Callable[[torch.Tensor, Row], torch.Tensor]] = {
+    "black": black,
+    "static": static,
+    "shuffled": shuffled,
+    "no_boxes": no_boxes,
+}
+"""By name. The control `text_only` has no frames at all."""
+
+
+class Shown:
+    """What a model sees of a row: its video, and after it its depth maps where there is a folder of them."""
+
+    def __init__(self, depth_dir: Path | None = None) -> None:
+        self._depth_dir = depth_dir
+        self._decoded = lru_cache(maxsize=2)(decode)  # a clip's questions and controls come one after the other
+
+    def __call__(self, row: Row, control: str) -> list[torch.Tensor]:
+        """No, one or two videos (n, 3, H, W) uint8 RGB. Raises DataError."""
+        if control == TEXT_ONLY:
+            return []
+        path = Path(row["video_path"])
+        frames = self._decoded(path)
+        if len(frames) != frame_count(row):
+            raise DataError(f"{path}: has {len(frames)} frames, its row says {frame_count(row)}; build it again")
+        videos = [frames]
+        if self._depth_dir is not None:
+            videos.append(read_depth(depth_path(self._depth_dir, row), frame_count(row)))
+        if control == MODEL:
+            return videos
+        if control == "no_boxes":  # depth maps have none
+            return [no_boxes(frames, row), *videos[1:]]
+        return [CONTROLS[control](video, row) for video in videos]
+
+
+def depth_path(depth_dir: Path, row: Row) -> Path:
+    """Where a row's depth maps are."""
+    return depth_dir / f"{row['clip_id']}.npy"
+
+
+def read_depth(path: Path, count: int) -> torch.Tensor:
+    """A clip's depth maps, an array (n, H, W) of metres, as grey frames (n, 3, H, W) uint8. Raises DataError."""
+    try:
+        depth_m = np.load(path)
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: cannot be read as depth maps ({error}); --dataset's every clip needs one") from error
+    if depth_m.ndim != 3 or len(depth_m) != count or depth_m.dtype.kind != "f":
+        raise DataError(
+            f"{path}: holds {depth_m.dtype} of shape {depth_m.shape}, not ({count}, H, W) floating point metres"
+        )
+    near = 1 - np.clip(np.nan_to_num(depth_m, nan=DEPTH_FAR_M), 0, DEPTH_FAR_M) / DEPTH_FAR_M
+    grey = torch.from_numpy(np.rint(255 * near).astype(np.uint8))
+    return grey[:, None].expand(-1, 3, -1, -1).contiguous()

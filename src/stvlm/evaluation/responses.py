@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,43 +13,50 @@ from stvlm.scoring import parse_answer, score
 
 MODEL = "model"
 """The control that is none: the clip as it is."""
+TEXT_ONLY = "text_only"
+"""The control that has no video at all."""
 
 
 class Key(NamedTuple):
-    """What was asked, of what: a row's id, the control, and a hash of the prompt, the boxes and the video's size."""
+    """Whose answer it is: a row's id and the control."""
 
     id: str
     control: str
+
+
+class Response(NamedTuple):
+    """An answer, and a hash of what it answers."""
+
+    text: str
     asked_sha256: str
+    failure: str
+    """Why there is none, where that counts as a wrong answer; the text is empty then."""
 
 
-def key_of(row: Mapping[str, Any], control: str) -> Key:
-    """The key of a row's response."""
-    asked = json.dumps([row["prompt"], row["objects"], row["video_bytes"]])
-    return Key(row["id"], control, hashlib.sha256(asked.encode()).hexdigest())
+def asked_sha256(row: Mapping[str, Any], prompt: str, depth_bytes: int = 0) -> str:
+    """Hash of what was asked about a row, of what is shown with it, and of what is right."""
+    shown = [row["objects"], row["video_bytes"], depth_bytes]
+    asked = json.dumps([prompt, *shown, row["choices"], row["target"]])
+    return hashlib.sha256(asked.encode()).hexdigest()
 
 
-def as_line(row: Mapping[str, Any], control: str, response: str) -> str:
+def as_line(row: Mapping[str, Any], control: str, response: Response) -> str:
     """A response with what was read from it and how that scores."""
-    parsed = parse_answer(row["task"], response, row["choices"], row["question"])
+    parsed = parse_answer(row["task"], response.text, row["choices"], row["question"])
     outcome = score(row["task"], parsed, row["target"])
     line = {
-        **key_of(row, control)._asdict(),
+        **Key(row["id"], control)._asdict(),
+        "asked_sha256": response.asked_sha256,
         "task": row["task"],
-        "response": response,
+        "response": response.text,
         "parsed": parsed._asdict(),
         "score": outcome._asdict(),
+        **({"failure": response.failure} if response.failure else {}),
     }
     return json.dumps(line, ensure_ascii=False) + "\n"
 
 
-def append(path: Path, lines: Iterable[str]) -> None:
-    """Adds lines to the file."""
-    with path.open("a", encoding="utf-8") as file:
-        file.writelines(lines)
-
-
-def read(path: Path) -> dict[Key, str]:
+def read(path: Path) -> dict[Key, Response]:
     """Responses by key, none where there is no file. A last line that was cut off is removed from the file."""
     if not path.exists():
         return {}
@@ -62,7 +69,8 @@ def read(path: Path) -> dict[Key, str]:
     for number, text in enumerate(content[:whole].splitlines(), 1):
         try:
             line = json.loads(text)
-            found[Key(line["id"], line["control"], line["asked_sha256"])] = line["response"]
-        except (ValueError, KeyError) as error:
+            key = Key(line["id"], line["control"])
+            found[key] = Response(line["response"], line["asked_sha256"], line.get("failure", ""))
+        except (ValueError, KeyError, TypeError) as error:
             raise DataError(f"{path}: line {number} is no response; remove the line or the file") from error
     return found

@@ -7,7 +7,8 @@ from importlib.metadata import PackageNotFoundError, version
 
 from stvlm import __version__
 
-_PACKAGES = ("torch", "transformers", "trl", "accelerate", "datasets", "tokenizers", "torchcodec", "av", "numpy")
+_PACKAGES = ("torch", "transformers", "trl", "accelerate", "peft", "vllm", "datasets", "tokenizers", "torchcodec", "av",
+             "numpy", "pillow")  # fmt: skip
 
 
 def versions() -> dict[str, str]:

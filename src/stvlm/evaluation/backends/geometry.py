@@ -1,0 +1,63 @@
+"""Answers computed from tracks, as a tool would: what a model that looks at the video has to be better than.
+
+The tracks are the dataset's own, so this is also the ceiling: what is missing from 100 % is lost in rounding, or in the
+metric's reading of a sentence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain, permutations
+from typing import Any
+
+from stvlm.evaluation.answering import Answered
+from stvlm.evaluation.prompts import Asked
+from stvlm.evaluation.trajectories import Trajectories, Trajectory, trajectory_of
+from stvlm.kinematics import STEP_S
+from stvlm.questions.asking import Motion, Query, QuestionGates, Span, answer
+from stvlm.records import DataError, Question
+from stvlm.scoring import COMPARISONS, TASKS
+
+Row = Mapping[str, Any]
+ANSWERED_IF_AT_ALL = QuestionGates(
+    win_ratio=1.0, min_distance_m=0.0, max_relative_noise=float("inf"), max_heading_noise_deg=float("inf")
+)
+NO_ANSWER = "The tracks do not tell."
+
+
+class Geometry:
+    """Kinematics on given tracks; it reads the question, and neither its target nor its answer."""
+
+    def __init__(self, trajectories: Trajectories) -> None:
+        self._trajectories = trajectories
+
+    def answer(self, batches: Iterable[Sequence[Asked]]) -> Iterator[Answered]:
+        """Whole sentences. Raises DataError for a clip without tracks."""
+        for item in chain.from_iterable(batches):
+            yield Answered(item, answer_from(item.row, trajectory_of(item.row, self._trajectories)))
+
+
+def answer_from(row: Row, trajectory: Trajectory) -> str:
+    """The answer to a row's question as its wording gives it, or NO_ANSWER where there is none that is certain."""
+    if row["task"] not in TASKS:
+        raise DataError(f"row {row['id']}: computed answers are for the seven tasks, not for {row['task']}")
+    motion = Motion(row["clip_id"], trajectory.domain, 0.0, trajectory.xyz_m)
+    for query in _readings(row, motion):
+        found = answer(motion, query, ANSWERED_IF_AT_ALL)
+        if isinstance(found, Question) and found.question == row["question"]:
+            return found.answer
+    return NO_ANSWER
+
+
+def _readings(row: Row, motion: Motion) -> Iterator[Query]:
+    """All that may be asked in the row's wording about its seconds; the one whose words are the row's is."""
+    first, last = round(row["start_s"] / STEP_S), round(row["end_s"] / STEP_S)
+    span = Span(first, last, (first, last) == (0, motion.whole.last))
+    task, count = row["task"], len(motion.xyz_m)
+    if task == "movement_direction_comparison":
+        named = 2
+    else:
+        named = count if task in COMPARISONS else 1
+    for objects in permutations(range(count), named):
+        for hour in range(1, 13) if task == "direction_timestamp" else (0,):
+            yield Query(task, objects, span, row["template_id"], hour)

@@ -1,0 +1,165 @@
+"""A model of the Transformers library on this machine.
+
+The questions of one clip share all that they begin with: the video, encoded once, and the words before the question.
+
+    ids of clip 0    pad  <video> The video lasts ...  | pad  How far ...?
+                     pad  <video> The video lasts ...  | Which is faster, ...?
+    ids of clip 1    <video> <video> The video ...     | pad  pad  When ...?
+                     read once a clip                  | read for each question, behind a copy of the clip's cache
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import takewhile
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoModelForImageTextToText, AutoProcessor
+from transformers.utils import logging
+
+from stvlm.evaluation.answering import Answered
+from stvlm.evaluation.chat import as_messages
+from stvlm.evaluation.frames import Shown, as_metadata
+from stvlm.evaluation.prompts import Asked
+from stvlm.evaluation.responses import TEXT_ONLY
+from stvlm.records import DataError
+
+SHARING = ("llava_onevision", "qwen2_vl", "qwen2_5_vl", "qwen3_vl")
+"""Model types whose answers were found to be the same with and without shared beginnings; others read all of each."""
+
+
+def precision() -> str:
+    """In what numbers models compute here, and on what."""
+    return "bfloat16 on cuda" if torch.cuda.is_available() else "float32 on cpu"
+
+
+class TransformersModel:
+    """A model and its processor, loaded by the Auto classes: on a GPU in bfloat16 where there is one.
+
+    A folder with a LoRA adapter is loaded onto its base model, where peft is installed.
+    """
+
+    def __init__(self, model: str, max_new_tokens: int, depth_dir: Path | None = None) -> None:
+        logging.disable_progress_bar()
+        logging.set_verbosity_error()
+        dtype, device = precision().split(" on ")
+        try:
+            self._processor = AutoProcessor.from_pretrained(model)
+            self._model = AutoModelForImageTextToText.from_pretrained(model, dtype=dtype)
+        except (OSError, ValueError, KeyError, ImportError) as error:
+            raise DataError(f"{model}: cannot be loaded as a model ({str(error).strip().splitlines()[0]})") from error
+        self._model.eval().to(device)
+        self._processor.tokenizer.padding_side = "left"
+        self._settings = {"do_sample": False, "temperature": None, "top_p": None, "top_k": None}
+        self._max_new_tokens = max_new_tokens
+        self._shown = Shown(depth_dir)
+        self._most: int | None = None  # that fit into memory, once more did not
+        self.shares = self._model.config.model_type in SHARING
+
+    def answer(self, batches: Iterable[Sequence[Asked]]) -> Iterator[Answered]:
+        """Greedy answers. Where memory runs out the batch is halved, for this one and all that follow."""
+        for batch in batches:
+            waiting = list(batch)
+            while waiting:
+                part = waiting[: self._most]
+                try:
+                    texts = self._answer(part)
+                except torch.OutOfMemoryError as error:
+                    if len(part) == 1:
+                        raise DataError(
+                            "one question does not fit into memory; use a smaller model or a larger device"
+                        ) from error
+                    self._most = (len(part) + 1) // 2
+                    texts = []
+                if not texts:  # not in the except block, where the error still holds what was being computed
+                    torch.cuda.empty_cache()
+                    continue
+                yield from (Answered(item, text) for item, text in zip(part, texts, strict=True))
+                waiting = waiting[len(part) :]
+
+    def _answer(self, asked: Sequence[Asked]) -> list[str]:
+        """Answers to questions on clips of equally many frames, which may share clips."""
+        if self.shares and asked[0].control != TEXT_ONLY:
+            tokens = self._generate_behind_clips(asked)
+        else:
+            tokens = self._generate(asked)
+        texts: list[str] = self._processor.batch_decode(tokens, skip_special_tokens=True)
+        return [text.strip() for text in texts]
+
+    def _generate(self, asked: Sequence[Asked]) -> torch.Tensor:
+        """Tokens (N, L) of the answers, every question read from its beginning."""
+        shown = [self._shown(item.row, item.control) for item in asked]
+        inputs = self._process(asked, shown).to(self._model.device, self._model.dtype)
+        with torch.inference_mode():
+            tokens = self._model.generate(**inputs, max_new_tokens=self._max_new_tokens, **self._settings)
+        return tokens[:, inputs["input_ids"].shape[1] :]
+
+    def _generate_behind_clips(self, asked: Sequence[Asked]) -> torch.Tensor:
+        """Tokens (N, L) of the answers, the common beginning of a clip's questions read once."""
+        clips = list(dict.fromkeys((item.row["clip_id"], item.control) for item in asked))
+        clip_of = [clips.index((item.row["clip_id"], item.control)) for item in asked]
+        firsts = [asked[clip_of.index(clip)] for clip in range(len(clips))]
+        shown = [self._shown(item.row, item.control) for item in firsts]
+        inputs = self._process(firsts, shown, return_text_replacement_offsets=True)
+        videos = [[part["replacement"] for part in of_clip] for of_clip in inputs.pop("text_replacement_offsets")]
+        texts, _ = self._processor.get_text_with_replacements(
+            [self._as_text(item, len(videos[clip])) for item, clip in zip(asked, clip_of, strict=True)],
+            videos_replacements=[text for clip in clip_of for text in videos[clip]],
+        )
+        ids = self._processor.tokenizer(texts)["input_ids"]
+        shared = [_shared([ids[k] for k, of in enumerate(clip_of) if of == clip]) for clip in range(len(clips))]
+        beginnings, seen = self._padded([ids[clip_of.index(clip)][:n] for clip, n in enumerate(shared)])
+        questions, own = self._padded([ids[k][shared[clip] :] for k, clip in enumerate(clip_of)])
+        clip_of_row = torch.tensor(clip_of, device=self._model.device)
+        whole = torch.cat([beginnings[clip_of_row], questions], dim=1)
+        with torch.inference_mode():
+            cache = self._model.generate(
+                **inputs.to(self._model.device, self._model.dtype) | self._text_inputs(beginnings, seen),
+                max_new_tokens=1,  # is found and not kept; the cache holds what was read
+                return_dict_in_generate=True,
+                **self._settings,
+            ).past_key_values
+            cache.batch_select_indices(clip_of_row)
+            inner = self._model.model
+            if getattr(inner, "rope_deltas", None) is not None:  # by how much positions lag behind indices, a row each
+                inner.rope_deltas = inner.rope_deltas[clip_of_row]
+            tokens = self._model.generate(
+                **self._text_inputs(whole, torch.cat([seen[clip_of_row], own], dim=1)),
+                past_key_values=cache,
+                max_new_tokens=self._max_new_tokens,
+                **self._settings,
+            )
+        return tokens[:, whole.shape[1] :]
+
+    def _process(self, asked: Sequence[Asked], shown: Sequence[Sequence[torch.Tensor]], **options: Any) -> Any:
+        """Inputs of the model: a row each, its videos behind one another."""
+        videos = [video for of_row in shown for video in of_row]
+        metadata = [as_metadata(item.row) for item, of_row in zip(asked, shown, strict=True) for _ in of_row]
+        given = {"videos": videos, "video_metadata": metadata, "do_sample_frames": False} if videos else {}
+        texts = [self._as_text(item, len(of_row)) for item, of_row in zip(asked, shown, strict=True)]
+        return self._processor(text=texts, **given, padding=True, return_tensors="pt", **options)
+
+    def _as_text(self, item: Asked, videos: int) -> str:
+        messages = as_messages(item.prompt, videos=videos)
+        return str(self._processor.apply_chat_template(messages, add_generation_prompt=True))
+
+    def _padded(self, ids: Sequence[list[int]]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Ids on the left of which padding makes one length, and the attention mask, both (N, L)."""
+        padded = self._processor.tokenizer.pad({"input_ids": ids}, padding_side="left", return_tensors="pt")
+        return padded["input_ids"].to(self._model.device), padded["attention_mask"].to(self._model.device)
+
+    def _text_inputs(self, ids: torch.Tensor, mask: torch.Tensor) -> dict[str, torch.Tensor]:
+        """What a model is given of tokens (N, L)."""
+        inputs = {"input_ids": ids, "attention_mask": mask}
+        if "mm_token_type_ids" in self._processor.model_input_names:
+            types = self._processor.create_mm_token_type_ids(ids.tolist())
+            inputs["mm_token_type_ids"] = torch.tensor(types, device=ids.device)
+        return inputs
+
+
+def _shared(ids: Sequence[list[int]]) -> int:
+    """With how many tokens all questions of a clip begin; at least one stays of each."""
+    same = sum(1 for _ in takewhile(lambda tokens: len(set(tokens)) == 1, zip(*ids, strict=False)))
+    return min(same, min(map(len, ids)) - 1)

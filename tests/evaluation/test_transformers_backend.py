@@ -1,0 +1,132 @@
+"""Answers of real model classes, in small: with a clip read once for all its questions they are those without."""
+
+from functools import wraps
+
+import numpy as np
+import pytest
+import torch
+from tests.evaluation.tiny_models import write_model
+from tests.training.tiny_dataset import write_dataset
+
+from stvlm.evaluation.answering import make_batches
+from stvlm.evaluation.backends.transformers import SHARING, TransformersModel
+from stvlm.evaluation.dataset import load_split
+from stvlm.evaluation.prompts import Asked
+from stvlm.records import DataError
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def rows(tmp_path_factory):
+    """Four clips of 5 and 6 frames, four questions each, whose prompts differ in length."""
+    dataset = write_dataset(tmp_path_factory.mktemp("data") / "tiny")
+    return load_split(str(dataset), "test").rows
+
+
+@pytest.fixture(scope="module")
+def llava(tmp_path_factory):
+    return write_model(tmp_path_factory.mktemp("models") / "llava")
+
+
+def ask(rows, *controls):
+    return [Asked(row, control, row["prompt"]) for row in rows for control in controls]
+
+
+def answers(model, asked, size):
+    found = {(a.item.row["id"], a.item.control): a.text for a in model.answer(make_batches(asked, size))}
+    return [found[item.row["id"], item.control] for item in asked]
+
+
+def encoded(model, monkeypatch):
+    """Counts the frames that pass the vision tower."""
+    counts = []
+    tower = model._model.model.vision_tower
+    forward = tower.forward
+    monkeypatch.setattr(tower, "forward", lambda frames, **more: counts.append(len(frames)) or forward(frames, **more))
+    return counts
+
+
+@pytest.mark.parametrize("kind", SHARING)
+def test_answers_are_the_same_with_and_without_sharing(kind, rows, tmp_path):
+    model = TransformersModel(str(write_model(tmp_path / kind, kind)), max_new_tokens=8)
+    assert model.shares
+    asked = ask(rows, "model", "static")
+    shared = answers(model, asked, 12)  # clips of one length, several questions each, next to one another
+    alone = answers(model, asked, 1)
+    model.shares = False
+    assert shared == answers(model, asked, 12) == answers(model, asked, 1) == alone
+    assert len(set(shared)) > 8, "the model must tell its inputs apart for this to mean anything"
+    moving, static = shared[::2], shared[1::2]
+    assert moving != static
+
+
+def test_a_clip_is_encoded_once_for_all_its_questions(rows, llava, monkeypatch):
+    model = TransformersModel(str(llava), max_new_tokens=2)
+    counts = encoded(model, monkeypatch)
+    five = [row for row in rows if len(row["frame_times_s"]) == 5]
+    answers(model, ask(five, "model"), 32)
+    assert (len(five), counts) == (8, [2 * 5])  # two clips
+    counts.clear()
+    model.shares = False
+    answers(model, ask(five, "model"), 32)
+    assert counts == [8 * 5]
+
+
+def test_without_video_nothing_is_encoded(rows, llava, monkeypatch):
+    model = TransformersModel(str(llava), max_new_tokens=4)
+    counts = encoded(model, monkeypatch)
+    asked = ask(rows, "text_only")
+    assert answers(model, asked, 16) == answers(model, asked, 1)
+    assert counts == []
+
+
+def test_depth_maps_follow_the_video(rows, llava, tmp_path, monkeypatch):
+    for row in rows:
+        depth_m = np.linspace(0, 80, len(row["frame_times_s"]) * 16).reshape(-1, 4, 4).astype(np.float32)
+        np.save(tmp_path / f"{row['clip_id']}.npy", depth_m)
+    without = TransformersModel(str(llava), max_new_tokens=8)
+    model = TransformersModel(str(llava), max_new_tokens=8, depth_dir=tmp_path)
+    counts = encoded(model, monkeypatch)
+    asked = ask(rows[:4], "model")
+    shared = answers(model, asked, 4)
+    assert counts == [2 * 5]
+    model.shares = False
+    assert shared == answers(model, asked, 4) != answers(without, asked, 4)
+
+
+def test_memory_that_runs_out_halves_the_batch_and_all_after_it(rows, llava, monkeypatch):
+    model = TransformersModel(str(llava), max_new_tokens=4)
+    model.shares = False
+    asked = ask(rows, "model")
+    expected = answers(model, asked, 8)
+    sizes, most = [], 2
+    forward = model._model.forward
+
+    @wraps(forward)
+    def forward_where_few_fit(*args, input_ids, **options):
+        if input_ids.shape[1] > 1:  # the reading of a prompt
+            sizes.append(len(input_ids))
+            if len(input_ids) > most:
+                raise torch.OutOfMemoryError("CUDA out of memory.")
+        return forward(*args, input_ids=input_ids, **options)
+
+    monkeypatch.setattr(model._model, "forward", forward_where_few_fit)
+    assert answers(model, asked, 8) == expected
+    assert sizes == [8, 4, 2, 2, 2, 2, 2, 2, 2, 2]
+    most = 0
+    with pytest.raises(DataError, match=r"^one question does not fit into memory; use a smaller model"):
+        answers(model, asked, 8)
+
+
+def test_what_is_no_model_is_told_in_one_line(tmp_path):
+    (tmp_path / "broken").mkdir()
+    with pytest.raises(DataError, match=r"broken: cannot be loaded as a model \(") as told:
+        TransformersModel(str(tmp_path / "broken"), 1)
+    assert "\n" not in str(told.value)
