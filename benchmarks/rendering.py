@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -77,7 +78,7 @@ def main() -> None:
 
     images = list(drawn_frames(frames, shot, size_px))
     small = InMemory(images)
-    result: dict[str, object] = {
+    result: dict[str, Any] = {
         "machine": f"{platform.machine()}, one core; processes that wanted one: {os.getloadavg()[0]:.1f}",
         "images": f"{n} JPEG of {width_px} x {height_px}",
         "default_preset": settings.preset,
@@ -91,7 +92,7 @@ def main() -> None:
             def make(read: Frames, chosen: VideoSettings = chosen) -> None:
                 write_video(path, drawn_frames(read, shot, size_px), chosen)
 
-            result["presets"][preset] = {  # type: ignore[index]
+            result["presets"][preset] = {
                 "draw_and_encode_fps": round(n / seconds(partial(make, small)), 1),
                 "from_jpeg_fps": round(n / seconds(partial(make, frames)), 1),
                 "kB_a_frame": round(path.stat().st_size / n / 1000, 1),

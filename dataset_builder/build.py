@@ -29,6 +29,7 @@ left out, and counted.
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
@@ -122,6 +123,7 @@ def main() -> None:
     if not args.materialize and args.recipe is None:
         parser.error("the recipe is missing: one of dataset_builder/recipes, or your own")
 
+    os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")  # its own keeps tens of MB that were freed
     # Here, not above: they take seconds, and --help needs none of them.
     from stvlm.cards.dataset import write_dataset_card
     from stvlm.dataset import check, materialize

@@ -151,11 +151,11 @@ def test_no_more_requests_at_a_time_than_wanted_and_no_fewer() -> None:
     together = threading.Barrier(3)
 
     def wait(request: dict[str, Any]) -> str:
-        together.wait(timeout=10)  # breaks where fewer than three come
+        together.wait(timeout=5)  # breaks where fewer than three come
         return "fine"
 
     with ChatServer(wait) as server:
-        assert ask(server.url, *"abcdefghi", concurrency=3) == [Reply("fine")] * 9
+        assert ask(server.url, *"abcdefghi", concurrency=3, max_retries=0) == [Reply("fine")] * 9
         assert server.most_at_once == 3
 
 
@@ -219,6 +219,7 @@ def test_a_reply_that_takes_too_long() -> None:
         (b"", "the reply is no chat completion"),
         ([], "the reply is no chat completion"),
         ({"choices": []}, "the reply is no chat completion"),
+        ({"error": {"message": "busy"}}, "in place of a reply: {'message': 'busy'}"),
         ({"choices": [{"message": None}]}, "the reply is no chat completion"),
         (completion(None), "the reply has no text"),
         (completion(None, "length"), "cut off before the answer began; allow more tokens"),
@@ -289,6 +290,12 @@ def test_models_that_refuse_old_parameters_are_asked_otherwise() -> None:
     with ChatServer(modern) as server:
         assert ask(server.url, "a", "b", "c", "d", "e", concurrency=3) == [Reply("64")] * 5
         assert sum("max_tokens" in request for request in server.requests) == 3, "then all know"
+
+
+def test_a_model_that_refuses_what_was_not_sent() -> None:
+    with ChatServer(lambda request: Raw(400, {"error": {"message": "no", "param": "temperature"}})) as server:
+        assert ask(server.url, "a") == [Reply(None, "HTTP 400: no")]
+        assert len(server.requests) == 2
 
 
 def test_ctrl_c_keeps_what_was_answered(tmp_path: Path) -> None:

@@ -17,9 +17,10 @@ FOLDER = ROOT / "evaluate_metric" / "stkit_bench"
 def run(tmp_path):
     """Runs Python code beside the metric folder, where `evaluate.load("stkit_bench")` finds it; gives its output."""
 
-    def run_code(code: str) -> str:
-        env = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
-        env |= {"HF_HOME": str(tmp_path), "HF_HUB_OFFLINE": "1", "HF_EVALUATE_OFFLINE": "1"}
+    def run_code(code: str, **hub: str) -> str:
+        offline = {"HF_HOME": str(tmp_path / "home"), "HF_HUB_OFFLINE": "1", "HF_EVALUATE_OFFLINE": "1"}
+        env = os.environ | (hub or offline)
+        env.pop("PYTHONPATH", None)
         command = [sys.executable, "-B", "-c", code]
         done = subprocess.run(command, cwd=FOLDER.parent, env=env, capture_output=True, text=True, timeout=300)
         assert done.returncode == 0, done.stderr
@@ -89,9 +90,82 @@ rows = datasets.Dataset.from_list([row, row | {"clip_id": "d"}])
 metric = evaluate.load("stkit_bench")
 answers = ["The blue one is faster.", "The blue one."]
 print(metric.compute(predictions=answers, references=rows)["average_accuracy"])
-print(metric.compute(predictions=answers, references=rows.to_list(), confidence=0.95)["average_accuracy_high"])
+by = metric.compute(predictions=answers, references=rows.to_list(), confidence=0.95, by=["source", "variant"])["by"]
+print(by["source"]["simulation"]["average_accuracy"], by["variant"]["original"]["average_accuracy_high"] > 0.99)
 """)
-    assert output.splitlines() == ["0.5", "1.0"]
+    assert output.splitlines() == ["0.5", "0.5 True"]
+
+
+def test_videos_are_left_alone(run, tmp_path):
+    """Their column is one that would be decoded, row by row; these are none, so that the attempt would fail."""
+    (tmp_path / "clip.mp4").write_bytes(b"no video")
+    output = run(f"""
+import datasets
+import evaluate
+
+rows = [{{"video": {str(tmp_path / "clip.mp4")!r}, "task": "traveled_distance", "target": "20.00", "start_s": 0.5}}] * 2
+rows = datasets.Dataset.from_list(rows).cast_column("video", datasets.Video())
+metric = evaluate.load("stkit_bench")
+print(metric.compute(predictions=["20 m", "9 m"], references=rows)["average_accuracy"])
+print(metric.compare(["20 m", "9 m"], ["9 m", "9 m"], rows)["average_accuracy"]["value"])
+""")
+    assert output.splitlines() == ["0.5", "0.5"]
+
+
+def test_what_is_asked_for_comes_through(run):
+    """Twins, floors, breakdowns and a comparison, given in pieces."""
+    found = json.loads(
+        run("""
+import json
+
+import evaluate
+
+metric = evaluate.load("stkit_bench")
+rows = [
+    {"task": "traveled_distance", "target": target, "source": source, "id": base_id + variant, "base_id": base_id}
+    for base_id, target, source in [("p", "10.00", "kitti"), ("q", "40.00", "nuscenes")]
+    for variant in ("", "-mirrored")
+]
+metric.add(prediction="10 m", reference=rows[0])
+metric.add_batch(predictions=["11 m", "40 m", "20 m"], references=rows[1:])
+options = {"confidence": 0.95, "groups": True, "mra": True, "floors": {"traveled_distance": 0.6}, "by": "source"}
+print(json.dumps([metric.compute(**options), metric.compare(["10 m"] * 4, ["40 m"] * 4, rows)]))
+""")
+    )
+    scores, differences = found
+    assert scores["traveled_distance_accuracy"] == 0.75
+    assert (scores["traveled_distance_constant"], scores["traveled_distance_floor"]) == (0.5, 0.6)
+    assert scores["traveled_distance_skill"] == pytest.approx(0.375)
+    assert scores["traveled_distance_mra"] == pytest.approx((1.0 + 0.8 + 1.0 + 0.0) / 4)  # 10 % off is not below 10 %
+    assert (scores["traveled_distance_group_accuracy"], scores["traveled_distance_group_count"]) == (0.5, 2)
+    assert scores["by"]["source"]["nuscenes"]["traveled_distance_accuracy"] == 0.5
+    assert scores["average_skill_low"] < scores["average_skill"] < scores["average_skill_high"]
+    assert differences["average_accuracy"] == {"value": 0.0, "low": -1.0, "high": 1.0, "clips": 2, "p_value": 1.0}
+
+
+def test_from_its_space_it_is_the_same(run, hub, tmp_path):
+    code = """
+import json
+import sys
+
+import evaluate
+
+metric = evaluate.load({!r})
+rows = [{{"task": "movement_direction", "target": hour, "clip_id": hour}} for hour in ("3", "3", "9")]
+scores = metric.compute(predictions=["3", "4", "9 o'clock"], references=rows, confidence=0.95, floors=True)
+print(json.dumps([scores, metric.compare(["3"] * 3, ["9"] * 3, rows), "stvlm" in sys.modules]))
+"""
+    upload = """
+from huggingface_hub import HfApi
+
+HfApi().create_repo("me/stkit_bench", repo_type="space", space_sdk="gradio")
+HfApi().upload_folder(repo_id="me/stkit_bench", repo_type="space", folder_path="stkit_bench")
+"""
+    here = json.loads(run(code.format("stkit_bench")))
+    there = run(upload + code.format("me/stkit_bench"), **hub.environment(tmp_path / "empty"))
+    assert json.loads(there) == here
+    assert here[0]["movement_direction_skill"] == 0.0
+    assert here[2] is False
 
 
 def test_errors_name_the_item_and_leave_the_metric_usable(run):
@@ -103,28 +177,53 @@ good = {"task": "traveled_distance", "target": "20.00"}
 for predictions, references in [
     ([], []),
     (["20 m"], None),
+    ("20 m", [good] * 4),
     (["20 m"], [good, good]),
     (["20 m", None], [good, good]),
+    (["20 m", 20.0], [good, good]),
     (["20 m", "20 m"], [good, {"task": "traveled_distance", "target": 20}]),
+    (["20 m", "20 m"], [good, {"task": "traveled_distance", "target": float("nan")}]),
 ]:
     try:
         metric.compute(predictions=predictions, references=references)
     except ValueError as error:
         print(error)
-try:
-    metric.add(prediction="20 m", reference={"task": "speed", "target": "20.00"})
-except ValueError as error:
-    print(error)
+for prediction, reference in [("20 m", {"task": "speed", "target": "20.00"}), (None, good), ("20 m", None)]:
+    try:
+        metric.add(prediction=prediction, reference=reference)
+    except ValueError as error:
+        print(error)
+for option in [{"confidence": 95}, {"by": "source"}, {"groups": True}, {"floors": {"speed": 0.5}}]:
+    try:
+        metric.compute(predictions=["20 m"], references=[good], **option)
+    except ValueError as error:
+        print(error)
 print(metric.compute(predictions=["20 m"], references=[good])["average_accuracy"])
 """)
-    lines = output.splitlines()
-    assert lines[0] == "no predictions: there is nothing to score"
-    assert lines[1] == "predictions and references are both needed"
-    assert lines[2] == "1 predictions for 2 references"
-    assert lines[3].startswith("predictions[1]: None is not a string")
-    assert lines[4] == 'references[1]: target 20 of traveled_distance is not metres such as "20.15"'
-    assert lines[5].startswith("reference: task 'speed' is not one of traveled_distance, ")
-    assert lines[6:] == ["1.0"]
+    tasks = "one of traveled_distance, "
+    for line, beginning in zip(
+        output.splitlines(),
+        [
+            "no predictions: there is nothing to score",
+            "references: NoneType is not a list",
+            "predictions: str is not a list",
+            "1 predictions for 2 references",
+            "predictions[1]: None is not a string",
+            "predictions[1]: 20.0 is not a string",
+            'references[1]: target 20 of traveled_distance is not metres such as "20.15"',
+            "references[1]: target nan of traveled_distance is not metres",
+            f"reference: task 'speed' is not {tasks}",
+            "prediction: None is not a string",
+            "reference: NoneType is not a dict",
+            "confidence 95 is not a number between 0 and 1",
+            "references[0]: has no 'source'",
+            "references[0]: has no 'base_id'",
+            f"floors: task 'speed' is not {tasks}",
+            "1.0",
+        ],
+        strict=True,
+    ):
+        assert line.startswith(beginning)
 
 
 def test_the_examples_of_card_and_docstring_are_true(run):
@@ -138,7 +237,7 @@ text = evaluate.load("stkit_bench").inputs_description
 docstring = doctest.DocTestParser().get_doctest(text, {"evaluate": evaluate}, "stkit_bench", None, 0)
 print(card, doctest.DocTestRunner().run(docstring))
 """)
-    assert output == "TestResults(failed=0, attempted=4) TestResults(failed=0, attempted=3)\n"
+    assert output == "TestResults(failed=0, attempted=11) TestResults(failed=0, attempted=3)\n"
 
 
 def test_the_card_is_that_of_a_space():
@@ -150,6 +249,42 @@ def test_the_card_is_that_of_a_space():
 
 def test_the_page_scores_its_examples():
     pytest.importorskip("gradio", reason="the page needs gradio, the metric does not")
-    code = "import app; app.build_demo(); print([app.judge(*example)['correct'] for example in app.EXAMPLES])"
+    code = """
+import json
+
+import app
+
+app.build_demo()
+scores, answers, labels, _ = app.judge_many(app.MANY, "source")
+table = "task\\ttarget\\tchoices\\tprediction\\ntraveling_speed_comparison\\tred\\tred, blue\\tRed."
+print(json.dumps([
+    [app.judge_one(*example).splitlines() for example in app.EXAMPLES], scores, answers, labels,
+    app.judge_many(table, "")[1][0],
+]))
+for text in ("", '{"task": ', "task,target\\nspeed,3", '{"task": "speed", "target": "3", "prediction": "4"}'):
+    try:
+        app.judge_many(text, "")
+    except app.gr.Error as error:
+        print(error.message.partition(",")[0])
+"""
     done = subprocess.run([sys.executable, "-B", "-c", code], cwd=FOLDER, capture_output=True, text=True, timeout=300)
-    assert done.stdout.strip() == str([True] * 6), done.stderr
+    assert done.returncode == 0, done.stderr
+    found, *errors = done.stdout.splitlines()
+    examples, scores, answers, labels, of_table = json.loads(found)
+    assert [verdict for verdict, _ in examples] == ["### Right"] * 6
+    assert examples[1][1] == "Read as **14.4 km/h**, where **15.04 km/h** is true: 0.64 km/h off."
+    assert [row[:5] for row in scores] == [
+        ["traveled_distance", 3, "33.3 (1.1 to 95.6)", "33.3", "0.0"],
+        ["movement_direction", 2, "50.0 (0.2 to 99.8)", "50.0", "0.0"],
+        ["traveling_speed_comparison", 2, "50.0 (0.2 to 99.8)", "50.0", "0.0"],
+        ["average (71.4 % read)", 7, scores[3][2], "", "0.0"],
+    ]
+    assert answers[2] == [3, "traveled_distance", "I cannot tell.", "(refusal)", "35.00", "wrong"]
+    assert [label[:2] for label in labels] == [["kitti", 3], ["nuscenes", 4]]
+    assert of_table == [1, "traveling_speed_comparison", "Red.", "red", "red", "right"]
+    assert errors == [
+        "no predictions: there is nothing to score",
+        "Line 1 is not JSON: Expecting value: line 1 column 9 (char 8)",
+        "Row 1 has no 'prediction'",
+        "references[0]: task 'speed' is not one of traveled_distance",
+    ]

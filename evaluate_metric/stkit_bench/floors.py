@@ -1,4 +1,4 @@
-"""The floor: what an answer scores that never looks at the video."""
+"""The floor: what an answer scores that never looks at the video, and how far a model is above it."""
 
 from __future__ import annotations
 
@@ -9,42 +9,57 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from .outcomes import LEAST_IOU, RELATIVE_TOLERANCE, ROUNDING, score
 from .parsing import Parsed
-from .references import MULTISTEP, TASKS, parse_target, read_reference
-from .scores import LEAST_IOU, RELATIVE_TOLERANCE, ROUNDING, score
+from .references import COMPARISONS, MULTISTEP, TASKS, Reference, parse_target, read_reference
 
 
 class Constant(NamedTuple):
-    """A canonical target given as the answer to every question of a task, and its accuracy (a fraction of 1)."""
+    """What scores best when given as the answer to every question of a task, and its accuracy (a fraction of 1)."""
 
-    target: str
+    target: str  # canonical; or of comparisons "yes", the first of the choices, or "no", the second
     accuracy: float
 
 
 def best_constant(references: Sequence[Mapping[str, Any]]) -> dict[str, Constant]:
     """For each task present the constant answer that scores best on these references; of equals the smallest.
 
-    For comparisons that is the most frequent color, or the more frequent of same and different.
+    For comparisons that is the most frequent target; or "yes" or "no" where the choice in that place is right more
+    often still, as it may be where each question has two of three colors.
     Raises ValueError for no references, or naming the one that is not sound.
     """
     if not len(references):
         raise ValueError("no references: there is nothing to score")
-    targets: dict[str, list[str]] = {}
-    for index, row in enumerate(references):
-        reference = read_reference(row, f"references[{index}]")
-        targets.setdefault(reference.task, []).append(reference.target)
-    return {task: _best_constant(task, targets[task]) for task in (*TASKS, *MULTISTEP) if task in targets}
+    return constants_of([read_reference(row, f"references[{index}]") for index, row in enumerate(references)])
 
 
-def _best_constant(task: str, targets: list[str]) -> Constant:
+def constants_of(rows: Sequence[Reference]) -> dict[str, Constant]:
+    """As `best_constant`, of references that have been read."""
+    of_task: dict[str, list[Reference]] = {}
+    for row in rows:
+        of_task.setdefault(row.task, []).append(row)
+    return {task: _best_constant(task, of_task[task]) for task in (*TASKS, *MULTISTEP) if task in of_task}
+
+
+def skill(accuracy: float, floor: float) -> float:
+    """How much of what the floor, below 1, leaves open is answered right: 0 at the floor, 1 for all."""
+    return 1.0 - (1.0 - accuracy) / (1.0 - floor)
+
+
+def _best_constant(task: str, rows: list[Reference]) -> Constant:
+    targets = [row.target for row in rows]
     if task in ("traveled_distance", "traveling_speed", *MULTISTEP):
         target = _best_number(np.sort(np.array(targets, dtype=np.float64)))
     elif task == "direction_timestamp":
         target = _best_interval(targets)
     else:
         frequency = Counter(targets)
-        # By length first, as "9" comes before "10".
-        target = min(frequency, key=lambda name: (-frequency[name], len(name), name))
+        if task in COMPARISONS:
+            frequency["yes"] = sum(row.choices[0] == row.target for row in rows)
+            frequency["no"] = sum(len(row.choices) == 2 and row.choices[1] == row.target for row in rows)
+        # A canonical one first; then by length, as "9" comes before "10".
+        target = min(frequency, key=lambda name: (-frequency[name], name in ("yes", "no"), len(name), name))
+        return Constant(target, frequency[target] / len(rows))
     answer = Parsed(parse_target(task, target))
     return Constant(target, sum(score(task, answer, other).correct for other in targets) / len(targets))
 

@@ -6,10 +6,14 @@ import datasets
 import evaluate
 
 from .floors import best_constant
+from .groups import COLUMNS, read_columns
+from .intervals import share_bounds
+from .outcomes import score
+from .paired import compare
 from .parsing import parse_answer
 from .quantities import Mention
-from .references import read_prediction, read_reference
-from .scores import score_all
+from .references import Reference, read_prediction, read_reference
+from .scores import check_lengths, score_all
 from .text import tokens_of
 
 _CITATION = """\
@@ -34,9 +38,16 @@ Args:
     predictions (`list` of `str`): what a model said, "" where it said nothing.
     references (`list` of `dict`): dataset rows, or dicts of their keys `task`, `target`, `choices` (for comparisons)
         and `question` (which may be missing; it tells "which is faster?" from "which is slower?"). `clip_id`, where
-        present, tells the bootstrap which questions share a clip. Further keys are ignored.
-    confidence (`float`, *optional*): for example 0.95; adds bootstrap bounds `<key>_low` and `<key>_high`.
+        present, tells which questions share a clip; `id`, `base_id`, `source`, `split`, `label_type`, `scene_id`,
+        `camera` and `template_id` are for `groups` and `by`. Further keys are ignored.
+    confidence (`float`, *optional*): for example 0.95; adds bounds `<key>_low` and `<key>_high`.
     per_sample (`bool`): adds `per_sample`, what was read from each answer and how it scored. Defaults to `False`.
+    floors (`bool` or `dict` of task to accuracy): adds `<task>_constant`, `<task>_skill` and `average_skill`; as a dict
+        of what a model reaches without the video, also `<task>_floor`. Defaults to `False`.
+    mra (`bool`): adds `<task>_mra`, the mean relative accuracy of VSI-Bench. Defaults to `False`.
+    groups (`bool`): adds `<task>_group_accuracy`, `<task>_group_count` and `average_group_accuracy`, of questions that
+        are right in each of their variants. Defaults to `False`.
+    by (`str` or `list` of `str`, *optional*): a column, "variant" or "range"; adds `by`, the scores of each label.
 Returns:
     `dict` of fractions of 1 where no unit is given: `average_accuracy` (the mean over the tasks present),
     `<task>_accuracy`, `<task>_count`, `traveled_distance_mae` (m), `traveling_speed_mae` (km/h),
@@ -70,6 +81,7 @@ class StkitBench(evaluate.Metric):
                         "choices": datasets.List(datasets.Value("string")),
                         "question": datasets.Value("string"),
                         "clip_id": datasets.Value("string"),
+                        **{column: datasets.Value("string") for column in COLUMNS},
                     },
                 }
             ),
@@ -82,18 +94,31 @@ class StkitBench(evaluate.Metric):
 
     def add(self, *, prediction=None, reference=None):
         """Add one answer and the row that it is scored against."""
-        row = read_reference(reference)._asdict()
-        super().add(prediction=read_prediction(prediction), reference=row)
+        super().add(prediction=read_prediction(prediction), reference=_read(reference, "reference"))
 
     def add_batch(self, *, predictions=None, references=None):
         """Add answers and the rows that they are scored against; an error counts items from the start of this batch."""
-        if predictions is None or references is None:
-            raise ValueError("predictions and references are both needed")
-        if len(predictions) != len(references):
-            raise ValueError(f"{len(predictions)} predictions for {len(references)} references")
+        check_lengths(predictions, references)
         texts = [read_prediction(text, f"predictions[{index}]") for index, text in enumerate(predictions)]
-        rows = [read_reference(row, f"references[{index}]")._asdict() for index, row in enumerate(references)]
+        rows = [_read(row, f"references[{index}]") for index, row in enumerate(_without_video(references))]
         super().add_batch(predictions=texts, references=rows)
 
-    def _compute(self, predictions, references, confidence=None, per_sample=False):
-        return score_all(predictions, references, confidence=confidence, per_sample=per_sample)
+    def compare(self, predictions_a, predictions_b, references):
+        """Accuracies of one model minus another's, each with a 95 % interval, a p-value, and the number of clips."""
+        differences = compare(predictions_a, predictions_b, list(_without_video(references)))
+        return {key: difference._asdict() for key, difference in differences.items()}
+
+    def _compute(self, predictions, references, **options):
+        return score_all(predictions, references, **options)
+
+
+def _read(row, name):
+    return read_reference(row, name)._asdict() | read_columns(row)
+
+
+def _without_video(references):
+    """A dataset without the columns that are not scored, as reading its rows would decode each video."""
+    if not isinstance(references, datasets.Dataset):
+        return references
+    scored = {*Reference._fields, *COLUMNS}
+    return references.select_columns([name for name in references.column_names if name in scored])

@@ -265,7 +265,8 @@ def _read(answer: Any) -> Reply:
         choice = answer.choices[0]
         text, refusal, end = choice.message.content, choice.message.refusal, choice.finish_reason
     except (AttributeError, IndexError, TypeError):
-        return Reply(None, "the reply is no chat completion")
+        error = getattr(answer, "error", None)  # some gateways tell of errors behind them with status 200
+        return Reply(None, f"in place of a reply: {error}" if error else "the reply is no chat completion")
     if isinstance(text, str) and (text or end != "length"):
         return Reply(text)
     if end == "length":

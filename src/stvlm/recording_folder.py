@@ -15,7 +15,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import numpy as np
 import pyarrow as pa
@@ -129,11 +129,11 @@ def _track_columns(track: Track) -> dict[str, object]:
     }
 
 
-def _write(path: Path, schema: pa.Schema, parts: Sequence[Mapping[str, object]]) -> None:
+def _write(path: Path, schema: pa.Schema, parts: Sequence[Mapping[str, Any]]) -> None:
     """Tables one below the other; a column that is None is empty."""
     tables = []
     for part in parts:
-        n = len(part["time_ns"])  # type: ignore[arg-type]
+        n = len(part["time_ns"])
         columns = [
             pa.nulls(n, field.type) if part[field.name] is None else pa.array(part[field.name], field.type)
             for field in schema

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 from tests.questions.clips import clip_of, straight, turning
 
-from stvlm.dataset.cues import cue_table
+from stvlm.dataset.cues import by_object, codes, cue_table
 from stvlm.dataset.rows import SCHEMA, make_row
 from stvlm.dataset.video import VideoSettings
 from stvlm.questions.asking import Motion, Query, QuestionGates, Span, answer
@@ -42,6 +42,14 @@ def test_cues_by_hand() -> None:
     assert (pair["color"], pair["category"], pair["polarity"]) == ("blue red", "car car", -1)  # the slowest
     assert pair["area"] == [pytest.approx(30 / 64, rel=1e-3), pytest.approx(20 / 64, rel=1e-3)]
     assert pair["motion"] == [pytest.approx(6 * 3.2 / 64, rel=1e-3), 0.0]
+
+
+def test_columns_as_numbers() -> None:
+    lists = pa.chunked_array([[[0.5]], [[9.0, 9.0], [1.0, 2.0, 4.0], [], [8.0]]]).slice(2)
+    assert np.nan_to_num(by_object(lists), nan=-1).tolist() == [[1, 2, 4], [-1, -1, -1], [8, -1, -1]]
+    assert codes(["truck", "car", "truck", "bus"]).tolist() == [2, 1, 2, 0]
+    assert codes([10, 9]).tolist() == [0, 1]  # by their text
+    assert codes([]).tolist() == []
 
 
 @pytest.mark.parametrize(

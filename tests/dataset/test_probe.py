@@ -121,8 +121,8 @@ def test_hours_told_by_color_and_intervals_by_the_clip() -> None:
         end_s = seconds - float(rng.choice([0.0, 0.5]))
         return row(number, "direction_timestamp", f"{seconds - 3:.2f}-{end_s:.2f}", clip_s=seconds)
 
-    assert probed(hour)[:2] == (1.0, 1.0) and probed(hour).cue == "color"
-    assert probed(interval)[:2] == (1.0, 1.0) and probed(interval).cue == "clip"
+    assert probed(hour).low > 0.95 and probed(hour).cue == "color"
+    assert probed(interval).low > 0.95 and probed(interval).cue == "clip"
 
 
 def test_a_cue_is_found_that_what_is_frequent_in_training_would_hide() -> None:

@@ -1,17 +1,6 @@
 """The table of the paper and the verdicts beside it, on answers whose scores are known."""
 
-import numpy as np
-import pytest
-
-from stvlm.evaluation.report import (
-    CONSTANT,
-    as_table,
-    as_verdicts,
-    compare,
-    constant_answers,
-    paired_difference,
-    score_columns,
-)
+from stvlm.evaluation.report import CONSTANT, as_table, as_verdicts, compare, constant_answers, score_columns
 
 
 def rows_of(task, targets, choices=()):
@@ -31,29 +20,6 @@ def rows_of(task, targets, choices=()):
 DISTANCES = rows_of("traveled_distance", ["10.00", "20.00"] * 20)
 COLORS = rows_of("traveled_distance_comparison", ["red", "blue"] * 20, ("red", "blue"))
 ROWS = DISTANCES + COLORS
-
-
-def test_difference_of_equal_answers_is_nothing():
-    right = np.array([True, False, True])
-    assert paired_difference(right, right, ["a", "b", "c"]) == (0.0, 0.0, 0.0, 3)
-
-
-def test_difference_is_that_of_the_accuracies():
-    model, control = np.array([1, 1, 1, 0], bool), np.array([1, 0, 0, 0], bool)
-    found = paired_difference(model, control, ["a", "b", "c", "d"])
-    assert found.value == 0.5
-    assert found.low < 0.5 < found.high
-
-
-def test_questions_on_one_clip_count_as_one_observation():
-    """Ten clips with ten like answers each are ten observations: the interval is as wide as with one answer each."""
-    one = np.arange(10) % 2 == 0
-    alone = paired_difference(one, ~one, [str(i) for i in range(10)])
-    repeated = paired_difference(one.repeat(10), ~one.repeat(10), [str(i) for i in range(10) for _ in range(10)])
-    assert repeated == pytest.approx(alone)
-    assert alone.clips == 10
-    as_if_independent = paired_difference(one.repeat(10), ~one.repeat(10), [str(i) for i in range(100)])
-    assert as_if_independent.high - as_if_independent.low < 0.5 * (alone.high - alone.low)
 
 
 def test_constant_knows_the_task_and_not_the_row():

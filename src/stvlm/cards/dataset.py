@@ -6,7 +6,6 @@ Every number comes from the folder itself: build.json, and how many rows its tab
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,7 +15,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from stvlm.cards.label_figure import label_figure
 from stvlm.dataset.contact_sheet import contact_sheet
-from stvlm.dataset.folder import BUILD
+from stvlm.dataset.folder import BUILD, tables_of
 from stvlm.dataset.report import GUESSERS, TASKS
 from stvlm.files import read_json, whole_file
 from stvlm.records import DataError
@@ -173,8 +172,7 @@ def _config_line(config: Mapping[str, Any], tables: Mapping[str, Table], without
     """A config's rows by split, and of which of its sources there is video."""
     counts, sources = [], set[str]()
     for item in config["data_files"]:
-        patterns = [item["path"]] if isinstance(item["path"], str) else item["path"]
-        chosen = [table for path, table in tables.items() if any(fnmatch(path, pattern) for pattern in patterns)]
+        chosen = [tables[path] for path in tables_of(item, tables)]
         counts.append(f"{item['split']} {sum(table.rows for table in chosen):,}")
         sources |= frozenset[str]().union(*(table.sources for table in chosen))
     missing = sorted(sources & without)

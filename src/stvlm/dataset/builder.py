@@ -22,14 +22,14 @@ from stvlm.dataset.rows import SCHEMA
 
 
 @dataclass
-class STKitConfig(datasets.BuilderConfig):  # type: ignore[misc]
+class STKitConfig(datasets.BuilderConfig):  # type: ignore[misc]  # datasets has no types
     """One dataset to be built."""
 
     videos: str = ""
     """The folder of its clips; empty for annotations only."""
 
 
-class STKit(datasets.ArrowBasedBuilder):  # type: ignore[misc]
+class STKit(datasets.ArrowBasedBuilder):  # type: ignore[misc]  # datasets has no types
     """Rows of the contract, with the clip as a `video` column unless only annotations are built."""
 
     VERSION = datasets.Version("1.0.0")
@@ -55,7 +55,7 @@ class STKit(datasets.ArrowBasedBuilder):  # type: ignore[misc]
         return datasets.DatasetInfo(description="Questions about how real objects move.", features=features)
 
     def _split_generators(self, dl_manager: object) -> list[datasets.SplitGenerator]:
-        present = set(self.prepared.chosen.rows.column("split").to_pylist())
+        present = self.prepared.chosen.rows.column("split").unique().to_pylist()
         return [datasets.SplitGenerator(name=name, gen_kwargs={"split": name}) for name in SPLITS if name in present]
 
     def _generate_tables(self, split: str) -> Iterator[tuple[Key, pa.Table]]:

@@ -75,11 +75,16 @@ def _rows(table: Path, clip_ids: Sequence[str]) -> list[dict[str, Any]]:
 
 def _clips(table: Path) -> dict[str, _Clip]:
     """The clips of a table."""
-    columns = {"clip_id", "choices", "file_name"} & {*pq.read_schema(table).names}
-    rows = pq.read_table(table, columns=sorted(columns)).to_pylist()
-    compared = {row["clip_id"] for row in rows if row["choices"]}
-    shown = {row["clip_id"] for row in rows if row.get("file_name")}  # a published table may name no video of a source
-    return {row["clip_id"]: _Clip(table.parent, row["clip_id"] in shown, row["clip_id"] in compared) for row in rows}
+    has_video: dict[str, bool] = {}
+    compared: set[str] = set()
+    with pq.ParquetFile(table) as file:
+        columns = {"clip_id", "choices", "file_name"} & {*file.schema_arrow.names}
+        for batch in file.iter_batches(1000, columns=sorted(columns)):
+            for row in batch.to_pylist():
+                has_video[row["clip_id"]] = bool(row.get("file_name"))  # a published table may name none of a source
+                if row["choices"]:
+                    compared.add(row["clip_id"])
+    return {clip_id: _Clip(table.parent, shown, clip_id in compared) for clip_id, shown in has_video.items()}
 
 
 def _in_order(found: Mapping[str, _Clip]) -> list[str]:

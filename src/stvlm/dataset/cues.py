@@ -6,6 +6,8 @@ Selection evens answers out over them, and a probe measures what is left.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -57,6 +59,28 @@ def cue_table(rows: pa.Table) -> pa.Table:
         out["area"].append([area[i] for i in asked])
         out["motion"].append([motion[i] for i in asked])
     return pa.table(out, schema=SCHEMA)
+
+
+def codes(values: Iterable[object]) -> Array:
+    """The place of each value among the different ones, sorted by their text, (N,)."""
+    numbers, texts = numbered(map(str, values))
+    place = {text: i for i, text in enumerate(sorted(texts))}
+    return np.array([place[text] for text in texts], dtype=int)[numbers]
+
+
+def numbered(values: Iterable[Any]) -> tuple[Array, list[Any]]:
+    """A number for each value, (N,), and the different values, by number, in the order in which they first come."""
+    numbers: dict[Any, int] = {}
+    return np.fromiter((numbers.setdefault(value, len(numbers)) for value in values), dtype=int), list(numbers)
+
+
+def by_object(lists: pa.ChunkedArray) -> Array:
+    """A column `area` or `motion` as (N, 3); NaN where a row is about fewer objects."""
+    of_rows = lists.combine_chunks()
+    row = pc.list_parent_indices(of_rows).to_numpy()
+    out = np.full((len(of_rows), 3), np.nan)
+    out[row, np.arange(len(row)) - np.searchsorted(row, row)] = of_rows.flatten()
+    return out
 
 
 def _in_the_image(rows: pa.Table, objects: pa.StructArray, first: Array) -> tuple[Array, Array]:

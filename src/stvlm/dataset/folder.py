@@ -8,6 +8,7 @@ import shutil
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from fnmatch import fnmatch
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -82,14 +83,15 @@ def build(request: BuildRequest, out: Path, complete: Callable[[Path], None] | N
                 builder.download_and_prepare()
             except datasets.exceptions.DatasetGenerationError as error:
                 raise DataError(f"{work_dir}: the rows cannot be written ({error.__cause__ or error})") from error
-            splits = [builder.as_dataset(name) for name, split in builder.info.splits.items() if split.num_examples]
-            for of_split in splits:
-                pairs[variant] |= _write_split(new / variant, _batches(of_split), videos)
+            rows = {name: split.num_examples for name, split in builder.info.splits.items() if split.num_examples}
+            for split in rows:
+                files = sorted(Path(builder.cache_dir).glob(f"*-{split}*.arrow"))
+                pairs[variant] |= _write_split(new / variant, _batches(files), videos)
                 if not variant and shared is not None:
-                    unshared = map(partial(_unshared, shared), _batches(of_split))
+                    unshared = map(partial(_unshared, shared), _batches(files))
                     pairs[NO_SHARED_DAY] |= _write_split(new / NO_SHARED_DAY, unshared, videos)
             if variant:
-                varied[variant] = {"rows": sum(map(len, splits)), **builder.rejected}
+                varied[variant] = {"rows": sum(rows.values()), **builder.rejected}
         probed = None if trained is None else probe(trained, prepared.chosen.rows)
         report = make_report(prepared, varied, shared, probed)
         with whole_file(new / leakage.MANIFEST) as temporary:
@@ -173,17 +175,19 @@ def _unshared(shared: leakage.Shared, rows: pa.Table) -> pa.Table:
     return rows.filter(pa.array(shared.others(rows.column("clip_id"))))
 
 
-def _batches(rows: datasets.Dataset) -> Iterator[pa.Table]:
-    """The rows in pieces of one size. Read from their file, not mapped from it: what is mapped counts as memory."""
-    waiting = rows.data.table.schema.empty_table()
-    for file in rows.cache_files:
-        with pa.OSFile(file["filename"]) as source:
+def _batches(files: Iterable[Path]) -> Iterator[pa.Table]:
+    """Rows in pieces of one size. Read from their files, not mapped from them: what is mapped counts as memory."""
+    waiting: list[pa.RecordBatch] = []
+    for file in files:
+        with pa.OSFile(str(file)) as source:
             for batch in pa.ipc.open_stream(source):
-                waiting = pa.concat_tables([waiting, pa.Table.from_batches([batch])])
-                while len(waiting) >= BATCH_ROWS:
-                    yield waiting[:BATCH_ROWS]
-                    waiting = waiting[BATCH_ROWS:]
-    yield waiting
+                waiting.append(batch)
+                while sum(map(len, waiting)) >= BATCH_ROWS:
+                    rows = pa.Table.from_batches(waiting)
+                    yield rows[:BATCH_ROWS]
+                    waiting = rows[BATCH_ROWS:].to_batches()
+    if waiting:
+        yield pa.Table.from_batches(waiting)
 
 
 def _write_split(new: Path, tables: Iterable[pa.Table], videos: Path | None) -> set[Pair]:
@@ -226,30 +230,27 @@ def _write_trajectories(new: Path, prepared: Prepared) -> None:
     """Positions and camera poses of every clip, one row a clip, outside the configs' folders."""
     with whole_file(new / TRAJECTORIES / "clips.parquet") as temporary, pq.ParquetWriter(temporary, CLIPS) as writer:
         for rows in prepared.tables():
-            rows = rows.select(["clip_id", "source", "split", "trajectory"]).to_pylist()
-            clips = {row["clip_id"]: row | row["trajectory"] for row in rows}
-            for clip in clips.values():
+            first = np.sort(np.unique(rows.column("clip_id").to_numpy(), return_index=True)[1])
+            clips = rows.select(["clip_id", "source", "split", "trajectory"]).take(first).to_pylist()
+            clips = [clip | clip["trajectory"] for clip in clips]
+            for clip in clips:
                 clip["xyz_m"] = np.array(clip["xyz_m"]).round(4).tolist()
                 clip["world_SE3_camera"] = np.array(clip["world_SE3_camera"]).round(6).tolist()
-            table = pa.Table.from_pylist(list(clips.values()), CLIPS)
-            writer.write_table(table)
+            writer.write_table(pa.Table.from_pylist(clips, CLIPS))
 
 
-def write_readme(
-    new: Path, recipe: Recipe, pairs: Mapping[str, Collection[Pair]], shown: Collection[str] | None = None
-) -> None:
+def write_readme(new: Path, recipe: Recipe, pairs: Mapping[str, Collection[Pair]], shown: Collection[str] = ()) -> None:
     """What `load_dataset` needs of a README: which files are which split of which config.
 
     Args:
         new: the dataset's folder.
         recipe: says the title and the variants.
         pairs: what the dataset holds, by the folder of the config: "", a variant, or `no_shared_day`.
-        shown: the folders that have video, where not all have.
+        shown: the tables that have video, by their path from `new`.
     """
     configs = _configs({folder: sorted(pairs.get(folder, ())) for folder in ("", *recipe.variants, NO_SHARED_DAY)})
-    if shown is not None:  # `load_dataset` goes by the first config's files to tell how all are to be read
-        configs.sort(key=lambda config: not _has_video(config, shown))
-    text = yaml.safe_dump({"pretty_name": recipe.title, "configs": configs}, sort_keys=False)
+    front_matter = {"pretty_name": recipe.title, "configs": with_video_first(configs, shown)}
+    text = yaml.safe_dump(front_matter, sort_keys=False)
     with whole_file(new / "README.md") as temporary:
         temporary.write_text(f"---\n{text}---\n", encoding="utf-8")
 
@@ -286,7 +287,15 @@ def _configs(of_folder: Mapping[str, list[Pair]]) -> list[dict[str, Any]]:
     ]
 
 
-def _has_video(config: dict[str, Any], shown: Collection[str]) -> bool:
-    """Whether there is video in each of a config's splits."""
-    folders = [[path.removesuffix("/**") for path in item["path"]] for item in config["data_files"]]
-    return all(any(folder in shown for folder in of_split) for of_split in folders)
+def with_video_first(configs: Iterable[dict[str, Any]], shown: Collection[str]) -> list[dict[str, Any]]:
+    """The configs, those first of whose every split some table has video; `shown` are these tables.
+
+    `load_dataset` goes by the files of the first to tell how all of them are to be read.
+    """
+    return sorted(configs, key=lambda config: not all(tables_of(item, shown) for item in config["data_files"]))
+
+
+def tables_of(data_files: Mapping[str, Any], tables: Iterable[str]) -> list[str]:
+    """Which tables, by their path from the dataset's folder, are of one of a config's splits."""
+    patterns = data_files["path"] if isinstance(data_files["path"], list) else [data_files["path"]]
+    return [table for table in tables if any(fnmatch(table, pattern) for pattern in patterns)]

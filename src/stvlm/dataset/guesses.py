@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 import numpy as np
+import pyarrow as pa
 
 from stvlm.records import COLORS_RGB, Array
 from stvlm.scoring import (
@@ -33,6 +34,12 @@ def label_of(task: str, target: str, choices: Sequence[str]) -> str:
     if task in ("traveled_distance_comparison", "traveling_speed_comparison"):
         return str(choices.index(target))
     return target
+
+
+def labels_of(task: str, rows: pa.Table) -> list[str]:
+    """The label of each row, told by its columns target and choices."""
+    targets, choices = rows.column("target").to_numpy(), rows.column("choices").to_pylist()
+    return [label_of(task, *of_row) for of_row in zip(targets, choices, strict=True)]
 
 
 def bin_of(task: str, target: str) -> str:

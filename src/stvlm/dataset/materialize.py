@@ -141,8 +141,7 @@ def materialize(
         _write_trajectories(dataset, new, failed)
         _write_manifest(dataset, new, failed, rendered.hashes)
         kept = [table for table, n in written.items() if n]
-        folders = {table.folder for table in shown} if len(shown) < len(kept) else None
-        write_readme(new, recipe, _pairs(new, kept), folders)
+        write_readme(new, recipe, _pairs(new, kept), [f"{table.folder}/metadata.parquet" for table in shown])
         write_json(new / BUILD, {**identity, "report": report._asdict(), "materialized": result._asdict()})
         (new / MADE_FROM).write_text(state, encoding="utf-8")
         if complete is not None:

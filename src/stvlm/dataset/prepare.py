@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 
 from stvlm.dataset.leakage import SCHEMA, read_manifests, refuse_shared_recordings
 from stvlm.dataset.recipe import Recipe
+from stvlm.dataset.rows import frequencies
 from stvlm.dataset.select import Shortfall, select
 from stvlm.dataset.shards import (
     NO_IMAGES,
@@ -76,14 +77,13 @@ class Prepared(NamedTuple):
 
     def manifest(self) -> pa.Table:
         """The dataset's clips, of leakage.SCHEMA, in a stable order."""
-        names = ("clip_id", "source", "split", "scene_id", "shard")
-        clips = sorted({*zip(*(self.chosen.rows.column(name).to_pylist() for name in names), strict=True)})
+        clips = sorted(frequencies(self.chosen.rows, "clip_id", "source", "split", "scene_id", "shard"))
         rows = [(*clip, self.recordings[shard].vehicle_day, self.hashes.get(clip[0], [])) for *clip, shard in clips]
         return pa.Table.from_pylist([dict(zip(SCHEMA.names, row, strict=True)) for row in rows], SCHEMA)
 
     def tables(self, split: str | None = None) -> Iterator[pa.Table]:
         """The rows of a split, or all, of SHARD_SCHEMA, one recording at a time, in a stable order."""
-        rows = self.chosen.rows
+        rows = self.chosen.rows.select(["split", "shard", "row"])
         of_split = rows if split is None else rows.filter(pc.equal(rows.column("split"), split))
         return whole_rows(self.chosen._replace(rows=of_split))
 
@@ -114,7 +114,7 @@ def prepare(request: BuildRequest, work_dir: Path) -> Prepared:
     usable, rendered = asked, Rendered({}, {})
     while True:
         kept, shortfalls = select(usable.rows, request.recipe.select)
-        chosen = usable._replace(rows=usable.rows.take(kept))
+        chosen = usable if len(kept) == len(usable.rows) else usable._replace(rows=usable.rows.take(kept))
         if not len(kept):
             raise DataError(why_nothing("these recordings", chosen))
         if not request.annotations_only:
@@ -173,7 +173,7 @@ def _render(chosen: Asked, units: list[Asking], request: BuildRequest, work_dir:
     """Renders the chosen clips."""
     shown = shown_variants(request.recipe)
     clips: dict[int, set[str]] = defaultdict(set)
-    for shard, clip_id in zip(*(chosen.rows.column(name).to_pylist() for name in ("shard", "clip_id")), strict=True):
+    for shard, clip_id in frequencies(chosen.rows, "shard", "clip_id"):
         clips[shard].add(clip_id)
     renderings = []
     for number, clip_ids in sorted(clips.items()):
@@ -223,13 +223,14 @@ def _refuse_empty(name: str, asked: Asked, units: list[Asking]) -> None:
 
 def same_recordings(rows: pa.Table) -> str:
     """What is wrong where two sources hold the same recordings, by id and kind of label; empty where nothing is."""
-    counts = rows.group_by(["scene_id", "label_type"]).aggregate([("source", "count_distinct")])
-    shared = counts.filter(pc.greater(counts.column("source_count_distinct"), 1))
-    scene_ids = sorted(set(shared.column("scene_id").to_pylist()))
-    if not scene_ids:
+    sources: dict[tuple[str, str], set[str]] = defaultdict(set)
+    for scene_id, label_type, source in frequencies(rows, "scene_id", "label_type", "source"):
+        sources[scene_id, label_type].add(source)
+    shared = {key: names for key, names in sources.items() if len(names) > 1}
+    if not shared:
         return ""
-    of_these = rows.filter(pc.is_in(rows.column("scene_id"), pa.array(scene_ids)))
-    names = " and ".join(sorted(set(of_these.column("source").to_pylist())))
+    names = " and ".join(sorted(set[str]().union(*shared.values())))
+    scene_ids = sorted({scene_id for scene_id, _ in shared})
     told = f"{len(scene_ids)} recordings of the same name ({', '.join(scene_ids[:3])})"
     return f"{names} hold {told}, which would be asked twice; give each folder under one name, or rename what differs"
 

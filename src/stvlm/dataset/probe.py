@@ -19,7 +19,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from stvlm.dataset import cues
-from stvlm.dataset.guesses import constant_floor, is_right, label_of
+from stvlm.dataset.cues import by_object, codes
+from stvlm.dataset.guesses import constant_floor, is_right, label_of, labels_of
 from stvlm.records import Array, DataError, Task
 from stvlm.scoring import COMPARISONS, score_all
 
@@ -40,7 +41,7 @@ class Probed(NamedTuple):
     """How well a task's questions are answered from cues, as fractions of 1."""
 
     accuracy: float  # from all cues
-    low: float  # its one-sided 95 % lower bound: a bootstrap that draws whole clips, of which a handful is too few
+    low: float  # its one-sided 95 % lower bound, which knows that questions on one clip are alike
     floor: float  # of answers that are always the same, and of chance
     cue: str  # the one from which alone most is answered right
     cue_accuracy: float
@@ -64,17 +65,18 @@ def read_cues(folders: Sequence[str]) -> pa.Table:
     tables = []
     for path in sorted(path for folder in folders for path in Path(folder).glob("*/*/metadata.parquet")):
         try:
-            with pq.ParquetFile(path) as file:
+            with pq.ParquetFile(path, read_dictionary=["clip_id", "task", "target", "template_id"]) as file:
                 for batch in file.iter_batches(1000, columns=list(_OF_A_ROW)):
                     rows = pa.Table.from_batches([batch])
                     shown = cues.cue_table(rows)
-                    told = [rows.column(name) if name in _OF_A_ROW else shown.column(name) for name in COLUMNS]
-                    tables.append(pa.table(dict(zip(COLUMNS, told, strict=True))))
+                    told = {name: (rows if name in _OF_A_ROW else shown).column(name) for name in COLUMNS}
+                    told |= {name: told[name].dictionary_encode() for name in ("color", "category")}
+                    tables.append(pa.table(told))
         except (pa.ArrowException, OSError, KeyError) as error:
             raise DataError(f"{path}: not rows of this version ({error}); build the dataset again") from error
     if not tables:
         raise DataError(f"{', '.join(folders)}: holds no rows; --against takes a dataset built with build.py")
-    return pa.concat_tables(tables)
+    return pa.concat_tables(tables).combine_chunks()
 
 
 def probe(trained: pa.Table, bench: pa.Table) -> dict[str, Probed]:
@@ -89,9 +91,9 @@ def probe(trained: pa.Table, bench: pa.Table) -> dict[str, Probed]:
 
 def _probe(task: Task, trained: pa.Table, bench: pa.Table) -> Probed:
     seen = shown(task, pa.concat_tables([trained, bench]))
-    scores = {"all cues": _score(task, trained, bench, np.hstack(list(seen.values())))}
-    for name, values in seen.items():
-        scores[name] = _score(task, trained, bench, values)
+    features = {"all cues": np.hstack(list(seen.values())), **seen}
+    labels, references = labels_of(task, trained), _references(bench)
+    scores = {name: _score(task, labels, references, values) for name, values in features.items()}
     accuracy, low = scores.pop("all cues")
     cue = max(scores, key=lambda name: scores[name][0])
     return Probed(accuracy, low, round(_floor(task, bench), 4), cue, *scores[cue], len(trained))
@@ -103,14 +105,14 @@ def shown(task: Task, rows: pa.Table) -> dict[str, Array]:
     Of a comparison: by how much each object has more than the others, or less where the question asks for the least;
     whether two objects go the same way tells the difference between them.
     """
-    area, motion = (_logarithm(rows.column(name).to_pylist()) for name in ("area", "motion"))
-    category = np.array([f"{name}  ".split(" ")[:3] for name in rows.column("category").to_pylist()])
+    area, motion = (np.log(by_object(rows.column(name)) + 1e-3) for name in ("area", "motion"))
+    categories = [f"{name}  ".split(" ") for name in rows.column("category").to_numpy()]
     places = np.isfinite(area).sum(axis=1)
     polarity = rows.column("polarity").to_numpy().astype(float)
     out = {
-        "color": [_codes(rows.column("color").to_pylist())],
-        "wording": [_codes(rows.column("template_id").to_pylist())],
-        "class": [_codes(of_place) for of_place in category.T],
+        "color": [codes(rows.column("color").to_numpy())],
+        "wording": [codes(rows.column("template_id").to_numpy())],
+        "class": [codes(of_row[place] for of_row in categories) for place in range(3)],
         "window": [rows.column("window_s").to_numpy()],
         "clip": [rows.column("clip_s").to_numpy()],
     }
@@ -128,15 +130,6 @@ def shown(task: Task, rows: pa.Table) -> dict[str, Array]:
     return {name: np.stack([*values, *known], axis=1).astype(float) for name, values in {**out, **sizes}.items()}
 
 
-def _logarithm(lists: Sequence[Sequence[float]]) -> Array:
-    """Of up to three objects a row, (N, 3); NaN where there are fewer."""
-    return np.log(np.array([[*values, np.nan, np.nan][:3] for values in lists], dtype=float) + 1e-3)
-
-
-def _codes(values: Sequence[str]) -> Array:
-    return np.unique(values, return_inverse=True)[1]
-
-
 def _ahead(values: Array, polarity: Array) -> Array:
     """By how much each of a row's objects (N, 3) is ahead of the best other one."""
     values = values * polarity[:, None]
@@ -144,13 +137,20 @@ def _ahead(values: Array, polarity: Array) -> Array:
     return np.asarray(values - np.fmax(others[..., 0], others[..., 1]))
 
 
-def _score(task: Task, trained: pa.Table, bench: pa.Table, features: Array) -> tuple[float, float]:
-    """Accuracy on the benchmark and its lower bound, of a forest that saw these features of both tables, (N, F)."""
+def _score(
+    task: Task, labels: Sequence[str], references: Sequence[Mapping[str, Any]], features: Array
+) -> tuple[float, float]:
+    """Accuracy on the benchmark and its lower bound, of a forest.
+
+    Args:
+        task: what is asked.
+        labels: of the training set's rows.
+        references: the benchmark's rows, as they are scored.
+        features: what the forest sees of the rows of both, (N, F).
+    """
     from sklearn.ensemble import RandomForestClassifier
 
-    references = _answers(bench)
-    labels, asked = ([label_of(task, row["target"], row["choices"]) for row in rows]
-                     for rows in (_answers(trained), references))  # fmt: skip
+    asked = [label_of(task, row["target"], row["choices"]) for row in references]
     # Like the floor, a forest knows how often the benchmark has each answer: else it learns first what is frequent in
     # the training set, such as 12 o'clock, and answers that whatever it sees.
     frequency, wanted = Counter(labels), Counter(asked)
@@ -174,8 +174,8 @@ def _score(task: Task, trained: pa.Table, bench: pa.Table, features: Array) -> t
     return round(scores[f"{task}_accuracy"], 4), round(scores[f"{task}_accuracy_low"], 4)
 
 
-def _answers(rows: pa.Table) -> list[Mapping[str, Any]]:
-    return list(rows.select(["clip_id", "task", "target", "choices"]).to_pylist())
+def _references(bench: pa.Table) -> list[Mapping[str, Any]]:
+    return list(bench.select(["clip_id", "task", "target", "choices"]).to_pylist())
 
 
 def _floor(task: Task, bench: pa.Table) -> float:

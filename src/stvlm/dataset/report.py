@@ -13,6 +13,7 @@ from stvlm.dataset.guesses import bin_of, constant_floor
 from stvlm.dataset.leakage import Shared
 from stvlm.dataset.prepare import Prepared
 from stvlm.dataset.probe import Probed
+from stvlm.dataset.rows import frequencies
 from stvlm.dataset.select import Shortfall
 from stvlm.records import Task
 from stvlm.scoring import COMPARISONS
@@ -79,35 +80,30 @@ def counts(table: pa.Table, objects: Iterable[pa.Table]) -> dict[str, Any]:
         objects: the same rows in parts, with the columns source, scene_id and objects.
     """
     by_source: dict[str, Counter[str]] = {}
-    for (source, split, task), n in _frequencies(table, "source", "split", "task").items():
+    for (source, split, task), n in frequencies(table, "source", "split", "task").items():
         by_source.setdefault(f"{source} {split}", Counter())[task] += n
     return {
         "rows": len(table),
-        "recordings": len(_frequencies(table, "source", "scene_id")),
-        "scenes": len(_frequencies(table, "source", "scene_id", "camera")),
+        "recordings": len(frequencies(table, "source", "scene_id")),
+        "scenes": len(frequencies(table, "source", "scene_id", "camera")),
         "tracks": len({track for part in objects for track in _tracks(part)}),
-        "clips": pc.count_distinct(table.column("clip_id")).as_py(),
+        "clips": len(table.column("clip_id").unique()),
         "by_source": {key: _by_task(of_tasks) for key, of_tasks in sorted(by_source.items())},
         "labels": _labels(table),
     }
 
 
 def _tracks(table: pa.Table) -> Iterator[tuple[str, str, str]]:
-    for row in table.select(["source", "scene_id", "objects"]).to_pylist():
-        for item in row["objects"]:
-            yield row["source"], row["scene_id"], item["track_id"]
-
-
-def _frequencies(table: pa.Table, *names: str) -> dict[tuple[str, ...], int]:
-    """How many rows have each combination of values in some columns."""
-    groups = table.group_by(list(names)).aggregate([([], "count_all")])
-    columns = (groups.column(name).to_pylist() for name in (*names, "count_all"))
-    return {tuple(values): n for *values, n in zip(*columns, strict=True)}
+    """Source, recording and track of each object of each row."""
+    objects = table.column("objects").combine_chunks()
+    of_object = table.select(["source", "scene_id"]).take(pc.list_parent_indices(objects))
+    tracks = of_object.append_column("track_id", objects.flatten().field("track_id"))
+    yield from frequencies(tracks, "source", "scene_id", "track_id")
 
 
 def _labels(rows: pa.Table) -> dict[str, dict[str, int]]:
     counts: dict[str, Counter[str]] = {task: Counter() for task in TASKS}
-    for (task, target), n in _frequencies(rows, "task", "target").items():
+    for (task, target), n in frequencies(rows, "task", "target").items():
         counts[task][bin_of(task, target)] += n
     return {
         task: {label: of_task[label] for label in sorted(of_task, key=label_order)}

@@ -57,6 +57,14 @@ def video_file_name(clip_id: str) -> str:
     return f"videos/{clip_id}.mp4"
 
 
+def frequencies(rows: pa.Table, *names: str) -> dict[tuple[Any, ...], int]:
+    """How many rows have each combination of values in some columns, in no order."""
+    one = rows.select(list(names)).combine_chunks()  # Arrow does not group by values that pieces number differently
+    groups = one.group_by(list(names)).aggregate([([], "count_all")])
+    columns = (groups.column(name).to_pylist() for name in (*names, "count_all"))
+    return {tuple(values): n for *values, n in zip(*columns, strict=True)}
+
+
 def make_row(clip: Clip, query: Query, question: Question, settings: VideoSettings) -> dict[str, Any]:
     """One question as a row."""
     row_id, scene, camera = query_id(clip, query), clip.scene, clip.scene.camera

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from itertools import product
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from stvlm.dataset.guesses import bin_of, is_right, label_of
+from stvlm.dataset.cues import by_object, codes, numbered
+from stvlm.dataset.guesses import bin_of, is_right, label_of, labels_of
 from stvlm.hashing import stable_hash
 from stvlm.records import Array, Task
 from stvlm.scoring import COMPARISONS
@@ -73,39 +76,39 @@ def select(asked: pa.Table, selection: Selection) -> Chosen:
     """Chooses among all rows that were asked, told by the columns of `shards.LIGHT`, in any order."""
     if not (selection.table or selection.rows_per_task or selection.amounts):
         return Chosen(np.arange(len(asked)), [])
-    keys = np.array([int(stable_hash("select", row_id)[:16], 16) for row_id in asked.column("id").to_pylist()])
-    order = np.argsort(keys, kind="stable")  # from here on a row's place says nothing of where it comes from
-    shuffled = asked.take(order)
-    if selection.table or selection.rows_per_task:
-        chosen = _evenly(shuffled, selection)
-    else:
-        chosen = _amounts(shuffled, selection)
-    return Chosen(np.sort(order[chosen.rows]), chosen.shortfalls)
+    keys = (int(stable_hash("select", row_id.as_py())[:16], 16) for row_id in asked.column("id"))
+    order = np.argsort(np.fromiter(keys, np.uint64, len(asked)), kind="stable")
+    evened_out = selection.table or selection.rows_per_task
+    chosen = (_evenly if evened_out else _amounts)(asked, order, selection)
+    return Chosen(np.sort(chosen.rows), chosen.shortfalls)
 
 
-def _evenly(asked: pa.Table, selection: Selection) -> Chosen:
+def _in_order(asked: pa.Table, order: Array, **values: str) -> Array:
+    """Indices of the rows that have these values, in an order that says nothing of where they come from."""
+    wanted = np.ones(len(asked), dtype=bool)
+    for name, value in values.items():
+        wanted &= pc.equal(asked.column(name), value).to_numpy()
+    return np.asarray(order[wanted[order]])
+
+
+def _evenly(asked: pa.Table, order: Array, selection: Selection) -> Chosen:
     """For each split and task the rows that leave the least to be guessed."""
-    rows_of: dict[tuple[str, Task], list[int]] = defaultdict(list)
-    for i, key in enumerate(zip(*(asked.column(name).to_pylist() for name in ("split", "task")), strict=True)):
-        rows_of[key].append(i)
     kept: list[Array] = []
     shortfalls = []
-    splits = sorted({split for split, _ in rows_of})
-    tasks = sorted({task for _, task in rows_of}.union(*selection.table.values()))
-    for split in splits:
-        for task in tasks:
-            rows = np.array(rows_of[split, task], dtype=int)
-            part = asked.take(rows)
-            if selection.table:
-                sources = part.column("source").to_pylist()
-                wanted = {source: of_task.get(task, 0) for source, of_task in selection.table.items()}
-            else:
-                sources, wanted = ["all"] * len(rows), {"all": selection.rows_per_task or 0}
-            most = selection.max_rows_per_hour if task == "movement_direction" else None
-            chosen = choose_evenly(task, part, sources, wanted, most or len(rows))
-            kept.append(rows[chosen])
-            found = Counter(sources[i] for i in chosen)
-            shortfalls += [Shortfall(f"{s} {split}", task, n, found[s]) for s, n in wanted.items() if found[s] < n]
+    splits, present = (asked.column(name).unique().to_pylist() for name in ("split", "task"))
+    for split, task in product(sorted(splits), sorted({*present}.union(*selection.table.values()))):
+        rows = _in_order(asked, order, split=split, task=task)
+        part = asked.take(rows)
+        if selection.table:
+            sources = part.column("source").to_pylist()
+            wanted = {source: of_task.get(task, 0) for source, of_task in selection.table.items()}
+        else:
+            sources, wanted = ["all"] * len(rows), {"all": selection.rows_per_task or 0}
+        most = selection.max_rows_per_hour if task == "movement_direction" else None
+        chosen = choose_evenly(task, part, sources, wanted, most or len(rows))
+        kept.append(rows[chosen])
+        found = Counter(sources[i] for i in chosen)
+        shortfalls += [Shortfall(f"{s} {split}", task, n, found[s]) for s, n in wanted.items() if found[s] < n]
     return Chosen(np.concatenate(kept) if kept else np.array([], dtype=int), shortfalls)
 
 
@@ -118,8 +121,8 @@ def choose_evenly(
     given the cue; one more knows nothing. Row after row is added, of the sources in proportion, and each time the one
     that helps these guessers least, and whose bin in a histogram is emptiest.
     """
-    guessers, labels = _guessers(task, asked), _codes(_labels(task, asked))
-    bins = _codes(bin_of(task, target) for target in asked.column("target").to_pylist())
+    guessers, labels = _guessers(task, asked), codes(labels_of(task, asked))
+    bins = codes(bin_of(task, target) for target in asked.column("target").to_numpy())
     origins = sorted(wanted)
     origin = np.array([origins.index(source) if source in wanted else -1 for source in sources], dtype=int)
     # Rows that no guesser can tell apart stand in one cell, of which the first is taken, and so on.
@@ -172,19 +175,19 @@ class _Guesser(NamedTuple):
 
 def _guessers(task: Task, asked: pa.Table) -> list[_Guesser]:
     """One for each cue, and one who takes the same share of the time for all."""
-    labels = _labels(task, asked)
+    labels = labels_of(task, asked)
     views = [(labels, name, cue) for name, cue in _cues(task, asked).items()]
     if (shares := _shares(task, asked)) is not None:
         views.append((shares, "time", np.zeros(len(asked), int)))
     return [
-        _Guesser(_codes(told), is_right(task, sorted(set(told))).astype(float), cue, WEIGHTS.get(name, 1.0))
+        _Guesser(codes(told), is_right(task, sorted(set(told))).astype(float), cue, WEIGHTS.get(name, 1.0))
         for told, name, cue in views
     ]
 
 
 def _shares(task: Task, asked: pa.Table) -> list[str] | None:
     """Each row's answer as a share of its seconds: one speed for all, or the same part of every clip."""
-    targets, window_s = asked.column("target").to_pylist(), asked.column("window_s").to_numpy()
+    targets, window_s = (asked.column(name).to_numpy() for name in ("target", "window_s"))
     if task == "traveled_distance":
         return [label_of(task, f"{float(target) / s:.6f}", []) for target, s in zip(targets, window_s, strict=True)]
     if task == "direction_timestamp":
@@ -194,22 +197,17 @@ def _shares(task: Task, asked: pa.Table) -> list[str] | None:
     return None
 
 
-def _labels(task: Task, asked: pa.Table) -> list[str]:
-    columns = (asked.column(name).to_pylist() for name in ("target", "choices"))
-    return [label_of(task, target, choices) for target, choices in zip(*columns, strict=True)]
-
-
 def _cues(task: Task, asked: pa.Table) -> dict[str, Array]:
     """What may be known of the rows (N,), as whole numbers."""
-    color, category, template = (asked.column(name).to_pylist() for name in ("color", "category", "template_id"))
+    color, category, template = (asked.column(name).to_numpy() for name in ("color", "category", "template_id"))
     window_s, clip_s, polarity = (asked.column(name).to_numpy() for name in ("window_s", "clip_s", "polarity"))
-    area, motion = (_padded(asked.column(name).to_pylist()) for name in ("area", "motion"))
+    area, motion = (by_object(asked.column(name)) for name in ("area", "motion"))
     places = np.isfinite(area).sum(axis=1)
     known = {
-        "nothing": _codes(places) if task in COMPARISONS else np.zeros(len(asked), int),
-        "class": _codes(category),
-        "color": _codes(color),
-        "wording": _codes(template),
+        "nothing": codes(places) if task in COMPARISONS else np.zeros(len(asked), int),
+        "class": codes(category),
+        "color": codes(color),
+        "wording": codes(template),
         "window": _ranks(window_s),
         "clip": _ranks(clip_s),
     }
@@ -217,32 +215,18 @@ def _cues(task: Task, asked: pa.Table) -> dict[str, Array]:
         boxes = motion[:, 0] / (area[:, 0] + 1e-3)  # the way in the image, in lengths of the box: near to that in space
         told = {"area": area[:, 0], "motion": motion[:, 0], "boxes": boxes, "boxes a second": boxes / window_s}
         return known | {name: _ranks(values) for name, values in told.items()}
-    known["class"] = _codes(zip(category, polarity, strict=True))
+    known["class"] = codes(zip(category, polarity, strict=True))
     told = {"area": area, "motion": motion}
     if task == "movement_direction_comparison":
-        known["wording"] = _codes(polarity)
+        known["wording"] = codes(polarity)
         return known | {name: _ranks(np.abs(np.log(_ratio(values)))) for name, values in told.items()}
-    return known | {name: _codes(zip(places, _extreme(v, polarity), strict=True)) for name, v in told.items()}
-
-
-def _codes(values: Iterable[object]) -> Array:
-    """The place of each value among the different ones, sorted by their text, (N,)."""
-    texts = np.array([str(value) for value in values], dtype=str)
-    return np.asarray(np.unique(texts, return_inverse=True)[1].reshape(-1))
+    return known | {name: codes(zip(places, _extreme(v, polarity), strict=True)) for name, v in told.items()}
 
 
 def _ranks(values: Array) -> Array:
     """Which of CUE_BINS equal parts each value lies in."""
     bounds = np.quantile(values, np.arange(1, CUE_BINS) / CUE_BINS) if len(values) else np.array([])
     return np.asarray(np.searchsorted(bounds, values, side="right"))
-
-
-def _padded(lists: Sequence[Sequence[float]]) -> Array:
-    """Values of up to three objects a row, (N, 3); NaN where there are fewer."""
-    out = np.full((len(lists), 3), np.nan)
-    for row, values in enumerate(lists):
-        out[row, : len(values)] = values
-    return out
 
 
 def _ratio(values: Array) -> Array:
@@ -255,52 +239,49 @@ def _extreme(values: Array, polarity: Array) -> Array:
     return np.asarray(np.argmax(np.where(np.isfinite(values), values * polarity[:, None], -np.inf), axis=1))
 
 
-def _amounts(asked: pa.Table, selection: Selection) -> Chosen:
+def _amounts(asked: pa.Table, order: Array, selection: Selection) -> Chosen:
     """So many questions about so many videos of each source."""
-    sources = np.array(asked.column("source").to_pylist(), dtype=str)
     kept: list[Array] = []
     shortfalls: list[Shortfall] = []
     for source, amount in selection.amounts.items():
-        rows = np.flatnonzero(sources == source)
-        part = asked.take(rows).select(["task", "target", "scene_id", "camera"])
-        chosen, videos = _of_source(part.to_pylist(), amount, selection.max_label_share)
+        rows = _in_order(asked, order, source=source)
+        part = asked.select(["task", "target", "scene_id", "camera"]).take(rows)
+        chosen, videos = _of_source(part, amount, selection.max_label_share)
         kept.append(rows[chosen])
         told = (("questions", amount.questions, len(chosen)), ("videos", amount.videos, videos))
         shortfalls += [Shortfall(source, *counts) for counts in told if counts[2] < counts[1]]
     return Chosen(np.concatenate(kept), shortfalls)
 
 
-def _of_source(rows: Sequence[Mapping[str, Any]], amount: Amount, max_share: float) -> tuple[list[int], int]:
+def _of_source(rows: pa.Table, amount: Amount, max_share: float) -> tuple[Array, int]:
     """Which rows of a source are kept, and about how many videos: those with the rarest answers come first."""
-    kind = [(row["task"], bin_of(row["task"], row["target"])) for row in rows]
-    frequency = Counter(kind)
-    video = [(row["scene_id"], row["camera"]) for row in rows]
-    rarity: dict[tuple[str, str], float] = defaultdict(float)
-    for of_row, name in zip(kind, video, strict=True):
-        rarity[name] += 1 / frequency[of_row]
-    videos = set(sorted(rarity, key=lambda name: (-rarity[name], name))[: amount.videos])
-    earlier: Counter[tuple[str, str]] = Counter()
-    turn = []  # of each row: how many of its video come before it, so that every video has one before any has two
-    for name in video:
-        turn.append(earlier[name])
-        earlier[name] += 1
-    waiting: dict[Task, dict[str, list[int]]] = defaultdict(lambda: defaultdict(list))
-    for i in sorted(range(len(rows)), key=turn.__getitem__):
-        if video[i] in videos:
-            waiting[kind[i][0]][kind[i][1]].append(i)
-    tasks = sorted(waiting)
+    names = ("task", "target", "scene_id", "camera")
+    tasks, targets, scene_ids, cameras = (rows.column(name).to_numpy() for name in names)
+    kind, kinds = numbered((task, bin_of(task, target)) for task, target in zip(tasks, targets, strict=True))
+    video, videos = numbered(zip(scene_ids, cameras, strict=True))
+    rarity = np.bincount(video, 1 / np.bincount(kind)[kind])
+    rarest = sorted(range(len(videos)), key=lambda i: (-rarity[i], videos[i]))[: amount.videos]
+    # How many of a row's video come before it, so that every video has one before any has two.
+    of_videos = np.argsort(video, kind="stable")
+    earlier = np.empty_like(video)
+    earlier[of_videos] = np.arange(len(video)) - np.searchsorted(video[of_videos], video[of_videos])
+    in_turn = np.argsort(earlier, kind="stable")
+    in_turn = in_turn[np.isin(video[in_turn], rarest)]
+    waiting: dict[Task, list[Array]] = defaultdict(list)
+    for number in dict.fromkeys(kind[in_turn].tolist()):
+        waiting[kinds[number][0]].append(in_turn[kind[in_turn] == number])
     supply = {}
-    for task in tasks:
+    for task, of_labels in sorted(waiting.items()):
         share = max(max_share, 0.5) if task in COMPARISONS else max_share  # of two choices one is right in half
-        supply[task] = capped(np.array([len(of_label) for of_label in waiting[task].values()]), share)
-    shares = even_counts(np.array([counts.sum() for counts in supply.values()], dtype=int), amount.questions)
-    chosen = [
-        i
-        for task, total in zip(tasks, shares, strict=True)
-        for of_label, n in zip(waiting[task].values(), even_counts(supply[task], int(total)), strict=True)
-        for i in of_label[:n]
+        supply[task] = capped(np.array([*map(len, of_labels)]), share)
+    totals = even_counts(np.array([counts.sum() for counts in supply.values()], dtype=int), amount.questions)
+    taken = [
+        of_label[:n]
+        for (task, counts), total in zip(supply.items(), totals, strict=True)
+        for of_label, n in zip(waiting[task], even_counts(counts, int(total)), strict=True)
     ]
-    return chosen, len({video[i] for i in chosen})
+    chosen = np.concatenate([in_turn[:0], *taken])
+    return chosen, len(np.unique(video[chosen]))
 
 
 def even_counts(supply: Array, total: int) -> Array:

@@ -45,7 +45,9 @@ QUERY = pa.struct([("objects", pa.list_(pa.int8())), ("first", pa.int16()), ("la
 SHARD_SCHEMA = pa.schema([*SCHEMA, ("query", QUERY), ("trajectory", TRAJECTORY), *cues.SCHEMA])
 LIGHT = ("id", "source", "split", "label_type", "scene_id", "camera", "clip_id", "task", "target", "choices",
          "template_id", *cues.SCHEMA.names)  # fmt: skip
-"""The columns by which rows are chosen: a few hundred bytes a row, where a whole row takes kilobytes."""
+"""The columns by which rows are chosen: a hundred bytes a row, where a whole row takes kilobytes."""
+_REPEATED = tuple(name for name in LIGHT if SHARD_SCHEMA.field(name).type == pa.string() and name != "id")
+"""Those whose values many rows share: each is held once, and of a row its number."""
 SHOWN = ("clip_id", "camera", "clip_start_ns", "frame_times_s", "intrinsics_px", "objects")
 """The columns that say what an mp4 shows."""
 FAILED, NO_IMAGES, UNREADABLE = "failed: ", "no images", "unreadable recording"
@@ -156,9 +158,10 @@ def read_asked(shards: Sequence[Path]) -> Asked:
     """What choosing needs of all shards, in their order."""
     rejected: Counter[str] = Counter()
     skipped: list[Rejected] = []
-    tables = []
+    pieces: list[pa.Table] = []
+    tables: list[pa.Table] = []
     for number, shard in enumerate(shards):
-        with pq.ParquetFile(shard) as file:
+        with pq.ParquetFile(shard, read_dictionary=_REPEATED) as file:
             notes: Mapping[bytes, bytes] = file.schema_arrow.metadata
             table = file.read(columns=list(LIGHT)).replace_schema_metadata(None)
         rejected.update(json.loads(notes[b"rejected"]))
@@ -167,9 +170,10 @@ def read_asked(shards: Sequence[Path]) -> Asked:
         for name, values in place.items():
             table = table.append_column(name, pa.array(values))
         tables.append(table)
-    schema = pa.schema([*(SHARD_SCHEMA.field(n) for n in LIGHT), ("shard", pa.int32()), ("row", pa.int32())])
-    rows = pa.concat_tables(tables) if tables else schema.empty_table()
-    return Asked(shards, rows.combine_chunks(), rejected, skipped)
+        if len(tables) == 32:  # a small table takes more memory than its rows
+            pieces.append(pa.concat_tables(tables).combine_chunks())
+            tables = []
+    return Asked(shards, pa.concat_tables([*pieces, *tables]).combine_chunks(), rejected, skipped)
 
 
 def may_pass(shard: Path) -> bool:
@@ -180,11 +184,11 @@ def may_pass(shard: Path) -> bool:
 
 def whole_rows(asked: Asked) -> Iterator[pa.Table]:
     """The rows with all their columns, one recording at a time."""
-    shard = asked.rows.column("shard").to_numpy()
-    row = asked.rows.column("row").to_numpy()
-    for number in np.unique(shard):
+    shard, row = (asked.rows.column(name).to_numpy() for name in ("shard", "row"))
+    numbers, first = np.unique(shard, return_index=True)  # rows stand in the order of their shards
+    for number, rows in zip(numbers, np.split(row, first[1:]), strict=True):
         table = pq.read_table(asked.shards[number]).replace_schema_metadata(None)
-        yield table.take(np.sort(row[shard == number]))
+        yield table.take(rows)
 
 
 def render_recording(unit: Rendering, shard: Path) -> None:

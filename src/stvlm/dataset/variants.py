@@ -110,11 +110,6 @@ def _other_words(row: Row, of_task: Mapping[Task, Sequence[Wording]]) -> Wording
     return min(fitting, key=lambda wording: stable_hash(row["base_id"], wording.template_id))
 
 
-def _paraphrased(row: Row, motion: Motion, query: Query) -> Changed | Rejected:
-    """Nothing changes but the words."""
-    return motion, query
-
-
 def _mirrored(row: Row, motion: Motion, query: Query) -> Changed | Rejected:
     """Left and right exchanged: hour 3 is then 9, and lengths stay."""
     mirror = np.array([1.0, -1.0, 1.0])
@@ -167,7 +162,7 @@ def _stride(row: Row) -> int:
 
 
 def _as_it_is(row: Row, motion: Motion, query: Query) -> Changed | Rejected:
-    """The clip and what is asked stay; for `multistep`, which goes on from there."""
+    """The clip and what is asked of it stay; `paraphrased` and `multistep` word it otherwise, and go on from there."""
     return motion, query
 
 
@@ -182,7 +177,7 @@ def _of_known_camera(row: Row, motion: Motion, query: Query) -> Changed | Reject
 
 
 VARIANTS: Mapping[str, Callable[[Row, Motion, Query], Changed | Rejected]] = {
-    "paraphrased": _paraphrased,
+    "paraphrased": _as_it_is,
     "mirrored": _mirrored,
     "reversed": _reversed,
     "retimed": _retimed,

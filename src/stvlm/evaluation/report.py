@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
-from stvlm.records import Array
-from stvlm.scoring import TASKS, best_constant, score_all
+from stvlm.scoring import FEW_CLIPS, RESAMPLES, TASKS, Difference, best_constant, paired_difference, score_all
 
 Scores = Mapping[str, Any]
 CONSTANT = "best_constant"
@@ -30,45 +29,11 @@ COLUMNS = (
 )
 """Heading, score and factor, in the order of the paper's Table 3. Accuracies in percent; MAE over parsed answers."""
 
-RESAMPLES = 2000
-SEED = 0
-FEW_CLIPS = 30
-"""Below as many clips a bootstrap's interval is too narrow to go by."""
-
-
-class Difference(NamedTuple):
-    """Accuracy of a model minus a control's on the same questions, with a 95 % interval; fractions of 1."""
-
-    value: float
-    low: float
-    high: float
-    clips: int
-    """That the questions are about."""
-
-    @property
-    def is_beyond_chance(self) -> bool:
-        """Whether the whole interval lies above no difference, and rests on enough clips."""
-        return self.low > 0 and self.clips >= FEW_CLIPS
-
 
 def constant_answers(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     """The best constant answer to each row: it knows the task and the answers of all rows, and nothing else."""
     constants = best_constant(rows)
     return [constants[row["task"]].target for row in rows]
-
-
-def paired_difference(model: Array, control: Array, clips: Sequence[str]) -> Difference:
-    """Difference of two (N,) arrays of right and wrong on the same questions.
-
-    The interval is a percentile bootstrap that draws whole clips, as questions on one clip share its difficulty.
-    """
-    difference = np.asarray(model, dtype=np.float64) - np.asarray(control, dtype=np.float64)
-    of_clip = np.unique(np.asarray(clips), return_inverse=True)[1]
-    count = int(of_clip.max()) + 1
-    sums, sizes = np.bincount(of_clip, difference, count), np.bincount(of_clip, minlength=count)
-    drawn = np.random.default_rng(SEED).integers(count, size=(RESAMPLES, count))
-    low, high = np.quantile(sums[drawn].sum(axis=1) / sizes[drawn].sum(axis=1), [0.025, 0.975])
-    return Difference(float(difference.mean()), float(low), float(high), count)
 
 
 def compare(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Collection, Mapping, Sequence
-from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ import pyarrow.parquet as pq
 import yaml
 
 from stvlm.cards.dataset import CARD, Publication, is_benchmark, limits, read_configs, write_dataset_card
-from stvlm.dataset.folder import BUILD
+from stvlm.dataset.folder import BUILD, with_video_first
 from stvlm.dataset.report import TASKS
 from stvlm.files import read_json, whole_file, write_json
 from stvlm.publishing.croissant import croissant
@@ -76,7 +75,7 @@ def stage(folder: Path, into: Path, repo_id: str) -> list[str]:
         if path.name != "metadata.parquet":
             _link(path, into / path.relative_to(folder))
     write_json(into / BUILD, _counted(manifest))
-    configs = _in_order(read_configs(folder), {path.as_posix() for path in shown})
+    configs = with_video_first(read_configs(folder), [path.as_posix() for path in shown])
     _write_yaml(into / CARD, {"configs": configs}, "---\n")
     write_dataset_card(into, Publication(repo_id, left_out))
     if is_benchmark(manifest):
@@ -132,25 +131,6 @@ def _link_videos(table: Path, folder: Path) -> None:
 def _link(there: Path, place: Path) -> None:
     place.parent.mkdir(parents=True, exist_ok=True)
     place.symlink_to(there.resolve())
-
-
-def _in_order(configs: Sequence[dict[str, Any]], shown: Collection[str]) -> list[dict[str, Any]]:
-    """The configs, those first whose every split has video.
-
-    `load_dataset` goes by the files of the first to tell how all of them are to be read.
-    """
-
-    def has_video(config: Mapping[str, Any]) -> bool:
-        return all(
-            any(fnmatch(table, pattern) for table in shown for pattern in _patterns(item))
-            for item in config["data_files"]
-        )
-
-    return sorted(configs, key=lambda config: not has_video(config))
-
-
-def _patterns(item: Mapping[str, Any]) -> list[str]:
-    return [item["path"]] if isinstance(item["path"], str) else list(item["path"])
 
 
 def _evaluation(manifest: Mapping[str, Any], configs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

@@ -64,9 +64,8 @@ def held_out_spans() -> Mapping[str, Mapping[str, str]]:
 @cache
 def wording_named(template_id: str) -> Wording:
     """The wording with this id; raises KeyError."""
-    task, _, _ = template_id.partition("/")
-    known = {w.template_id: w for of_all in (wordings(), held_out_wordings()) for w in of_all[task]}  # type: ignore[index]
-    return known[template_id]
+    every = (of_task for of_all in (wordings(), held_out_wordings()) for of_task in of_all.values())
+    return {wording.template_id: wording for of_task in every for wording in of_task}[template_id]
 
 
 @cache

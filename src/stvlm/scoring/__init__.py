@@ -9,6 +9,8 @@ that `evaluate` loads holds a copy of each.
 """
 
 from stvlm.scoring.floors import Constant, best_constant
+from stvlm.scoring.outcomes import LEAST_IOU, RELATIVE_TOLERANCE, ROUNDING, Outcome, score
+from stvlm.scoring.paired import FEW_CLIPS, RESAMPLES, Difference, compare, paired_difference
 from stvlm.scoring.parsing import Parsed, parse_answer
 from stvlm.scoring.references import (
     COMPARISONS,
@@ -20,28 +22,26 @@ from stvlm.scoring.references import (
     read_prediction,
     read_reference,
 )
-from stvlm.scoring.scores import (
-    LEAST_IOU,
-    RELATIVE_TOLERANCE,
-    ROUNDING,
-    Outcome,
-    score,
-    score_all,
-)
+from stvlm.scoring.scores import score_all
 
 __all__ = [
     "COMPARISONS",
+    "FEW_CLIPS",
     "LEAST_IOU",
     "MULTISTEP",
     "RELATIVE_TOLERANCE",
+    "RESAMPLES",
     "ROUNDING",
     "TASKS",
     "Constant",
+    "Difference",
     "Outcome",
     "Parsed",
     "Reference",
     "Value",
     "best_constant",
+    "compare",
+    "paired_difference",
     "parse_answer",
     "parse_target",
     "read_prediction",

@@ -1,60 +1,23 @@
-"""Whether answers are right, and how many are: the scores of STKit-Bench, with intervals."""
+"""How many answers are right: the scores of STKit-Bench, with intervals, floors and breakdowns."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Sized
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .floors import constants_of, skill
+from .groups import clip_of, in_order, labels_of, read_label
+from .intervals import Mean, mean_of, mean_of_means, positive_bounds, share_bounds
+from .outcomes import Outcome, relative_accuracy, score
 from .parsing import Parsed, parse_answer
-from .references import MULTISTEP, TASKS, parse_target, read_prediction, read_reference
+from .references import MULTISTEP, TASKS, Reference, read_prediction, read_reference
 
-RELATIVE_TOLERANCE = 0.25
-LEAST_IOU = 0.5
-# 0.75 * 20.20 is a hair above 15.15 in floating point; a bound that is printed is included.
-ROUNDING = 1e-9
-
-BOOTSTRAP_SEED = 0
-BOOTSTRAP_RESAMPLES = 2000
-
-
-class Outcome(NamedTuple):
-    """Whether an answer is right; `error` in m, km/h or clock hours (None where nothing was parsed); `iou` in 0..1."""
-
-    correct: bool
-    error: float | None = None
-    iou: float | None = None
-
-
-def _iou(a_s: tuple[float, float], b_s: tuple[float, float]) -> float:
-    """Intersection over union of two intervals in seconds, the second one not empty."""
-    intersection_s = max(0.0, min(a_s[1], b_s[1]) - max(a_s[0], b_s[0]))
-    return intersection_s / (a_s[1] - a_s[0] + b_s[1] - b_s[0] - intersection_s)
-
-
-def score(task: str, parsed: Parsed, target: str) -> Outcome:
-    """Compare a parsed answer with a printed target. Raises ValueError for a target that is not canonical.
-
-    Right is: within 25 % of a distance, speed, duration or ratio, the same hour, an IoU of at least 0.5, the same
-    choice; bounds are included. What was not parsed is wrong: its IoU is 0, and it has no error.
-    """
-    truth = parse_target(task, target)
-    answer = parsed.value
-    if isinstance(truth, tuple):
-        iou = _iou(answer, truth) if isinstance(answer, tuple) else 0.0
-        return Outcome(iou >= LEAST_IOU - ROUNDING, iou=iou)
-    if isinstance(truth, str) or not isinstance(answer, (int, float)):
-        return Outcome(answer == truth)
-    error = abs(answer - truth)
-    if task == "movement_direction":
-        error = min(error, 12 - error)
-        return Outcome(error == 0, float(error))
-    return Outcome(error <= RELATIVE_TOLERANCE * truth + ROUNDING, error)
-
-
-_MAE_TASKS = ("traveled_distance", "traveling_speed", "movement_direction", *MULTISTEP)
+_ALL_TASKS = (*TASKS, *MULTISTEP)
+_MRA_TASKS = ("traveled_distance", "traveling_speed", *MULTISTEP)
+_MAE_TASKS = (*_MRA_TASKS, "movement_direction")
 
 
 def score_all(
@@ -62,6 +25,11 @@ def score_all(
     references: Sequence[Mapping[str, Any]],
     confidence: float | None = None,
     per_sample: bool = False,
+    *,
+    floors: bool | Mapping[str, float] = False,
+    mra: bool = False,
+    groups: bool = False,
+    by: str | Sequence[str] = (),
 ) -> dict[str, Any]:
     """Score free-text answers against dataset rows (`read_reference` says what is taken from them).
 
@@ -69,92 +37,209 @@ def score_all(
     `parse_rate`; for every task present `<task>_accuracy` and `<task>_count`; `traveled_distance_mae` (m),
     `traveling_speed_mae` (km/h), `movement_direction_mae` (clock hours), of the multistep tasks `time_to_cover_mae` and
     `catch_up_time_mae` (s) and `speed_ratio_mae`, each over the parsed answers and absent where
-    there are none; `direction_timestamp_iou`.
+    there are none; `direction_timestamp_iou`. More on request:
 
-    `confidence`, such as 0.95, adds `<key>_low` and `<key>_high` to each but the counts: percentiles of a bootstrap
-    that draws whole clips where rows have a `clip_id`, as questions on one clip share its difficulty, and single
-    items elsewhere. With a handful of clips such an interval is too narrow, with one it has no width.
+    `confidence`, such as 0.95, adds `<key>_low` and `<key>_high` to each but counts and floors. Questions on one clip
+    (`clip_id`), or on clips made from it, share its difficulty; items without one stand alone. A mean absolute error
+    over a single clip has no bounds.
     `per_sample` adds the list `per_sample`: a dict of value, reason, correct, error and iou for each answer.
+    `floors` adds `<task>_constant`, the accuracy of the best constant answer, `<task>_skill`, how much of what that
+    leaves open is answered right (absent where it leaves nothing), and `average_skill`. As a dict it holds, for some
+    tasks, accuracies without the video; `<task>_floor` is then the higher of the two, and skill is above it. Bounds of
+    a skill take its floor as given, as it belongs to the references.
+    `mra` adds `<task>_mra`, the mean relative accuracy (`relative_accuracy`), for tasks that ask for a number.
+    `groups` adds `<task>_group_accuracy`, the share of the questions with twins (rows of one `base_id`) of which every
+    twin is answered right, their number `<task>_group_count`, and the mean over tasks, `average_group_accuracy`.
+    `by` names columns, or "variant" (of the `id`) or "range" (of a distance's or speed's target): `by` is then a dict
+    of column to label to the scores of the items with that label, without floors.
 
-    Raises ValueError for no items, unequal lengths, a prediction that is no string, or a reference that is not sound;
-    it names the item.
+    Raises ValueError for no items, unequal lengths, a prediction that is no string, or a reference that is not sound or
+    lacks what is asked for; it names the item.
     """
-    if len(predictions) != len(references):
-        raise ValueError(f"{len(predictions)} predictions for {len(references)} references")
-    if not len(predictions):
-        raise ValueError("no predictions: there is nothing to score")
-    if confidence is not None and not 0.0 < confidence < 1.0:
-        raise ValueError(f"confidence {confidence} is not between 0 and 1")
-    rows = [read_reference(row, f"references[{index}]") for index, row in enumerate(references)]
-    answers, outcomes = [], []
-    for index, (text, row) in enumerate(zip(predictions, rows, strict=True)):
-        text = read_prediction(text, f"predictions[{index}]")
-        answers.append(parse_answer(row.task, text, row.choices, row.question))
-        outcomes.append(score(row.task, answers[-1], row.target))
-
-    # Every score is a ratio of two sums over items, so a resample of clips is a weighting of both.
-    task = np.array([row.task for row in rows])
-    present = [name for name in (*TASKS, *MULTISTEP) if name in task]
-    correct = np.array([outcome.correct for outcome in outcomes], dtype=np.float64)
-    error = np.array([outcome.error for outcome in outcomes], dtype=np.float64)
-    iou = np.array([outcome.iou for outcome in outcomes], dtype=np.float64)
-    parsed = np.array([answer.value is not None for answer in answers])
-    ratios: dict[str, tuple[NDArray[np.float64], NDArray[np.bool_]]] = {}
-    for name in present:
-        ratios[f"{name}_accuracy"] = (correct, task == name)
-        if name in _MAE_TASKS and np.any(parsed & (task == name)):
-            ratios[f"{name}_mae"] = (error, parsed & (task == name))
-        if name == "direction_timestamp":
-            ratios[f"{name}_iou"] = (iou, task == name)
-    ratios["parse_rate"] = (parsed.astype(np.float64), np.ones(len(rows), dtype=np.bool_))
-    sums = np.stack([np.where(items, values, 0.0) for values, items in ratios.values()], axis=1)
-    counts = np.stack([items for _, items in ratios.values()], axis=1).astype(np.float64)
-    is_accuracy = np.array([key.endswith("_accuracy") for key in ratios])
-    keys = ["average_accuracy", *ratios]
-
-    estimate = _with_average(sums.sum(axis=0, keepdims=True), counts.sum(axis=0, keepdims=True), is_accuracy)[0]
-    scores: dict[str, Any] = dict(zip(keys, estimate.tolist(), strict=True))
-    scores |= {f"{name}_count": int(np.sum(task == name)) for name in present}
-    if confidence is not None:
-        clips = [row.clip_id or f"item {index}" for index, row in enumerate(rows)]
-        resampled = _with_average(*_resample(sums, counts, clips), is_accuracy)
-        bounds = np.nanquantile(resampled, [(1.0 - confidence) / 2.0, (1.0 + confidence) / 2.0], axis=0)
-        for key, (low, high) in zip(keys, bounds.T.tolist(), strict=True):
-            scores[f"{key}_low"], scores[f"{key}_high"] = low, high
+    if confidence is not None and not (isinstance(confidence, float) and 0.0 < confidence < 1.0):
+        raise ValueError(f"confidence {confidence!r} is not a number between 0 and 1")
+    if not isinstance(floors, (bool, Mapping)):
+        raise ValueError(f"floors {floors!r} is neither True nor a dict of task to accuracy")
+    check_lengths(predictions, references)
+    references = list(references)  # the rows of a dataset are made anew whenever they are read
+    judged = judge(predictions, references)
+    items = _items(judged, references)
+    if groups:
+        items = items._replace(base=_bases(references))
+    scores = _scores(items, confidence, mra)
+    if floors or isinstance(floors, Mapping):
+        scores |= _skills(items, judged.rows, floors if isinstance(floors, Mapping) else {}, confidence)
+    if by:
+        columns = (by,) if isinstance(by, str) else tuple(by)
+        labels = [labels_of(row, columns, f"references[{index}]") for index, row in enumerate(references)]
+        scores["by"] = {
+            column: _scores_by(np.array([of_row[column] for of_row in labels]), items, confidence, mra)
+            for column in columns
+        }
     if per_sample:
         scores["per_sample"] = [
-            answer._asdict() | outcome._asdict() for answer, outcome in zip(answers, outcomes, strict=True)
+            answer._asdict() | outcome._asdict()
+            for answer, outcome in zip(judged.answers, judged.outcomes, strict=True)
         ]
     return scores
 
 
-def _with_average(
-    sums: NDArray[np.float64], counts: NDArray[np.float64], is_accuracy: NDArray[np.bool_]
-) -> NDArray[np.float64]:
-    """(R, K) sums and counts to (R, 1 + K) ratios, the average accuracy first.
+class Judged(NamedTuple):
+    """Answers, what was read from each, and whether it is right."""
 
-    NaN where a resample drew no item of a score: it tells nothing about that score, nor for the average about its task.
-    """
-    ratios = np.divide(sums, counts, out=np.full_like(sums, np.nan), where=counts > 0.0)
-    return np.column_stack([np.nanmean(ratios[:, is_accuracy], axis=1), ratios])
+    rows: list[Reference]
+    answers: list[Parsed]
+    outcomes: list[Outcome]
 
 
-def _resample(
-    sums: NDArray[np.float64], counts: NDArray[np.float64], clips: list[str]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """(N, K) per item to (R, K) per resample: as many clips as there are, drawn with replacement."""
-    clip_of_item = np.unique(np.array(clips), return_inverse=True)[1]
-    clip_count = int(clip_of_item.max()) + 1
-    per_clip = np.zeros((clip_count, 2 * sums.shape[1]))
-    np.add.at(per_clip, clip_of_item, np.hstack([sums, counts]))
-    rng = np.random.default_rng(BOOTSTRAP_SEED)
-    resampled = []
-    # In blocks: a benchmark of 100 000 clips would need 1.6 GB for all weights at once.
-    block = max(1, 2**22 // clip_count)
-    for first in range(0, BOOTSTRAP_RESAMPLES, block):
-        draws = min(block, BOOTSTRAP_RESAMPLES - first)
-        drawn = rng.integers(clip_count, size=(draws, clip_count)) + clip_count * np.arange(draws)[:, None]
-        weights = np.bincount(drawn.ravel(), minlength=draws * clip_count).reshape(draws, clip_count)
-        resampled.append(weights.astype(np.float64) @ per_clip)
-    both = np.concatenate(resampled)
-    return both[:, : sums.shape[1]], both[:, sums.shape[1] :]
+def judge(predictions: Sequence[str], references: Sequence[Mapping[str, Any]], name: str = "predictions") -> Judged:
+    """Judge each answer by itself. Raises ValueError as `score_all` does, which calls the predictions `name`."""
+    check_lengths(predictions, references, name)
+    rows = [read_reference(row, f"references[{index}]") for index, row in enumerate(references)]
+    texts = [read_prediction(text, f"{name}[{index}]") for index, text in enumerate(predictions)]
+    answers = [parse_answer(row.task, text, row.choices, row.question) for text, row in zip(texts, rows, strict=True)]
+    outcomes = [score(row.task, answer, row.target) for row, answer in zip(rows, answers, strict=True)]
+    return Judged(rows, answers, outcomes)
+
+
+def check_lengths(predictions: object, references: object, name: str = "predictions") -> None:
+    """Raises ValueError for what is no list, for lists of unequal length, and for empty ones."""
+    lengths = []
+    for what, items in ((name, predictions), ("references", references)):
+        if isinstance(items, (str, Mapping)) or not isinstance(items, Sized):
+            raise ValueError(f"{what}: {type(items).__name__} is not a list")
+        lengths.append(len(items))
+    if lengths[0] != lengths[1]:
+        raise ValueError(f"{lengths[0]} {name} for {lengths[1]} references")
+    if not lengths[0]:
+        raise ValueError(f"no {name}: there is nothing to score")
+
+
+class _Items(NamedTuple):
+    """Of each of N items, as arrays of shape (N,)."""
+
+    task: NDArray[np.str_]
+    correct: NDArray[np.float64]
+    parsed: NDArray[np.bool_]
+    error: NDArray[np.float64]  # NaN where nothing was parsed
+    iou: NDArray[np.float64]  # NaN but for direction_timestamp
+    truth: NDArray[np.float64]  # NaN where the target is no number
+    clip: NDArray[np.intp]
+    base: NDArray[np.str_]  # the base_id, where twins are asked for; else ""
+
+
+def _items(judged: Judged, references: Sequence[Mapping[str, Any]]) -> _Items:
+    rows, answers, outcomes = judged
+    return _Items(
+        task=np.array([row.task for row in rows]),
+        correct=np.array([outcome.correct for outcome in outcomes], dtype=np.float64),
+        parsed=np.array([answer.value is not None for answer in answers]),
+        error=np.array([outcome.error for outcome in outcomes], dtype=np.float64),
+        iou=np.array([outcome.iou for outcome in outcomes], dtype=np.float64),
+        truth=np.array([row.target if row.task in _MRA_TASKS else "nan" for row in rows]).astype(np.float64),
+        clip=numbers_of_clips(references),
+        base=np.full(len(rows), ""),
+    )
+
+
+def numbers_of_clips(references: Sequence[Mapping[str, Any]]) -> NDArray[np.intp]:
+    """(N,) numbers, equal where two references are about one clip."""
+    numbers: dict[str, int] = {}
+    clips = [clip_of(row) or f"item {index}" for index, row in enumerate(references)]
+    return np.array([numbers.setdefault(clip, len(numbers)) for clip in clips])
+
+
+def _bases(references: Sequence[Mapping[str, Any]]) -> NDArray[np.str_]:
+    """(N,) base ids. Raises ValueError where one is missing, where an id comes twice, and where nothing has a twin."""
+    first: dict[str, int] = {}
+    bases = []
+    for index, row in enumerate(references):
+        bases.append(read_label(row, "base_id", f"references[{index}]"))
+        before = first.setdefault(read_label(row, "id", f"references[{index}]"), index)
+        if before < index:
+            raise ValueError(f"references[{index}]: has the id {row['id']!r} of references[{before}]")
+    if len({(row["task"], base) for row, base in zip(references, bases, strict=True)}) == len(bases):
+        raise ValueError("no two references share a task and a base_id: there are no twins to group")
+    return np.array(bases)
+
+
+def _scores(items: _Items, confidence: float | None, mra: bool) -> dict[str, Any]:
+    present = [task for task in _ALL_TASKS if task in items.task]
+    means: dict[str, Mean] = {}
+    for task in present:
+        its = items.task == task
+        means[f"{task}_accuracy"] = mean_of(items.correct, its, items.clip)
+        if task in _MAE_TASKS and np.any(its & items.parsed):
+            means[f"{task}_mae"] = mean_of(items.error, its & items.parsed, items.clip)
+        if mra and task in _MRA_TASKS:
+            means[f"{task}_mra"] = mean_of(relative_accuracy(items.error, items.truth), its, items.clip)
+        if task == "direction_timestamp":
+            means[f"{task}_iou"] = mean_of(items.iou, its, items.clip)
+    means["parse_rate"] = mean_of(items.parsed.astype(np.float64), items.task != "", items.clip)
+    means = {"average_accuracy": mean_of_means([means[f"{task}_accuracy"] for task in present])} | means
+    counts = {f"{task}_count": int(np.sum(items.task == task)) for task in present}
+    if np.any(items.base != ""):
+        of_groups = _means_of_groups(items)
+        counts |= {f"{task}_group_count": int(np.sum(mean.weights > 0.0)) for task, mean in of_groups.items()}
+        means |= {f"{task}_group_accuracy": mean for task, mean in of_groups.items()}
+        if of_groups:
+            means["average_group_accuracy"] = mean_of_means(list(of_groups.values()))
+    scores: dict[str, Any] = {key: mean.value for key, mean in means.items()} | counts
+    if confidence is not None:
+        for key, mean in means.items():
+            bounds = (positive_bounds if key.endswith("_mae") else share_bounds)(mean, confidence)
+            if bounds is not None:
+                scores[f"{key}_low"], scores[f"{key}_high"] = bounds
+    return scores
+
+
+def _means_of_groups(items: _Items) -> dict[str, Mean]:
+    """Of every task with twins the share of its groups of twins that are all right."""
+    names = np.char.add(np.char.add(items.task, " "), items.base)
+    _, first, group, sizes = np.unique(names, return_index=True, return_inverse=True, return_counts=True)
+    all_right = (np.bincount(group, items.correct) == sizes).astype(np.float64)
+    task = np.where(sizes > 1, items.task[first], "")
+    return {name: mean_of(all_right, task == name, items.clip[first]) for name in _ALL_TASKS if name in task}
+
+
+def _scores_by(
+    labels: NDArray[np.str_], items: _Items, confidence: float | None, mra: bool
+) -> dict[str, dict[str, Any]]:
+    """The scores of the items of each label, which are left out where it is empty."""
+    return {
+        label: _scores(_Items(*(column[labels == label] for column in items)), confidence, mra)
+        for label in in_order(set(labels.tolist()) - {""})
+    }
+
+
+def _skills(
+    items: _Items, rows: Sequence[Reference], given: Mapping[str, float], confidence: float | None
+) -> dict[str, float]:
+    """Constants, floors and skills; `given` are floors of some tasks, beside that of the constant answer."""
+    for name, accuracy in given.items():
+        if name not in _ALL_TASKS:
+            raise ValueError(f"floors: task {name!r} is not one of {', '.join(_ALL_TASKS)}")
+        if not (isinstance(accuracy, (int, float)) and 0.0 <= accuracy <= 1.0):
+            raise ValueError(f"floors: {accuracy!r} of {name} is not a fraction of 1")
+    scores = {}
+    above: dict[str, tuple[Mean, float]] = {}
+    for task, constant in constants_of(rows).items():
+        scores[f"{task}_constant"] = constant.accuracy
+        floor = max(constant.accuracy, given.get(task, 0.0))
+        if given:
+            scores[f"{task}_floor"] = floor
+        if floor < 1.0:
+            above[f"{task}_skill"] = mean_of(items.correct, items.task == task, items.clip), floor
+    if above:
+        # The mean of skills is itself the skill of a mean accuracy, in which a task counts as much as a point of it
+        # adds to its skill.
+        means, floors = zip(*above.values(), strict=True)
+        slopes = np.array([1.0 / (1.0 - floor) for floor in floors])
+        average = mean_of_means(means, slopes / slopes.sum()), 1.0 - len(slopes) / float(slopes.sum())
+        above = {"average_skill": average} | above
+    for key, (mean, floor) in above.items():
+        scores[key] = skill(mean.value, floor)
+        if confidence is not None:
+            low, high = share_bounds(mean, confidence)
+            scores[f"{key}_low"], scores[f"{key}_high"] = skill(low, floor), skill(high, floor)
+    return scores

@@ -21,7 +21,7 @@ from pyarrow import feather
 
 from stvlm.geometry import se3, yaw_of
 from stvlm.records import Array, Camera, DataError, Recording, Rejected, Scene, Track
-from stvlm.sources.folders import walk, wrong_root
+from stvlm.sources.folders import by_name, copies, wrong_root
 from stvlm.sources.images import ImageFiles
 from stvlm.sources.rows import frame_rows, se3_or_nan, tracks_of
 from stvlm.sources.splits import listed
@@ -69,19 +69,15 @@ class Argoverse2:
     @cached_property
     def _logs(self) -> dict[str, list[Path]]:
         """The folders of each log, the fullest first."""
-        logs: dict[str, list[Path]] = {}
-        for folder, subfolders, files in walk(self._path):
-            if {*_ANNOTATIONS, _POSES} & set(files):
-                subfolders.clear()
-                logs.setdefault(folder.name, []).append(folder)
+        signs = {*_ANNOTATIONS, _POSES}
+        logs = by_name(self._path, lambda folder, files: [(folder.name, folder)] if signs & set(files) else [])
         if not logs:
             raise wrong_root(self.name, self._path, "annotations.feather of an Argoverse 2 log")
         return {log: sorted(folders, key=_missing_parts) for log, folders in logs.items()}
 
     def recordings(self) -> list[Recording | Rejected]:
         """Every log, by id; where one lies in two folders, the fuller one is read."""
-        copies = [Rejected("log found twice", str(folder)) for folders in self._logs.values() for folder in folders[1:]]
-        return [*listed(self.name, self._path, self._logs), *copies]
+        return [*listed(self.name, self._path, self._logs), *copies(self._logs, "log")]
 
     def scenes(self, recording: Recording) -> Iterator[Scene | Rejected]:
         """The log as seen by each ring and stereo camera."""

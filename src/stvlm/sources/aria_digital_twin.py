@@ -34,15 +34,15 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from pyarrow import csv
 
 from stvlm.files import read_json
 from stvlm.geometry import transform
 from stvlm.kinematics import MAX_GAP_S
 from stvlm.recipes import from_mapping
 from stvlm.records import Array, Camera, DataError, Recording, Rejected, Scene, Track
-from stvlm.sources.folders import walk, wrong_root
+from stvlm.sources.folders import by_name, copies, wrong_root
 from stvlm.sources.images import ImageFiles
+from stvlm.sources.mps import read_csv
 from stvlm.sources.rows import frame_rows, se3_or_nan, tracks_of
 from stvlm.sources.splits import listed
 
@@ -78,11 +78,10 @@ class AriaDigitalTwin:
     @cached_property
     def _sequences(self) -> dict[str, list[Path]]:
         """The folders of each sequence, by path."""
-        sequences: dict[str, list[Path]] = {}
-        for folder, subfolders, files in walk(self._path):
-            if {_OBJECTS, _TRAJECTORY} <= set(files):
-                subfolders.clear()
-                sequences.setdefault(folder.resolve().name, []).append(folder)
+        signs = {_OBJECTS, _TRAJECTORY}
+        sequences = by_name(
+            self._path, lambda folder, files: [(folder.resolve().name, folder)] if signs <= set(files) else []
+        )
         if not sequences:
             raise wrong_root(self.name, self._path, f"{_OBJECTS} beside {_TRAJECTORY}")
         return sequences
@@ -93,8 +92,7 @@ class AriaDigitalTwin:
         found: list[Recording | Rejected] = [Recording(self.name, name, "train") for name in sorted(sequences)]
         if (self._path / "splits.json").is_file():
             found = listed(self.name, self._path, sequences)
-        copies = [copy for folders in sequences.values() for copy in folders[1:]]
-        return [*found, *(Rejected("sequence found twice", str(copy)) for copy in copies)]
+        return [*found, *copies(sequences, "sequence")]
 
     def scenes(self, recording: Recording) -> Iterator[Scene | Rejected]:
         """The sequence as seen by the camera that was exported."""
@@ -296,7 +294,7 @@ def _read_people(folder: Path, serial: str) -> tuple[list[Track], list[Rejected]
 def _read_seen(path: Path, uid: int) -> tuple[Array, Array]:
     """Time stamps (S,) of the colour camera's frames, and whether each shows enough of somebody, (S,) bool."""
     whole = dict.fromkeys(_IDS, pa.int64())
-    table = _table(path, {"stream_id": pa.string(), **whole, "visibility_ratio[%]": pa.float64()})
+    table = read_csv(path, {"stream_id": pa.string(), **whole}, {"visibility_ratio[%]": pa.float64()})
     table = table.filter(pc.equal(table["stream_id"], COLOR_STREAM))
     uids, times_ns, visible = (table[name].to_numpy() for name in table.column_names[1:])
     stamps_ns = np.unique(times_ns)
@@ -318,19 +316,6 @@ def _read_person(path: Path, uid: int, stamps_ns: Array, shown: Array) -> Track:
 
 def _read(path: Path, whole: Sequence[str], columns: Sequence[str]) -> tuple[Array, Array]:
     """Columns of whole numbers (N, W) as int64, and others (N, C) as float64, in which an empty cell is NaN."""
-    table = _table(path, {**dict.fromkeys(whole, pa.int64()), **dict.fromkeys(columns, pa.float64())})
+    table = read_csv(path, dict.fromkeys(whole, pa.int64()), dict.fromkeys(columns, pa.float64()))
     ids, numbers = (np.stack([table[name].to_numpy() for name in names], axis=1) for names in (whole, columns))
     return ids, numbers
-
-
-def _table(path: Path, columns: dict[str, pa.DataType]) -> pa.Table:
-    options = csv.ConvertOptions(include_columns=list(columns), column_types=columns)
-    try:
-        table = csv.read_csv(path, convert_options=options)
-    except (OSError, KeyError, pa.ArrowException) as error:
-        reason = " ".join(str(error).split())
-        raise DataError(f"{path}: does not read ({reason}); download it again") from error
-    for column, kind in columns.items():
-        if table[column].null_count and not pa.types.is_floating(kind):
-            raise DataError(f"{path}: has empty cells in column {column}; download it again")
-    return table

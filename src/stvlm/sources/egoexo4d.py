@@ -208,7 +208,7 @@ class _Frames(NamedTuple):
 def _read_frames(path: Path, take: _Take) -> _Frames:
     """Times of a take's frames. Pandas wrote them, so that where one of a capture is unknown, all are floats."""
     column = f"{take.device}_214-1_capture_timestamp_ns"
-    stamps = read_csv(path, {}, {column: pa.decimal128(30, 3)})[column][take.rows].to_pylist()
+    stamps = read_csv(path, {}, optional={column: pa.decimal128(30, 3)})[column][take.rows].to_pylist()
     if len(stamps) != take.rows.stop - take.rows.start or len(stamps) < 2:
         raise DataError(f"{path}: ends before row {take.rows.stop}, where the take does; download the captures again")
     known = np.array([stamp is not None for stamp in stamps])

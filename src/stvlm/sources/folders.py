@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
 from stvlm.hashing import stable_hash
-from stvlm.records import DataError
+from stvlm.records import DataError, Rejected
 
 # Millions of files, and no recording begins there.
 _SENSOR_DATA = {"sensors", "sensor_blobs", "samples", "sweeps", "maps"}
@@ -38,6 +38,28 @@ def walk(root: Path, skipped: Collection[str] = _SENSOR_DATA) -> Iterator[tuple[
         seen.add(target)
         subfolders[:] = sorted(set(subfolders) - set(skipped))
         yield Path(folder), subfolders, sorted(files)
+
+
+def by_name(root: Path, found_in: Callable[[Path, list[str]], Iterable[tuple[str, Path]]]) -> dict[str, list[Path]]:
+    """Where recordings lie below ``root``, by name, each with all its places in the order of `walk`.
+
+    Args:
+        root: the folder that is searched.
+        found_in: names and places of the recordings that a folder is or holds, told by its files. A folder that is one
+            holds no others.
+    """
+    places: dict[str, list[Path]] = {}
+    for folder, subfolders, files in walk(root):
+        for name, place in found_in(folder, files):
+            places.setdefault(name, []).append(place)
+            if place == folder:
+                subfolders.clear()
+    return places
+
+
+def copies(places: Mapping[str, Sequence[Path]], kind: str) -> list[Rejected]:
+    """All places of a recording but the first, which is the one that is read."""
+    return [Rejected(f"{kind} found twice", str(place)) for of_name in places.values() for place in of_name[1:]]
 
 
 def state_of(root: Path, skipped: Collection[str] = _SENSOR_DATA) -> str:

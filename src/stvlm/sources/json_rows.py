@@ -22,7 +22,7 @@ _GAPS = re.compile(rf"[{re.escape(_GAP)}]*")
 
 def read_rows(path: Path, kind: type[Row]) -> Iterator[list[Row]]:
     """Rows as ``kind``, some hundred at a time; columns that it does not name are skipped. Raises DataError."""
-    decoder = msgspec.json.Decoder(list[kind])  # type: ignore[valid-type]
+    decoder = msgspec.json.Decoder(list[kind])  # type: ignore[valid-type]  # a class, but told at run time
     rest = b""
     try:
         with path.open("rb") as file:
@@ -56,7 +56,7 @@ def _read_slowly(path: Path, text: str, kind: type[Row]) -> tuple[list[Row], str
     rows: list[Row] = []
     at = 0
     while True:
-        at = _GAPS.match(text, at).end()  # type: ignore[union-attr]
+        at = _GAPS.match(text, at).end()  # type: ignore[union-attr]  # it matches where there is no gap, too
         try:
             row, at = decode(text, at)
         except json.JSONDecodeError:  # it goes on in the next piece

@@ -55,7 +55,7 @@ def read_trajectory(path: Path) -> Trajectory | Rejected:
     Rejected where z is not up or no position is good; raises DataError.
     """
     numbers = {name: pa.float64() for name in (*_XYZ, *_GRAVITY, "quality_score")}
-    table = read_csv(path, {"graph_uid": pa.string(), "tracking_timestamp_us": pa.int64(), **numbers}, {})
+    table = read_csv(path, {"graph_uid": pa.string(), "tracking_timestamp_us": pa.int64(), **numbers})
     gravity_mps2 = _columns(table, _GRAVITY)
     if len(gravity_mps2) and not np.allclose(gravity_mps2, [0.0, 0.0, -9.81], atol=0.05):
         return Rejected("world is not upright", f"{path}: gravity is {gravity_mps2[0].tolist()} m/s^2")
@@ -86,7 +86,7 @@ def read_static_cameras(path: Path) -> list[StaticCamera | Rejected]:
     text = {name: pa.string() for name in ("cam_uid", "graph_uid", "intrinsics_type")}
     whole = {name: pa.int64() for name in ("image_width", "image_height")}
     optional = {"start_frame_idx": pa.int64(), "end_frame_idx": pa.int64(), "quality": pa.float64()}
-    rows = read_csv(path, {**text, **whole, **numbers}, optional).to_pylist()
+    rows = read_csv(path, {**text, **whole, **numbers}, optional=optional).to_pylist()
     return [_static_camera(row) for row in sorted(rows, key=lambda row: str(row["cam_uid"]).strip())]
 
 
@@ -107,17 +107,31 @@ def _static_camera(row: Mapping[str, Any]) -> StaticCamera | Rejected:
     return StaticCamera(camera, graph, pose, first, last if last >= 0 else 2**62)  # -1 and -1: in the whole video
 
 
-def read_csv(path: Path, needed: Mapping[str, pa.DataType], optional: Mapping[str, pa.DataType]) -> pa.Table:
-    """Columns of a CSV file; those that are needed have no empty cells, others may be missing. Raises DataError."""
-    types = {**needed, **optional}
+def read_csv(
+    path: Path,
+    full: Mapping[str, pa.DataType],
+    sparse: Mapping[str, pa.DataType] | None = None,
+    optional: Mapping[str, pa.DataType] | None = None,
+) -> pa.Table:
+    """Columns of a CSV file; raises DataError.
+
+    Args:
+        path: the file.
+        full: columns without empty cells.
+        sparse: columns of which some cells may be empty.
+        optional: columns that may be missing, and are empty then.
+    """
+    sparse, optional = sparse or {}, optional or {}
+    types = {**full, **sparse, **optional}
     options = csv.ConvertOptions(include_columns=list(types), column_types=types, include_missing_columns=True)
     try:
         table = csv.read_csv(path, convert_options=options)
     except (OSError, pa.ArrowException) as error:
         reason = " ".join(str(error).split())
         raise DataError(f"{path}: does not read ({reason}); download it again") from error
-    for name in needed:
-        if table[name].null_count:
+    for name in (*full, *sparse):
+        empty = table[name].null_count
+        if empty and (name in full or empty == len(table)):
             raise DataError(f"{path}: lacks column {name}, or has empty cells in it; download it again")
     return table
 

@@ -24,7 +24,7 @@ import numpy as np
 
 from stvlm.geometry import se3
 from stvlm.records import Array, Camera, Recording, Rejected, Scene
-from stvlm.sources.folders import walk, wrong_root
+from stvlm.sources.folders import by_name, copies, wrong_root
 from stvlm.sources.images import ImageFiles
 from stvlm.sources.rows import frame_rows, se3_or_nan, tracks_of
 from stvlm.sources.splits import listed
@@ -63,19 +63,18 @@ class NuPlan:
     @cached_property
     def _logs(self) -> dict[str, list[Path]]:
         """The files of each log, by path."""
-        logs: dict[str, list[Path]] = {}
-        for folder, _, files in walk(self._path):
-            for file in files:
-                if file.endswith(".db"):
-                    logs.setdefault(file.removesuffix(".db"), []).append(folder / file)
+        logs = by_name(
+            self._path,
+            lambda folder, files: [(file.removesuffix(".db"), folder / file) for file in files if file.endswith(".db")],
+        )
         if not logs:
             raise wrong_root(self.name, self._path, ".db file of a nuPlan log")
         return logs
 
     def recordings(self) -> list[Recording | Rejected]:
         """Every log, by name; where a log lies in two folders (mini and trainval), the first is read."""
-        copies = [Rejected("log found twice", str(file)) for files in self._logs.values() for file in files[1:]]
-        return [*listed(self.name, self._path, self._logs, {log: _vehicle_day(log) for log in self._logs}), *copies]
+        days = {log: _vehicle_day(log) for log in self._logs}
+        return [*listed(self.name, self._path, self._logs, days), *copies(self._logs, "log")]
 
     def scenes(self, recording: Recording) -> Iterator[Scene | Rejected]:
         """The log as seen by each camera."""

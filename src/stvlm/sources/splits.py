@@ -16,7 +16,7 @@ def official_splits(source: str) -> dict[str, Split]:
     """Recording id to split, from the list shipped for ``source``."""
     packed = resources.files("stvlm.sources").joinpath("official_splits", f"{source}.txt.xz").read_bytes()
     lines = (line.split(" ", 1) for line in lzma.decompress(packed).decode().splitlines())
-    return {scene_id: split for split, scene_id in lines}  # type: ignore[misc]
+    return {scene_id: split for split, scene_id in lines}  # type: ignore[misc]  # the lists are ours, and hold no other
 
 
 def splits_of(source: str, root: Path) -> dict[str, Split]:
