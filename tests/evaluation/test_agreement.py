@@ -8,12 +8,15 @@ import threading
 from itertools import count
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from tests.chat_server import ChatServer, refusal, transformers_serve
 from tests.evaluation.tiny_models import write_model
 from tests.training.tiny_dataset import write_dataset
 
 from stvlm.chat_api import Endpoint
+from stvlm.dataset.rows import SCHEMA
 from stvlm.evaluation.agreement import Reading, as_agreement, as_disagreements, count_kinds, extract_results, is_equal
 from stvlm.evaluation.extraction import UNREADABLE, Extraction
 from stvlm.evaluation.run import Settings, evaluate
@@ -54,8 +57,18 @@ def make_results(dataset, out, answer):
 
 @pytest.fixture(scope="module")
 def dataset(tmp_path_factory):
-    """16 questions about 4 clips; red travels 12 or 15 m, blue 4 or 5 m, and red is always the right choice."""
-    return write_dataset(tmp_path_factory.mktemp("data") / "tiny")
+    """16 questions about 4 clips; red travels 12 or 15 m, blue 4 or 5 m, and red is always the right choice.
+
+    A distance is asked for in feet: what is extracted is in meters all the same.
+    """
+    folder = write_dataset(tmp_path_factory.mktemp("data") / "tiny")
+    path = folder / "simulation" / "test" / "metadata.parquet"
+    rows = pq.read_table(path).to_pylist()
+    for row in rows:
+        for column in ("question", "prompt"):
+            row[column] = row[column].replace(" travel?", " travel, in feet? Name the unit.")
+    pq.write_table(pa.Table.from_pylist(rows, SCHEMA), path)
+    return folder
 
 
 @pytest.fixture(scope="module")
