@@ -7,7 +7,7 @@ asked again. An OUT that holds answers of another model, dataset or setting is r
 
 who answers
   transformers  a folder or Hub id of an image-text-to-text model: LLaVA-OneVision, Qwen2-VL, Qwen2.5-VL, Qwen3-VL and
-                others; questions of a clip share one encoding of its video. A LoRA adapter needs peft.
+                others, or a LoRA adapter; questions of a clip share one encoding of its video
   vllm          the same in vLLM, where it is installed
   openai        a model behind any endpoint that speaks the OpenAI protocol; frames are sent as JPEG images
   geometry      nobody: the answers are computed from the dataset's own exact tracks, the ceiling of what calling a

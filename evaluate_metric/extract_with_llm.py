@@ -31,7 +31,7 @@ import argparse
 from pathlib import Path
 
 from stvlm.chat_api import Endpoint
-from stvlm.evaluation.agreement import extract_results
+from stvlm.evaluation.extraction_folder import extract_results
 from stvlm.programs import positive_int, run_program
 
 MAX_TOKENS, TIMEOUT_S = 2048, 300.0

@@ -63,6 +63,9 @@ def test_a_batch_of_which_an_answer_is_missing_is_asked_again_as_it_was(dataset,
     evaluate(settings, tmp_path / "out")
     assert parrot.batches == first[:1]
     assert sorted(place.read_text().splitlines(keepends=True)) == sorted(lines)
+    parrot.batches.clear()
+    evaluate(settings, tmp_path / "out")
+    assert parrot.batches == []
 
 
 def test_more_rows_and_controls_may_be_asked_later(dataset, model, parrot, tmp_path):
@@ -92,6 +95,33 @@ def test_answers_of_another_run_are_refused(dataset, model, parrot, tmp_path, ot
     with pytest.raises(DataError, match=told):
         evaluate(Settings(**{**settings, **other}), tmp_path / "out")
     assert (tmp_path / "out" / "responses.jsonl").read_bytes() == before
+
+
+def test_answers_of_other_software_or_of_nobody_known_are_refused(dataset, model, parrot, tmp_path):
+    settings = Settings(str(dataset), model, controls=(), limit=2)
+    evaluate(settings, tmp_path / "out")
+    record = tmp_path / "out" / "run.json"
+    was = json.loads(record.read_text())
+    record.write_text(json.dumps(was | {"versions": was["versions"] | {"transformers": "5.18.0"}}))
+    with pytest.raises(DataError, match="out: holds responses of another version of transformers; choose another"):
+        evaluate(settings, tmp_path / "out")
+    record.unlink()
+    with pytest.raises(DataError, match=r"out: holds responses without run\.json, which says whose they are"):
+        evaluate(settings, tmp_path / "out")
+
+
+def test_a_start_that_failed_claims_nothing(dataset, model, parrot, monkeypatch, tmp_path):
+    class Broken:
+        def answer(self, batches):
+            raise DataError("no memory")
+            yield
+
+    with monkeypatch.context() as patch:
+        patch.setattr(run, "_open_backend", lambda *_: Broken())
+        with pytest.raises(DataError, match="no memory"):
+            evaluate(Settings(str(dataset), model, max_new_tokens=5), tmp_path / "out")
+    evaluate(Settings(str(dataset), model), tmp_path / "out")
+    assert json.loads((tmp_path / "out" / "run.json").read_text())["max_new_tokens"] == 64
 
 
 @pytest.mark.parametrize(

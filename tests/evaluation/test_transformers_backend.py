@@ -5,10 +5,12 @@ from functools import wraps
 import numpy as np
 import pytest
 import torch
+from peft import LoraConfig, get_peft_model
 from tests.evaluation.tiny_models import write_model
 from tests.training.tiny_dataset import write_dataset
+from transformers import AutoModelForImageTextToText
 
-from stvlm.evaluation.answering import make_batches
+from stvlm.evaluation.answering import fingerprint, make_batches
 from stvlm.evaluation.backends.transformers import SHARING, TransformersModel
 from stvlm.evaluation.dataset import load_split
 from stvlm.evaluation.prompts import Asked
@@ -125,8 +127,24 @@ def test_memory_that_runs_out_halves_the_batch_and_all_after_it(rows, llava, mon
         answers(model, asked, 8)
 
 
+def test_a_lora_adapter_is_loaded_onto_its_base(rows, llava, tmp_path):
+    base = AutoModelForImageTextToText.from_pretrained(llava)
+    settings = LoraConfig(r=2, target_modules=r".*language_model.*\.(q|v)_proj", init_lora_weights=False)
+    get_peft_model(base, settings).save_pretrained(tmp_path / "adapter")
+    adapted = TransformersModel(str(tmp_path / "adapter"), max_new_tokens=8)
+    asked = ask(rows[:8], "model")
+    found = answers(adapted, asked, 8)
+    assert found == answers(adapted, asked, 1)
+    assert found != answers(TransformersModel(str(llava), max_new_tokens=8), asked, 8)
+    assert fingerprint(str(tmp_path / "adapter")).endswith(f" on {fingerprint(str(llava))}")
+
+
 def test_what_is_no_model_is_told_in_one_line(tmp_path):
     (tmp_path / "broken").mkdir()
     with pytest.raises(DataError, match=r"broken: cannot be loaded as a model \(") as told:
         TransformersModel(str(tmp_path / "broken"), 1)
     assert "\n" not in str(told.value)
+    mute = write_model(tmp_path / "mute")
+    (mute / "chat_template.jinja").unlink()
+    with pytest.raises(DataError, match=r"mute: has no chat template; put its chat_template\.jinja there"):
+        TransformersModel(str(mute), 1)

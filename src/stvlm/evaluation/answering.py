@@ -11,6 +11,7 @@ from typing import NamedTuple, Protocol
 from stvlm.evaluation.dataset import frame_count, may_be_on_the_hub
 from stvlm.evaluation.prompts import Asked
 from stvlm.evaluation.responses import TEXT_ONLY
+from stvlm.files import read_json
 from stvlm.records import DataError
 
 
@@ -57,21 +58,40 @@ def make_batches(asked: Iterable[Asked], size: int) -> list[list[Asked]]:
 def fingerprint(model: str) -> str:
     """A hash of a model folder's files but the record of its training, or the id and commit of one on the Hub.
 
-    Raises DataError for a folder that does not exist.
+    Of a LoRA adapter, its base's as well. Raises DataError for a model that does not exist.
     """
     folder = Path(model)
-    if folder.is_dir():
-        digest = hashlib.sha256()
-        for path in sorted(folder.iterdir()):
-            if path.is_file() and path.name != "training.json":
-                with path.open("rb") as file:
-                    digest.update(path.name.encode() + hashlib.file_digest(file, "sha256").digest())
-        return digest.hexdigest()
-    if not may_be_on_the_hub(model):
+    if not folder.is_dir() and not may_be_on_the_hub(model):
         raise DataError(f"{model}: no such model folder; train one with training/sft.py, or give a Hub id")
+    own = _hash_of_files(folder) if folder.is_dir() else f"{model}@{_commit_of(model)}"
+    base = adapter_base(model)
+    return own if base is None else f"{own} on {fingerprint(base)}"
+
+
+def adapter_base(model: str) -> str | None:
+    """The model that a LoRA adapter, in a folder or on the Hub, is for; None of what is no adapter."""
+    from transformers.utils import find_adapter_config_file
+
+    path = find_adapter_config_file(model)
+    return None if path is None else str(read_json(Path(path))["base_model_name_or_path"])
+
+
+def _hash_of_files(folder: Path) -> str:
+    digest = hashlib.sha256()
+    for path in sorted(folder.iterdir()):
+        if path.is_file() and path.name != "training.json":
+            with path.open("rb") as file:
+                digest.update(path.name.encode() + hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()
+
+
+def _commit_of(model: str) -> str | None:
     from transformers.utils import cached_file, extract_commit_hash
 
-    try:
-        return f"{model}@{extract_commit_hash(cached_file(model, 'config.json'), None)}"
-    except (OSError, ValueError) as error:
-        raise DataError(f"{model}: cannot be loaded as a model ({str(error).splitlines()[0]})") from error
+    reason = ""
+    for name in ("config.json", "adapter_config.json"):
+        try:
+            return str(extract_commit_hash(cached_file(model, name), None))
+        except (OSError, ValueError) as error:
+            reason = reason or str(error).splitlines()[0]
+    raise DataError(f"{model}: cannot be loaded as a model ({reason})")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from stvlm.evaluation.dataset import load_columns
@@ -69,6 +70,11 @@ def draw(row: Row, examples: Examples, count: int) -> list[Example]:
         f"row {row['id']}: {count} examples of {row['task']} are wanted, and {len(drawn)} other scenes have one; "
         "choose fewer --shots or another --shots_from"
     )
+
+
+def depth_path(depth_dir: Path, row: Row) -> Path:
+    """Where a row's depth maps are."""
+    return depth_dir / f"{row['clip_id']}.npy"
 
 
 def make_prompt(

@@ -13,7 +13,7 @@ from stvlm.chat_api import Endpoint
 from stvlm.evaluation import responses
 from stvlm.evaluation.answering import Backend, fingerprint, make_batches
 from stvlm.evaluation.dataset import Split, load_split
-from stvlm.evaluation.prompts import Asked, load_examples, make_prompt
+from stvlm.evaluation.prompts import Asked, depth_path, load_examples, make_prompt
 from stvlm.evaluation.report import as_table, as_verdicts, compare, method, score_columns
 from stvlm.evaluation.responses import MODEL, TEXT_ONLY, Key, Response
 from stvlm.evaluation.trajectories import Trajectories, load_trajectories
@@ -83,8 +83,9 @@ def evaluate(settings: Settings, out: Path) -> str:
     wanted = {Key(item.row["id"], item.control): _hash_of(item, settings) for item in asked}
     identity = _identity(settings)
     with locked(out / "lock"):
-        _check_unclaimed(out, identity)
         place = out / "responses.jsonl"
+        if place.exists() and place.stat().st_size:  # a start that failed claims nothing
+            _check_own(out, identity)
         found = responses.read(place)
         _check_same(place, found, wanted, settings)
         if not settings.count_unanswered:
@@ -111,7 +112,7 @@ def _make_questions(settings: Settings, split: Split, trajectories: Trajectories
 def _hash_of(item: Asked, settings: Settings) -> str:
     depth_bytes = 0
     if settings.depth_dir is not None:
-        path = Path(settings.depth_dir) / f"{item.row['clip_id']}.npy"
+        path = depth_path(Path(settings.depth_dir), item.row)
         if not path.is_file():
             raise DataError(f"{path}: no such file; --depth_dir holds the depth maps of every clip as CLIP_ID.npy")
         depth_bytes = path.stat().st_size
@@ -120,10 +121,12 @@ def _hash_of(item: Asked, settings: Settings) -> str:
 
 def _identity(settings: Settings) -> dict[str, Any]:
     """What makes two runs' answers those of one: beside each question's own hash."""
-    identity: dict[str, Any] = {"backend": settings.backend, "config": settings.config, "split": settings.split}
+    identity: dict[str, Any] = {"backend": settings.backend, "split": settings.split}
+    identity["config"] = settings.config or "default"
     if settings.backend == "geometry":
         return identity | {"model": "given tracks", "versions": versions()}
     assert settings.model is not None  # the settings have seen to it
+    # Where an endpoint is does not decide what its model says.
     model = settings.model if settings.backend == "openai" else fingerprint(settings.model)
     if settings.backend == "transformers":
         from stvlm.evaluation.backends.transformers import precision
@@ -132,14 +135,19 @@ def _identity(settings: Settings) -> dict[str, Any]:
     return identity | {"model": model, "max_new_tokens": settings.max_new_tokens, "versions": versions()}
 
 
-def _check_unclaimed(out: Path, identity: dict[str, Any]) -> None:
+def _check_own(out: Path, identity: dict[str, Any]) -> None:
     """Raises where `out` holds what another model answered, or this one otherwise."""
     if not (out / RUN).exists():
-        return
+        raise DataError(f"{out}: holds responses without {RUN}, which says whose they are; choose another --out")
     former = read_json(out / RUN)
     for name in sorted({*former, *identity}):
-        if former.get(name) != identity.get(name):
-            raise DataError(f"{out}: holds responses of another {name.replace('_', ' ')}; choose another --out")
+        was, would_be = former.get(name), identity.get(name)
+        if was != would_be:
+            told = name.replace("_", " ")
+            if isinstance(was, dict) and isinstance(would_be, dict):
+                package = min(package for package, _ in was.items() ^ would_be.items())
+                told = f"version of {package}"
+            raise DataError(f"{out}: holds responses of another {told}; choose another --out")
 
 
 def _check_same(place: Path, found: dict[Key, Response], wanted: dict[Key, str], settings: Settings) -> None:

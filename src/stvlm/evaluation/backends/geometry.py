@@ -15,8 +15,9 @@ from stvlm.evaluation.prompts import Asked
 from stvlm.evaluation.trajectories import Trajectories, Trajectory, trajectory_of
 from stvlm.kinematics import STEP_S
 from stvlm.questions.asking import Motion, Query, QuestionGates, Span, answer
-from stvlm.records import DataError, Question
-from stvlm.scoring import COMPARISONS, TASKS
+from stvlm.questions.multistep import KINDS, take_further
+from stvlm.records import DataError, Question, Task
+from stvlm.scoring import COMPARISONS
 
 Row = Mapping[str, Any]
 ANSWERED_IF_AT_ALL = QuestionGates(
@@ -38,26 +39,40 @@ class Geometry:
 
 
 def answer_from(row: Row, trajectory: Trajectory) -> str:
-    """The answer to a row's question as its wording gives it, or NO_ANSWER where there is none that is certain."""
-    if row["task"] not in TASKS:
-        raise DataError(f"row {row['id']}: computed answers are for the seven tasks, not for {row['task']}")
+    """The answer to a row's question as its wording gives it, or NO_ANSWER where there is none that is certain.
+
+    Raises DataError for a wording that is not the library's own.
+    """
     motion = Motion(row["clip_id"], trajectory.domain, 0.0, trajectory.xyz_m)
-    for query in _readings(row, motion):
-        found = answer(motion, query, ANSWERED_IF_AT_ALL)
+    first, last = round(row["start_s"] / STEP_S), round(row["end_s"] / STEP_S)
+    span = Span(first, last, (first, last) == (0, motion.whole.last))
+    is_multistep = row["id"].endswith("-multistep")
+    tasks: Sequence[Any] = tuple(KINDS) if is_multistep else (row["task"],)
+    for query in (query for task in tasks for query in _readings(task, motion, span, row["template_id"])):
+        try:
+            if is_multistep:
+                found = take_further(row["base_id"], motion, query, ANSWERED_IF_AT_ALL)
+            else:
+                found = answer(motion, query, ANSWERED_IF_AT_ALL)
+        except KeyError:
+            raise DataError(
+                f"row {row['id']}: its wording {row['template_id']} is not one of the library's own, which computed "
+                "answers need; ask about another --config"
+            ) from None
         if isinstance(found, Question) and found.question == row["question"]:
             return found.answer
     return NO_ANSWER
 
 
-def _readings(row: Row, motion: Motion) -> Iterator[Query]:
-    """All that may be asked in the row's wording about its seconds; the one whose words are the row's is."""
-    first, last = round(row["start_s"] / STEP_S), round(row["end_s"] / STEP_S)
-    span = Span(first, last, (first, last) == (0, motion.whole.last))
-    task, count = row["task"], len(motion.xyz_m)
+def _readings(task: Task, motion: Motion, span: Span, template_id: str) -> Iterator[Query]:
+    """All that a question of a task may ask about these seconds; the one whose words are the row's is meant."""
+    count = len(motion.xyz_m)
     if task == "movement_direction_comparison":
-        named = 2
+        sizes: Sequence[int] = (2,)
     else:
-        named = count if task in COMPARISONS else 1
-    for objects in permutations(range(count), named):
+        sizes = range(2, count + 1) if task in COMPARISONS else (1,)
+    # The largest group first: a question without names is about all.
+    groups = (group for size in reversed(sizes) for group in permutations(range(count), size))
+    for objects in groups:
         for hour in range(1, 13) if task == "direction_timestamp" else (0,):
-            yield Query(task, objects, span, row["template_id"], hour)
+            yield Query(task, objects, span, template_id, hour)

@@ -19,7 +19,7 @@ import torch
 from transformers import AutoModelForImageTextToText, AutoProcessor
 from transformers.utils import logging
 
-from stvlm.evaluation.answering import Answered
+from stvlm.evaluation.answering import Answered, adapter_base
 from stvlm.evaluation.chat import as_messages
 from stvlm.evaluation.frames import Shown, as_metadata
 from stvlm.evaluation.prompts import Asked
@@ -35,6 +35,16 @@ def precision() -> str:
     return "bfloat16 on cuda" if torch.cuda.is_available() else "float32 on cpu"
 
 
+def load_processor(model: str) -> Any:
+    """A model's processor; a LoRA adapter may leave it to its base."""
+    try:
+        return AutoProcessor.from_pretrained(model)
+    except (OSError, ValueError):
+        if (base := adapter_base(model)) is None:
+            raise
+        return AutoProcessor.from_pretrained(base)
+
+
 class TransformersModel:
     """A model and its processor, loaded by the Auto classes: on a GPU in bfloat16 where there is one.
 
@@ -46,10 +56,14 @@ class TransformersModel:
         logging.set_verbosity_error()
         dtype, device = precision().split(" on ")
         try:
-            self._processor = AutoProcessor.from_pretrained(model)
+            self._processor = load_processor(model)
             self._model = AutoModelForImageTextToText.from_pretrained(model, dtype=dtype)
         except (OSError, ValueError, KeyError, ImportError) as error:
             raise DataError(f"{model}: cannot be loaded as a model ({str(error).strip().splitlines()[0]})") from error
+        if getattr(self._processor, "video_processor", None) is None:
+            raise DataError(f"{model}: takes no video; choose a video model, or serve it for --backend openai")
+        if self._processor.chat_template is None:
+            raise DataError(f"{model}: has no chat template; put its chat_template.jinja there")
         self._model.eval().to(device)
         self._processor.tokenizer.padding_side = "left"
         self._settings = {"do_sample": False, "temperature": None, "top_p": None, "top_k": None}
@@ -79,33 +93,45 @@ class TransformersModel:
                 yield from (Answered(item, text) for item, text in zip(part, texts, strict=True))
                 waiting = waiting[len(part) :]
 
+    def generate(
+        self,
+        videos: Sequence[Sequence[torch.Tensor]],
+        times_s: Sequence[Sequence[float]],
+        prompts: Sequence[str],
+        max_new_tokens: int | None = None,
+    ) -> list[str]:
+        """Greedy answers to prompts, each behind videos (n, 3, H, W) uint8 RGB of n frames at these seconds.
+
+        `max_new_tokens` is the model's own where it is None. Raises torch.OutOfMemoryError.
+        """
+        inputs = self._process(videos, times_s, prompts).to(self._model.device, self._model.dtype)
+        most = max_new_tokens or self._max_new_tokens
+        with torch.inference_mode():
+            tokens = self._model.generate(**inputs, max_new_tokens=most, **self._settings)
+        return self._as_answers(tokens[:, inputs["input_ids"].shape[1] :])
+
     def _answer(self, asked: Sequence[Asked]) -> list[str]:
         """Answers to questions on clips of equally many frames, which may share clips."""
         if self.shares and asked[0].control != TEXT_ONLY:
-            tokens = self._generate_behind_clips(asked)
-        else:
-            tokens = self._generate(asked)
-        texts: list[str] = self._processor.batch_decode(tokens, skip_special_tokens=True)
-        return [text.strip() for text in texts]
+            return self._answer_behind_clips(asked)
+        return self.generate(*self._what_is_given(asked))
 
-    def _generate(self, asked: Sequence[Asked]) -> torch.Tensor:
-        """Tokens (N, L) of the answers, every question read from its beginning."""
-        shown = [self._shown(item.row, item.control) for item in asked]
-        inputs = self._process(asked, shown).to(self._model.device, self._model.dtype)
-        with torch.inference_mode():
-            tokens = self._model.generate(**inputs, max_new_tokens=self._max_new_tokens, **self._settings)
-        return tokens[:, inputs["input_ids"].shape[1] :]
+    def _what_is_given(
+        self, asked: Sequence[Asked]
+    ) -> tuple[list[list[torch.Tensor]], list[Sequence[float]], list[str]]:
+        """The videos, their times and the prompt of each question."""
+        videos = [self._shown(item.row, item.control) for item in asked]
+        return videos, [item.row["frame_times_s"] for item in asked], [item.prompt for item in asked]
 
-    def _generate_behind_clips(self, asked: Sequence[Asked]) -> torch.Tensor:
-        """Tokens (N, L) of the answers, the common beginning of a clip's questions read once."""
+    def _answer_behind_clips(self, asked: Sequence[Asked]) -> list[str]:
+        """Answers to questions, with what those of a clip begin with read once."""
         clips = list(dict.fromkeys((item.row["clip_id"], item.control) for item in asked))
         clip_of = [clips.index((item.row["clip_id"], item.control)) for item in asked]
         firsts = [asked[clip_of.index(clip)] for clip in range(len(clips))]
-        shown = [self._shown(item.row, item.control) for item in firsts]
-        inputs = self._process(firsts, shown, return_text_replacement_offsets=True)
+        inputs = self._process(*self._what_is_given(firsts), return_text_replacement_offsets=True)
         videos = [[part["replacement"] for part in of_clip] for of_clip in inputs.pop("text_replacement_offsets")]
         texts, _ = self._processor.get_text_with_replacements(
-            [self._as_text(item, len(videos[clip])) for item, clip in zip(asked, clip_of, strict=True)],
+            [self._as_text(item.prompt, len(videos[clip])) for item, clip in zip(asked, clip_of, strict=True)],
             videos_replacements=[text for clip in clip_of for text in videos[clip]],
         )
         ids = self._processor.tokenizer(texts)["input_ids"]
@@ -131,19 +157,28 @@ class TransformersModel:
                 max_new_tokens=self._max_new_tokens,
                 **self._settings,
             )
-        return tokens[:, whole.shape[1] :]
+        return self._as_answers(tokens[:, whole.shape[1] :])
 
-    def _process(self, asked: Sequence[Asked], shown: Sequence[Sequence[torch.Tensor]], **options: Any) -> Any:
-        """Inputs of the model: a row each, its videos behind one another."""
-        videos = [video for of_row in shown for video in of_row]
-        metadata = [as_metadata(item.row) for item, of_row in zip(asked, shown, strict=True) for _ in of_row]
-        given = {"videos": videos, "video_metadata": metadata, "do_sample_frames": False} if videos else {}
-        texts = [self._as_text(item, len(of_row)) for item, of_row in zip(asked, shown, strict=True)]
+    def _process(
+        self,
+        videos: Sequence[Sequence[torch.Tensor]],
+        times_s: Sequence[Sequence[float]],
+        prompts: Sequence[str],
+        **options: Any,
+    ) -> Any:
+        """Inputs of the model: a row a prompt, all videos behind one another."""
+        given: dict[str, Any] = {}
+        if flat := [video for of_row in videos for video in of_row]:
+            metadata = [as_metadata(times) for times, of_row in zip(times_s, videos, strict=True) for _ in of_row]
+            given = {"videos": flat, "video_metadata": metadata, "do_sample_frames": False}
+        texts = [self._as_text(prompt, len(of_row)) for prompt, of_row in zip(prompts, videos, strict=True)]
         return self._processor(text=texts, **given, padding=True, return_tensors="pt", **options)
 
-    def _as_text(self, item: Asked, videos: int) -> str:
-        messages = as_messages(item.prompt, videos=videos)
-        return str(self._processor.apply_chat_template(messages, add_generation_prompt=True))
+    def _as_text(self, prompt: str, videos: int) -> str:
+        return str(self._processor.apply_chat_template(as_messages(prompt, videos=videos), add_generation_prompt=True))
+
+    def _as_answers(self, tokens: torch.Tensor) -> list[str]:
+        return [text.strip() for text in self._processor.batch_decode(tokens, skip_special_tokens=True)]
 
     def _padded(self, ids: Sequence[list[int]]) -> tuple[torch.Tensor, torch.Tensor]:
         """Ids on the left of which padding makes one length, and the attention mask, both (N, L)."""

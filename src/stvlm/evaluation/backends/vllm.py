@@ -49,11 +49,11 @@ class VLLMModel:
 
 def as_request(item: Asked, processor: Any, shown: Shown) -> dict[str, Any]:
     """A question as vLLM takes it: a text with a placeholder for each video, and the videos with their metadata."""
-    videos = [video.permute(0, 2, 3, 1).numpy() for video in shown(item.row, item.control)]
+    videos = [video.permute(0, 2, 3, 1).contiguous().numpy() for video in shown(item.row, item.control)]
     messages = as_messages(item.prompt, videos=len(videos))
     request: dict[str, Any] = {"prompt": processor.apply_chat_template(messages, add_generation_prompt=True)}
     if videos:
-        metadata = {**as_metadata(item.row), "video_backend": "torchcodec", "do_sample_frames": False}
+        metadata = {**as_metadata(item.row["frame_times_s"]), "video_backend": "torchcodec", "do_sample_frames": False}
         request["multi_modal_data"] = {"video": [(video, metadata) for video in videos]}
         request["mm_processor_kwargs"] = {"do_sample_frames": False}
     return request
