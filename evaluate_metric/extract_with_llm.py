@@ -19,7 +19,7 @@ how they agree
   only rules     the chat model says that there is none
   only LLM       the rules find none
   neither        both find none
-  no extraction  no reply, or none in the form asked for
+  no extraction  no reply, or none in the form asked for: left out of the share that agrees
 
 for example, from a hosted model, its key in OPENAI_API_KEY
   extract_with_llm.py results/llava --endpoint https://api.openai.com/v1 --model gpt-4o

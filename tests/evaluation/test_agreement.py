@@ -106,7 +106,8 @@ def test_both_readings_are_scored_side_by_side(results):
     assert "traveled_distance 100.0% 8 0 0 0 0 0" in lines
     assert "traveled_distance_comparison 0.0% 0 4 0 0 0 0" in lines
     assert "all 50.0% 8 4 0 4 0 0" in lines
-    assert "Read in two ways: 8" in lines
+    assert sum(line.startswith("Read in two ways: 8 responses, all in ") for line in lines) == 1
+    assert lines.count('response "The red one."') == 1, "of four, as they say the same"
     assert lines[lines.index('response "The red one."') + 1 :][:2] == ["rules red, right", "LLM blue, wrong"]
 
     content = json.loads((results / "extraction.json").read_text())
@@ -222,19 +223,16 @@ def test_kinds_are_counted_by_task_and_overall():
     ]  # fmt: skip
     counts = {"equal": 2, "different": 1, "only rules": 1, "only LLM": 1, "neither": 3, "no extraction": 2}
     assert count_kinds(readings) == {"traveled_distance": counts, "all": counts}
-    # 2 equal and 3 neither, of 10; where nothing is known of the LLM's reading, nothing agrees
-    assert as_agreement(count_kinds(readings)).splitlines()[-1].split() == [
-        "all",
-        "50.0%",
-        *["2", "1", "1", "1", "3", "2"],
-    ]
+    # 2 equal and 3 neither, of 8 whose readings are known
+    assert " ".join(as_agreement(count_kinds(readings)).splitlines()[-1].split()) == "all 62.5% 2 1 1 1 3 2"
+    assert " ".join(as_agreement(count_kinds(readings[-2:])).splitlines()[-1].split()) == "all - 0 0 0 0 0 2"
 
 
 def test_what_decides_a_score_is_shown_first():
-    trifling = [reading(1.0, 2.0, row_id=f"{number:02}") for number in range(30)]
+    trifling = [reading(1.0, 2.0, row_id=f"{number:02}", response=f"Well, {number}.") for number in range(30)]
     decisive = reading(20.0, 2000.0, row_id="zz", correct=(True, False), response="x" * 500 + "\x1b[2J the end")
     shown = as_disagreements([*trifling, decisive, reading(1.0, 1.0), reading(1.0, None, UNREADABLE)], Path("there"))
-    assert shown[0] == "Read in two ways: 20 of 31; all are in there"
+    assert shown[0] == "Read in two ways: 31 responses, all in there; the first of them, each once:"
     assert len(shown) == 1 + 20
     assert shown[1].startswith("zz  traveled_distance, true: 20.00\n")
     assert "rules     20.0, right\n  LLM       2000.0, wrong" in shown[1]

@@ -86,11 +86,12 @@ def _with_interval(scores: Mapping[str, Any], key: str, factor: int) -> str:
 
 
 def as_agreement(counts: Mapping[str, Mapping[str, int]]) -> str:
-    """A line a task: the share of equal readings, and how many of each kind there are."""
+    """A line a task: how often both read the same, where both readings are known, and how many are of each kind."""
     lines = [f"{'':<31}{'agree':>7}" + "".join(f"{kind:>15}" for kind in KINDS)]
     for task, of_task in counts.items():
-        agree = (of_task["equal"] + of_task["neither"]) / sum(of_task.values())
-        lines.append(f"{task:<31}{100 * agree:>6.1f}%" + "".join(f"{of_task[kind]:>15}" for kind in KINDS))
+        known = sum(of_task.values()) - of_task["no extraction"]
+        agree = f"{100 * (of_task['equal'] + of_task['neither']) / known:.1f}%" if known else "-"
+        lines.append(f"{task:<31}{agree:>7}" + "".join(f"{of_task[kind]:>15}" for kind in KINDS))
     return "\n".join(lines)
 
 
@@ -112,15 +113,17 @@ def as_failures(readings: Sequence[Reading]) -> list[str]:
 
 
 def as_disagreements(readings: Sequence[Reading], place: Path) -> list[str]:
-    """Up to MOST_SHOWN responses that are read in two ways: first those of which one reading is right."""
+    """Up to MOST_SHOWN responses that are read in two ways: first those of which one reading alone is right."""
     found = [reading for reading in readings if reading.kind in ("different", "only rules", "only LLM")]
     if not found:
         return []
     # Then by id: ids are hashes, so that these are no selection.
     found.sort(key=lambda reading: (reading.rules["correct"] == reading.llm["correct"], reading.row["id"]))
-    shown = found[:MOST_SHOWN]
-    count = f"{len(shown)} of {len(found)}; all are in {place}" if len(found) > len(shown) else str(len(found))
-    return [f"Read in two ways: {count}", *map(_as_disagreement, shown)]
+    shown: dict[tuple[str, str], Reading] = {}
+    for reading in found:  # a model may give one answer to many clips
+        shown.setdefault((reading.row["question"], reading.response), reading)
+    head = f"Read in two ways: {len(found)} responses, all in {place}; the first of them, each once:"
+    return [head, *map(_as_disagreement, list(shown.values())[:MOST_SHOWN])]
 
 
 def _as_disagreement(reading: Reading) -> str:
