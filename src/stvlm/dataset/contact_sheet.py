@@ -115,7 +115,7 @@ def _strip(rows: list[dict[str, Any]], motion: dict[str, Any], folder: Path, fra
         left = i * (FRAME_PX + MARGIN_PX)
         strip.paste(image.resize((FRAME_PX, height), Image.Resampling.LANCZOS), (left, LINE_PX))
         draw.text((left, LINE_PX + height), f"{frame / 2:.1f} s", FAINT, font)
-    strip.paste(_view_from_above(motion), (width - MAP_PX, LINE_PX))
+    strip.paste(view_from_above(motion), (width - MAP_PX, LINE_PX))
     for i, line in enumerate(wrapped):
         draw.text((0, LINE_PX * (2 + i) + band), line, INK, font)
     return strip
@@ -138,8 +138,11 @@ def _frames(row: dict[str, Any], folder: Path, shown: Array) -> list[Array]:
     return images
 
 
-def _view_from_above(motion: dict[str, Any]) -> Image.Image:
-    """The objects' paths over the ground with a dot every 0.5 s, ringed at the start, and the camera's in grey."""
+def view_from_above(motion: Mapping[str, Any]) -> Image.Image:
+    """The objects' paths over the ground with a dot every 0.5 s, ringed at the start, and the camera's in grey.
+
+    `motion` is a row of trajectories/clips.parquet.
+    """
     paths_m = [np.array(path)[:, :2] for path in motion["xyz_m"]]
     camera_m = np.array(motion["world_SE3_camera"]).reshape(-1, 4, 4)[:, :2, 3]
     points_m = np.concatenate([*paths_m, camera_m])

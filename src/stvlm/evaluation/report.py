@@ -11,7 +11,14 @@ from stvlm.scoring import FEW_CLIPS, RESAMPLES, TASKS, Difference, best_constant
 
 Scores = Mapping[str, Any]
 CONSTANT = "best_constant"
-NAMES = {CONSTANT: "best constant", "black": "black frames", "static": "first frame only"}
+NAMES = {
+    CONSTANT: "best constant",
+    "text_only": "text only",
+    "black": "black frames",
+    "static": "first frame only",
+    "shuffled": "frames shuffled",
+    "no_boxes": "no boxes drawn",
+}
 
 COLUMNS = (
     ("TD Acc", "traveled_distance_accuracy", 100),
@@ -65,7 +72,7 @@ def as_table(scores: Mapping[str, Scores], model: str, title: str) -> str:
     names = {model: title} | {name: NAMES.get(name, name) for name in scores if name != model}
     lines = [[""] + [heading for heading, _, _ in COLUMNS]]
     for name in names:
-        lines.append([names[name]] + [_cell(scores[name], key, factor) for _, key, factor in COLUMNS])
+        lines.append([names[name]] + [as_number(scores[name], key, factor) for _, key, factor in COLUMNS])
     return _aligned(lines)
 
 
@@ -98,11 +105,12 @@ def method(clip_count: int) -> str:
     )
 
 
-def _cell(scores: Scores, key: str, factor: int) -> str:
+def as_number(scores: Scores, key: str, factor: int) -> str:
+    """A score, or a bound of its interval, as the paper prints it; a dash where there is none."""
     if key not in scores:
         return "-"
     value = factor * scores[key]
-    return f"{value:.1e}" if value >= 1e6 else f"{value:.{2 if key.endswith('iou') else 1}f}"
+    return f"{value:.1e}" if value >= 1e6 else f"{value:.{2 if '_iou' in key else 1}f}"
 
 
 def _aligned(lines: Sequence[Sequence[str]]) -> str:
