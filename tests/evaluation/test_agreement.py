@@ -20,6 +20,7 @@ from stvlm.dataset.rows import SCHEMA
 from stvlm.evaluation.agreement import Reading, as_agreement, as_disagreements, count_kinds, is_equal
 from stvlm.evaluation.extraction import UNREADABLE, Extraction
 from stvlm.evaluation.extraction_folder import extract_results
+from stvlm.evaluation.results import Answer
 from stvlm.evaluation.run import Settings, evaluate
 from stvlm.records import DataError
 
@@ -211,8 +212,11 @@ def test_what_is_equal(a, b, equal):
 
 def reading(rules, llm, failure="", row_id="a", correct=(False, False), response="Well."):
     row = {"id": row_id, "task": "traveled_distance", "question": "How far?", "target": "20.00"}
-    values = [{"value": v, "reason": "", "correct": c} for v, c in zip((rules, llm), correct, strict=True)]
-    return Reading(row, response, Extraction("", failure), *values)
+    rules, llm = (
+        Answer(row_id, row["task"], response, value, "", is_correct, None, None, row)
+        for value, is_correct in zip((rules, llm), correct, strict=True)
+    )
+    return Reading(row, Extraction("", failure), rules, llm)
 
 
 def test_kinds_are_counted_by_task_and_overall():
@@ -262,13 +266,13 @@ def test_results_that_are_not_of_this_dataset_are_told(results, dataset, tmp_pat
         refused(dataset, dataset, "tiny: holds no results.json; give a folder that was --out of ")
         refused(results, "./nowhere", "nowhere: no such dataset folder")
         other = write_dataset(tmp_path / "other", clips_per_split=5)
-        refused(results, other, f"has no response to 4 of 20 questions of {other}; run evaluate_metric/")
+        refused(results, other, "responses.jsonl: lacks 4 of 20 answers that were scored; run evaluate_metric/")
 
         content = json.loads((results / "results.json").read_text())
         content["scores"]["model"]["traveled_distance_accuracy"] = 0.9
         (results / "results.json").write_text(json.dumps(content))
-        refused(results, dataset, r"its responses do not give the traveled_distance_accuracy in results\.json; run ")
-        del content["settings"]["split"]
+        refused(results, dataset, r"responses\.jsonl: does not give the traveled_distance scores in results\.json")
+        del content["dataset"]["split"]
         (results / "results.json").write_text(json.dumps(content))
         refused(results, dataset, r"results\.json: not what evaluate_metric/evaluate_model\.py writes")
         assert server.requests == [], "nothing is paid for in vain"

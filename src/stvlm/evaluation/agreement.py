@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from stvlm.evaluation.extraction import UNREADABLE, Extraction, Row
 from stvlm.evaluation.report import COLUMNS
+from stvlm.evaluation.results import Answer
 from stvlm.scoring import MULTISTEP, TASKS, Value
 
 KINDS = ("equal", "different", "only rules", "only LLM", "neither", "no extraction")
@@ -21,20 +22,19 @@ MOST_SHOWN = 20
 
 
 class Reading(NamedTuple):
-    """A response, and what the rules and the chat model read from it: dicts of value, reason and correct."""
+    """What the rules and a chat model read from a response to a row, and how either scores."""
 
     row: Row
-    response: str
     extraction: Extraction
-    rules: Mapping[str, Any]
-    llm: Mapping[str, Any]
+    rules: Answer
+    llm: Answer
 
     @property
     def kind(self) -> str:
         """One of KINDS."""
         if self.extraction.failure:
             return "no extraction"
-        rules, llm = self.rules["value"], self.llm["value"]
+        rules, llm = self.rules.value, self.llm.value
         if rules is None or llm is None:
             return "neither" if rules is llm else "only LLM" if rules is None else "only rules"
         return "equal" if is_equal(rules, llm) else "different"
@@ -42,7 +42,7 @@ class Reading(NamedTuple):
     @property
     def llm_reason(self) -> str:
         """Why the chat model has read nothing; empty where it has."""
-        return "" if self.llm["value"] is not None else self.extraction.failure or "no answer"
+        return "" if self.llm.value is not None else self.extraction.failure or "no answer"
 
 
 def is_equal(a: Value, b: Value) -> bool:
@@ -118,10 +118,10 @@ def as_disagreements(readings: Sequence[Reading], place: Path) -> list[str]:
     if not found:
         return []
     # Then by id: ids are hashes, so that these are no selection.
-    found.sort(key=lambda reading: (reading.rules["correct"] == reading.llm["correct"], reading.row["id"]))
+    found.sort(key=lambda reading: (reading.rules.correct == reading.llm.correct, reading.row["id"]))
     shown: dict[tuple[str, str], Reading] = {}
     for reading in found:  # a model may give one answer to many clips
-        shown.setdefault((reading.row["question"], reading.response), reading)
+        shown.setdefault((reading.row["question"], reading.rules.response), reading)
     head = f"Read in two ways: {len(found)} responses, all in {place}; the first of them, each once:"
     return [head, *map(_as_disagreement, list(shown.values())[:MOST_SHOWN])]
 
@@ -132,8 +132,8 @@ def _as_disagreement(reading: Reading) -> str:
         [
             f"{row['id']}  {row['task']}, true: {row['target']}",
             f"  question  {row['question']}",
-            f"  response  {json.dumps(_shortened(reading.response), ensure_ascii=False)}",
-            f"  rules     {_told_shortly(reading.rules, reading.rules['reason'])}",
+            f"  response  {json.dumps(_shortened(reading.rules.response), ensure_ascii=False)}",
+            f"  rules     {_told_shortly(reading.rules, reading.rules.reason)}",
             f"  LLM       {_told_shortly(reading.llm, reading.llm_reason)}",
         ]
     )
@@ -144,9 +144,9 @@ def _shortened(text: str) -> str:
     return text if len(text) <= 400 else f"{text[:150]} [...] {text[-250:]}"
 
 
-def _told_shortly(read: Mapping[str, Any], reason: str) -> str:
-    value = read["value"]
+def _told_shortly(answer: Answer, reason: str) -> str:
+    value = answer.value
     if value is None:
         return f"nothing: {reason}"
     told = "-".join(f"{end:g}" for end in value) if isinstance(value, tuple) else f"{value}"
-    return f"{told}, {'right' if read['correct'] else 'wrong'}"
+    return f"{told}, {'right' if answer.correct else 'wrong'}"
