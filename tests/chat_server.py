@@ -126,9 +126,11 @@ def transformers_serve(model: Path) -> Iterator[str]:
     environment = os.environ | {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
     with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as server:
         try:
-            end = time.monotonic() + 60
+            end = time.monotonic() + 120
             while not _answers(f"http://127.0.0.1:{port}/health"):
-                assert server.poll() is None and time.monotonic() < end, server.communicate()[1].decode()
+                if server.poll() is not None or time.monotonic() > end:
+                    server.kill()  # of one that still runs there is no end to read
+                    raise AssertionError(server.communicate()[1].decode())
                 time.sleep(0.05)
             yield f"http://127.0.0.1:{port}/v1"
         finally:

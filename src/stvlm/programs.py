@@ -25,6 +25,11 @@ def run_program(main: Callable[[], None]) -> None:
         sys.exit(130)
 
 
+def first_line(error: Exception) -> str:
+    """What an error of another library says first; its kind where it says nothing."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
 def positive_int(text: str) -> int:
     """A number of a command line that is at least 1."""
     if not text.isdecimal() or int(text) < 1:

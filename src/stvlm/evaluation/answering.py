@@ -12,6 +12,7 @@ from stvlm.evaluation.dataset import frame_count, may_be_on_the_hub
 from stvlm.evaluation.prompts import Asked
 from stvlm.evaluation.responses import TEXT_ONLY
 from stvlm.files import read_json
+from stvlm.programs import first_line
 from stvlm.records import DataError
 
 
@@ -93,5 +94,5 @@ def _commit_of(model: str) -> str | None:
         try:
             return str(extract_commit_hash(cached_file(model, name), None))
         except (OSError, ValueError) as error:
-            reason = reason or str(error).splitlines()[0]
+            reason = reason or first_line(error)
     raise DataError(f"{model}: cannot be loaded as a model ({reason})")

@@ -11,14 +11,15 @@ from typing import Any, NamedTuple
 
 import datasets
 
+from stvlm.programs import first_line
 from stvlm.records import DataError
 
 Row = Mapping[str, Any]
 
 
 class Split(NamedTuple):
-    """The rows of one split, each with `video_path` (None where no video is wanted) and `video_bytes` beside the
-    contract's columns.
+    """The rows of one split, each with `video_path` and `video_bytes` beside the contract's columns; None and 0 where
+    there is no video and none is needed.
     """
 
     rows: list[dict[str, Any]]
@@ -29,23 +30,21 @@ class Split(NamedTuple):
 
 
 def load_split(
-    dataset: str, split: str, limit: int | None = None, config: str | None = None, *, with_video: bool = True
+    dataset: str, split: str, limit: int | None = None, config: str | None = None, *, needs_video: bool = True
 ) -> Split:
     """The first `limit` rows of a split of a folder or a Hub dataset, of its default config or another.
 
     Raises DataError, one line, for a missing dataset, config, split or video.
     """
     part, revision = _open_split(dataset, split, config)
-    if not with_video:
-        part = part.remove_columns([name for name in part.column_names if name == "video"])
-    elif "video" not in part.column_names:
+    if "video" in part.column_names:
+        part = part.cast_column("video", datasets.Video(decode=False))
+    elif needs_video:
         raise DataError(
             f"{dataset}: its rows have no video; where it was published without, add it with build.py --materialize, "
             "and where it was built with --annotations-only, build it without that"
         )
-    else:
-        part = part.cast_column("video", datasets.Video(decode=False))
-    rows = [_with_path(row, dataset, with_video) for row in islice(part, limit)]
+    rows = [_with_path(row, dataset, needs_video) for row in islice(part, limit)]
     if not rows:
         raise DataError(f"{dataset}: split {split!r} has no rows")
     return Split(rows, _fingerprint(rows), revision)
@@ -67,8 +66,7 @@ def _open_split(dataset: str, split: str, config: str | None) -> tuple[Any, str 
         table = datasets.load_dataset(dataset, config, streaming=is_folder)
         revision = None if is_folder else datasets.load_dataset_builder(dataset, config).hash
     except (OSError, ValueError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise DataError(f"{dataset}: cannot be loaded as a dataset ({reason})") from error
+        raise DataError(f"{dataset}: cannot be loaded as a dataset ({first_line(error)})") from error
     if split not in table:
         raise DataError(f"{dataset}: has no split {split!r}; it has {', '.join(map(repr, table))}")
     return table[split], revision
@@ -79,15 +77,15 @@ def may_be_on_the_hub(name: str) -> bool:
     return not name.startswith((".", "/", "~")) and name.count("/") == 1
 
 
-def _with_path(row: dict[str, Any], dataset: str, with_video: bool) -> dict[str, Any]:
-    if not with_video:
-        return {**row, "video_path": None, "video_bytes": 0}
-    path = (row.pop("video") or {}).get("path")
-    if not path or not Path(path).is_file():
+def _with_path(row: dict[str, Any], dataset: str, needs_video: bool) -> dict[str, Any]:
+    path = (row.pop("video", None) or {}).get("path")
+    if path and Path(path).is_file():
+        return {**row, "video_path": path, "video_bytes": Path(path).stat().st_size}
+    if needs_video:
         raise DataError(
             f"{dataset}: the video of row {row['id']} is missing ({path}); build or fetch the dataset again"
         )
-    return {**row, "video_path": path, "video_bytes": Path(path).stat().st_size}
+    return {**row, "video_path": None, "video_bytes": 0}
 
 
 def _fingerprint(rows: Sequence[Row]) -> str:

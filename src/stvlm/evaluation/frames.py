@@ -20,6 +20,7 @@ from stvlm.evaluation.responses import MODEL, TEXT_ONLY
 from stvlm.files import whole_file
 from stvlm.hashing import stable_hash
 from stvlm.kinematics import STEP_S
+from stvlm.programs import first_line
 from stvlm.records import DataError
 
 try:
@@ -41,7 +42,7 @@ def decode(path: Path) -> torch.Tensor:
             return VideoDecoder(str(path), num_ffmpeg_threads=1)[:]
         return torch.from_numpy(read_video(path)[0]).permute(0, 3, 1, 2).contiguous()
     except (OSError, RuntimeError, ValueError) as error:
-        raise DataError(f"{path}: cannot be decoded ({str(error).splitlines()[0]}); build or fetch it again") from error
+        raise DataError(f"{path}: cannot be decoded ({first_line(error)}); build or fetch it again") from error
 
 
 class FrameReader:

@@ -101,7 +101,8 @@ def load_rows(results: Results, dataset: str | None) -> Split | None:
     place = dataset or results.dataset["path"]
     if dataset is None and not Path(place).is_dir():
         return None
-    split = load_split(place, results.dataset["split"], results.settings.get("limit"))
+    wanted = (results.dataset["split"], results.settings.get("limit"), results.dataset.get("config"))
+    split = load_split(place, *wanted)
     if split.fingerprint != results.dataset["fingerprint"]:
         raise DataError(
             f"{place}: not as it was when {results.folder} was made (fingerprint {split.fingerprint[:12]}, not "

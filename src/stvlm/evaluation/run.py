@@ -76,7 +76,7 @@ def evaluate(settings: Settings, out: Path) -> str:
     Raises DataError, one line, for missing data, for an `out` with other responses, and where answers did not come.
     """
     is_computed = settings.backend == "geometry"
-    split = load_split(settings.dataset, settings.split, settings.limit, settings.config, with_video=not is_computed)
+    split = load_split(settings.dataset, settings.split, settings.limit, settings.config, needs_video=not is_computed)
     needs_tracks = is_computed or "extrinsics" in settings.context
     trajectories = load_trajectories(settings.dataset, settings.split) if needs_tracks else None
     asked = _make_questions(settings, split, trajectories)

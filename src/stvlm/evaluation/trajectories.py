@@ -13,6 +13,7 @@ from huggingface_hub.errors import HfHubHTTPError
 
 from stvlm.geometry import inverse_se3
 from stvlm.kinematics import STEP_S
+from stvlm.programs import first_line
 from stvlm.records import Array, DataError, Domain
 
 Row = Mapping[str, Any]
@@ -40,8 +41,8 @@ def load_trajectories(dataset: str, split: str) -> Trajectories:
         columns = ["clip_id", "domain", "xyz_m", "world_SE3_camera"]
         rows = pq.read_table(path, columns=columns, filters=[("split", "==", split)]).to_pylist()
     except (OSError, ValueError, HfHubHTTPError) as error:
-        reason = str(error).splitlines()[0]
-        raise DataError(f"{dataset}: {FILE} cannot be read ({reason}); build or fetch the dataset again") from error
+        told = f"{FILE} cannot be read ({first_line(error)}); build or fetch the dataset again"
+        raise DataError(f"{dataset}: {told}") from error
     return {
         row["clip_id"]: Trajectory(
             row["domain"], np.array(row["xyz_m"]), np.array(row["world_SE3_camera"]).reshape(-1, 4, 4)

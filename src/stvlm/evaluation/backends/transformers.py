@@ -24,6 +24,7 @@ from stvlm.evaluation.chat import as_messages
 from stvlm.evaluation.frames import Shown, as_metadata
 from stvlm.evaluation.prompts import Asked
 from stvlm.evaluation.responses import TEXT_ONLY
+from stvlm.programs import first_line
 from stvlm.records import DataError
 
 SHARING = ("llava_onevision", "qwen2_vl", "qwen2_5_vl", "qwen3_vl")
@@ -59,7 +60,7 @@ class TransformersModel:
             self._processor = load_processor(model)
             self._model = AutoModelForImageTextToText.from_pretrained(model, dtype=dtype)
         except (OSError, ValueError, KeyError, ImportError) as error:
-            raise DataError(f"{model}: cannot be loaded as a model ({str(error).strip().splitlines()[0]})") from error
+            raise DataError(f"{model}: cannot be loaded as a model ({first_line(error)})") from error
         if getattr(self._processor, "video_processor", None) is None:
             raise DataError(f"{model}: takes no video; choose a video model, or serve it for --backend openai")
         if self._processor.chat_template is None:

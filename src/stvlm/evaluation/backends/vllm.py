@@ -16,6 +16,7 @@ from stvlm.evaluation.answering import Answered
 from stvlm.evaluation.chat import as_messages
 from stvlm.evaluation.frames import Shown, as_metadata
 from stvlm.evaluation.prompts import Asked
+from stvlm.programs import first_line
 from stvlm.records import DataError
 
 AT_ONCE = 256
@@ -30,10 +31,13 @@ class VLLMModel:
             from vllm import LLM, SamplingParams
         except ImportError as error:
             raise DataError(f"--backend vllm needs vLLM ({error}): pip install vllm, where there is a GPU") from error
-        self._processor = AutoProcessor.from_pretrained(model)
-        self._shown = Shown(depth_dir)
         videos = 1 if depth_dir is None else 2
-        self._llm = LLM(model=model, limit_mm_per_prompt={"video": videos}, enable_prefix_caching=True)
+        try:
+            self._processor = AutoProcessor.from_pretrained(model)
+            self._llm = LLM(model=model, limit_mm_per_prompt={"video": videos}, enable_prefix_caching=True)
+        except (OSError, RuntimeError, ValueError) as error:
+            raise DataError(f"{model}: vLLM cannot open it ({first_line(error)})") from error
+        self._shown = Shown(depth_dir)
         self._sampling = SamplingParams(temperature=0, max_tokens=max_new_tokens)
 
     def answer(self, batches: Iterable[Sequence[Asked]]) -> Iterator[Answered]:
