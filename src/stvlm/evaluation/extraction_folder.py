@@ -31,7 +31,7 @@ def extract_results(folder: Path, endpoint: Endpoint, dataset: str | None = None
     told = results.dataset
     with locked(folder / "lock"):
         limit, config = (results.settings.get(name) for name in ("limit", "config"))
-        split = load_split(dataset or told["path"], told["split"], limit, config, with_video=False)
+        split = load_split(dataset or told["path"], told["split"], limit, config, needs_video=False)
         by_rules = read_answers(results, split.rows)[MODEL]
         replies = folder / "extraction_replies"
         extractions = extract(endpoint, split.rows, [answer.response for answer in by_rules], replies)
