@@ -139,7 +139,7 @@ def read_answers(results: Results, rows: Sequence[Row] | None) -> dict[str, list
     else:
         responses = {name: _responses(path, lines, rows) for name, lines in recorded.items()}
         responses[CONSTANT] = constant_answers(rows)
-        answers = {name: _scored(texts, rows) for name, texts in responses.items()}
+        answers = {name: score_answers(texts, rows) for name, texts in responses.items()}
     for name, of_column in answers.items():
         _check_same_scores(path, of_column, results.scores[name])
     return answers
@@ -175,7 +175,8 @@ def _responses(path: Path, lines: Mapping[str, Mapping[str, Any]], rows: Sequenc
     return [lines[row["id"]]["response"] for row in rows]
 
 
-def _scored(texts: Sequence[str], rows: Sequence[Row]) -> list[Answer]:
+def score_answers(texts: Sequence[str], rows: Sequence[Row]) -> list[Answer]:
+    """What is read from the answers to some rows, and how that scores."""
     scored = score_all(texts, rows, per_sample=True)["per_sample"]
     return [
         Answer(
