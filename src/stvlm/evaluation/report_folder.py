@@ -39,7 +39,7 @@ def write_report(folders: Sequence[Path], out: Path, dataset: str | None = None,
     if len(folders) > figures.MOST:
         raise DataError(f"{len(folders)} results cannot be told apart in a figure; give at most {figures.MOST}")
     results = read_results(folders)
-    split = load_rows(results, dataset)
+    split = load_rows(results[0], dataset)
     rows = split.rows if split else None
     answers = [read_answers(r, rows) for r in results]
     clip_count = len({row["clip_id"] for row in rows}) if rows else None

@@ -45,11 +45,6 @@ class Results(NamedTuple):
     """By column, as `score_all` has them, with intervals."""
 
     @property
-    def has_seen(self) -> bool:
-        """Whether videos were shown, which the dataset's fingerprint then is of as well."""
-        return self.settings.get("backend") != "geometry"
-
-    @property
     def controls(self) -> list[str]:
         """The columns that show what the model knows without the clip: the least of it first, unknown ones last."""
         order = [name for name in NAMES if name in self.scores and name != CONSTANT]
@@ -68,7 +63,7 @@ def read_results(folders: Sequence[Path]) -> list[Results]:
     found = [_read(folder) for folder in folders]
     first = found[0]
     for other in found[1:]:
-        if other.has_seen == first.has_seen and other.dataset["fingerprint"] != first.dataset["fingerprint"]:
+        if other.dataset["fingerprint"] != first.dataset["fingerprint"]:
             raise DataError(
                 f"{other.folder}: scored on another dataset, revision or limit than {first.folder} (fingerprint "
                 f"{other.dataset['fingerprint'][:12]}, not {first.dataset['fingerprint'][:12]}); compare results of one"
@@ -98,28 +93,20 @@ def _read(folder: Path) -> Results:
     return Results(folder, name, dataset, settings, versions, scores)
 
 
-def load_rows(results: Sequence[Results], dataset: str | None) -> Split | None:
+def load_rows(results: Results, dataset: str | None) -> Split | None:
     """The rows that were asked, of the dataset given, else of the folder they were read from; None if that is gone.
 
-    Raises DataError where they are others than those that were scored, and where nothing tells that they are the same.
+    Raises DataError where they are others than those that were scored.
     """
-    by_sight = {r.has_seen: r for r in results}
-    place = dataset or results[0].dataset["path"]
+    asked = results.dataset
+    place = dataset or asked["path"]
     if dataset is None and not Path(place).is_dir():
-        if len(by_sight) > 1:
-            raise DataError(f"{place}: is not here, so that computed answers cannot be compared; give it by --dataset")
         return None
-    splits = {has_seen: _load(r, place) for has_seen, r in by_sight.items()}
-    return splits.get(True, splits.get(False))
-
-
-def _load(results: Results, place: str) -> Split:
-    dataset, limit = results.dataset, results.settings.get("limit")
-    split = load_split(place, dataset["split"], limit, dataset["config"], needs_video=results.has_seen)
-    if split.fingerprint != dataset["fingerprint"]:
+    split = load_split(place, asked["split"], results.settings.get("limit"), asked["config"], needs_video=False)
+    if split.fingerprint != asked["fingerprint"]:
         raise DataError(
             f"{place}: not as it was when {results.folder} was made (fingerprint {split.fingerprint[:12]}, not "
-            f"{dataset['fingerprint'][:12]}); give the dataset that was scored by --dataset"
+            f"{asked['fingerprint'][:12]}); give the dataset that was scored by --dataset"
         )
     return split
 
