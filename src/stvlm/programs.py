@@ -25,9 +25,9 @@ def run_program(main: Callable[[], None]) -> None:
     except KeyboardInterrupt:
         code, words = 130, "\ninterrupted; run the same command again to go on"
     gc.collect()  # a streamed dataset that is still there aborts the process when Arrow goes first (apache/arrow#45214)
-    if words:
+    if code:
         print(words, file=sys.stderr)
-    sys.exit(code)
+        sys.exit(code)
 
 
 def first_line(error: Exception) -> str:

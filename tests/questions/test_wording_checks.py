@@ -10,7 +10,6 @@ from stvlm.questions.wording_checks import WRONG, plain, why_not
 KNOWN = "is a wording of the templates"
 NOT_SEEN = {
     "Does {a} share its direction of travel with {b} {span}?",
-    "Of {objects}, name the one that gets through fewer meters {span}.",
 }
 """Whose polarity the reader of answers does not see."""
 SENTENCE = "is no sentence of one line and ordinary length"
@@ -91,7 +90,7 @@ def test_what_asks_the_same_passes(template_id: str) -> None:
         ("movement_direction_comparison/2", "Do {a} and {b} move in opposite directions {span}?", ELSE),
         ("traveled_distance_comparison/3", "Of both {objects}, which gets farther {span}?", "only fits two objects"),
         ("traveled_distance_comparison/1", "Which object gets the least far {span}?", "another polarity"),
-        ("traveled_distance_comparison/1", "Which object wins {span}?", "another polarity"),
+        ("traveled_distance_comparison/1", "Which object is ahead {span}?", "another polarity"),
         ("traveling_speed_comparison/7", "Is {a} slower than {b} {span}?", "another polarity"),
         ("movement_direction_comparison/1", "Do {a} and {b} go in different directions {span}?", "another polarity"),
         ("movement_direction_comparison/2", "Do {a} and {b} go in the same direction {span}?", "another polarity"),
@@ -105,7 +104,7 @@ def test_what_asks_something_else_is_refused(template_id: str, question: str, re
 @pytest.mark.parametrize(
     ("template_id", "changes", "reason"),
     [
-        ("traveled_distance/1", {"answer": "It is {value} far."}, ""),
+        ("traveled_distance/1", {"answer": "It covers {value}."}, ""),
         ("traveled_distance/1", {"answer": "It is {hour} meters."}, "its answers are not read back"),
         ("traveled_distance/1", {"answer": "It is far."}, "its answers are not read back"),
         ("traveled_distance/1", {"part": "in second {second}"}, "its answers are not read back"),
