@@ -101,12 +101,15 @@ def read_measure(clauses: list[Clause], task: str, question: str) -> Parsed:
     asked = COLORS.intersection(tokens_of(question))
     told = {mention.value for mention in mentions_of(clause_of(question)) if mention.kind == measure.kind == "time"}
     topic_of = topics(clauses)
-    ranked = []
+    ranked: list[tuple[int, Mention]] = []
     for mention in join_ranges(mentions):
         rank = _rank(mention, measure, asked, topic_of, bare)
         rank += 5 * (mention.unit == unit != 1.0)  # "20 m, or 66 ft", asked for feet
         rank -= 2 * (mention.value in told)  # "In the 2.5 s asked about, ..."
         if rank > _EXCLUDED:
+            if ranked and _is_alternative(mention, ranked[-1][1]):
+                rank = max(rank, ranked[-1][0])
+                ranked[-1] = (rank, ranked[-1][1])
             ranked.append((rank, mention))
     leading = best(ranked)
     if not leading:
@@ -156,6 +159,14 @@ def _rank(
     return rank
 
 
+def _is_alternative(mention: Mention, former: Mention) -> bool:
+    """Whether it is as good as the one before: "it moves 10 m, or 20 m"; "or rather 20 m" corrects."""
+    clause = mention.clause
+    is_offered = clause.tokens[0] in ("or", "maybe", "perhaps", "possibly") and not clause.concludes
+    follows = clause is not former.clause and clause.sentence == former.clause.sentence
+    return is_offered and follows and mention.unit == former.unit  # not "15 km/h, or 9 mph"
+
+
 def _is_elsewhere(mention: Mention, measure: _Measure) -> bool:
     """Whether it is no way: "4.5 m long", "20 m away", "the distance to the light is 20 m", "a limit of 50 km/h"."""
     tokens = mention.clause.tokens
@@ -195,8 +206,12 @@ def _is_of_camera(mention: Mention) -> bool:
 def is_denied(mention: Mention) -> bool:
     """Whether it is said not to be: "30 m, not 20 m"; "not more than 20 m" and "not exactly 20 m" are no denials."""
     before = mention.clause.tokens[max(0, mention.first - 4) : mention.first]
+    if before[-1:] in (["from"], ["between"]):  # "not from 1 to 6 s"
+        before.pop()
     if before[-2:] in (["rather", "than"], ["instead", "of"]):
         return True
+    if before[-2:] == ["or", "rather"]:
+        return False
     if "opposite" in before:  # "the opposite of 3 o'clock"
         return True
     return (mention.before in _NOT or any(map(is_negation, before))) and _QUALIFIED.isdisjoint(before)
