@@ -151,8 +151,10 @@ def _two_moments(moments: list[Mention]) -> list[Mention]:
 
 
 def _side(moment: Mention) -> str:
-    """Whether the nearest word before a moment calls it a start or an end: "it ends at 6 s and begins at 3.5 s"."""
-    for token in reversed(moment.clause.tokens[max(0, moment.first - 8) : moment.first]):
+    """What a moment is called after it, in parentheses, or last before it: "it ends at 6 s and begins at 3.5 s"."""
+    tokens = moment.clause.tokens
+    called = tokens[moment.end + 1 : moment.end + 2] if moment.after == "(" else []
+    for token in [*called, *reversed(tokens[max(0, moment.first - 8) : moment.first])]:
         if token in _BEGINS or token in _ENDS:
             return "start" if token in _BEGINS else "end"
     return ""

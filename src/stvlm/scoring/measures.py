@@ -84,7 +84,7 @@ _AGREES = 0.03
 def read_measure(clauses: list[Clause], task: str, question: str) -> Parsed:
     """Metres, km/h, seconds or a ratio; a bare number is in the unit that the question asks for."""
     measure = _MEASURES[task]
-    everything = [mention for clause in clauses for mention in mentions_of(clause)]
+    everything = _of_one_unit([mention for clause in clauses for mention in mentions_of(clause)])
     unit = named_units(tokens_of(question)).get(measure.kind, 1.0)
     kinds = (measure.kind, "stamp") if measure.kind == "time" else (measure.kind,)
     mentions = [mention for mention in everything if mention.kind in kinds]
@@ -159,12 +159,24 @@ def _rank(
     return rank
 
 
+def _of_one_unit(mentions: list[Mention]) -> list[Mention]:
+    """With the unit of the last for each of "10, 20, or 30 m"."""
+    shared, is_list = mentions[-1:], False
+    for former in reversed(mentions[:-1]):
+        latter = shared[-1]
+        goes_on = is_list and between(former, latter) == ","  # but not the 3 of "at 3, 20 m"
+        is_list = former.kind == "bare" and (goes_on or _is_alternative(latter, former))
+        shared.append(former._replace(kind=latter.kind, unit=latter.unit) if is_list else former)
+    return shared[::-1]
+
+
 def _is_alternative(mention: Mention, former: Mention) -> bool:
     """Whether it is as good as the one before: "it moves 10 m, or 20 m"; "or rather 20 m" corrects."""
     clause = mention.clause
     is_offered = clause.tokens[0] in ("or", "maybe", "perhaps", "possibly") and not clause.concludes
     follows = clause is not former.clause and clause.sentence == former.clause.sentence
-    return is_offered and follows and mention.unit == former.unit  # not "15 km/h, or 9 mph"
+    is_like = mention.unit == former.unit or former.kind == "bare"  # not "15 km/h, or 9 mph"
+    return is_offered and follows and is_like
 
 
 def _is_elsewhere(mention: Mention, measure: _Measure) -> bool:

@@ -21,10 +21,11 @@ _UNDECIDED = re.compile(  # "To find out which is faster, ..." states nothing
 _UNREAL = words("if had without unless otherwise")
 _CUT_OFF = re.compile(r"(?<=[.!?\n,])[^.!?\n,]*\b(?:is|are|was|were|has)$")
 _COLOR = "|".join(sorted(COLORS))
+_BOX = rf"(?:{_COLOR}) (?:\w+ )?(?:box|rectangle|frame|outline|border|bbox)\b"
 _PAINT = re.compile(  # "the blue car in the red box", "the red-boxed blue car", "the red box (the blue car)"
-    rf"\b(?:{_COLOR}) (?=(?:[a-z]+ ){{1,2}}(?:in|inside|within|with) (?:the |a )?(?:{_COLOR}) (?:\w+ )?"
-    r"(?:box|rectangle|frame|outline|border|bbox)\b)"
-    rf"|(?<=boxed )(?:{_COLOR}) (?=[a-z])|(?<=box )\((?:the |a )?(?:{_COLOR}) \w+\)"
+    rf"()\b(?:{_COLOR}) (?=(?:[a-z]+ ){{1,2}}(?:(?:in|inside|within|with) (?:the |a )?|\()(?:{_BOX}))"
+    rf"|\b(boxed |box, an? |box (?:contains|encloses|surrounds|shows|marks|has) an? )(?:{_COLOR}) (?=[a-z])"
+    rf"|\b(box \((?:an? |the )?)(?:{_COLOR}) (?=[a-z]+\))"
 )
 _STEPS = words("first firstly step initially then let")
 _OPTION = re.compile(r"(?:^|[\s(])([a-f])[).:]\s", re.ASCII)
@@ -86,8 +87,8 @@ def _headline(text: str) -> str:
 
 def _read(task: str, answer: str, choices: Sequence[str], question: str) -> Parsed:
     if task in COMPARISONS:
-        for pattern in (_PAINT, _UNDECIDED, _CUT_OFF):
-            answer = pattern.sub("", answer)
+        answer = _PAINT.sub(r"\1\2\3", answer)
+        answer = _CUT_OFF.sub("", _UNDECIDED.sub("", answer))
     everything = clauses_of(answer)
     if task in TASKS:
         unreal = _unreal(everything)
