@@ -74,7 +74,6 @@ _AFTER_A_BARE_NUMBER = words(
     " which that using given because since if with while when across by per not"
     " approximately roughly approx i forward ahead"
 )
-_NOT = words("not rather instead")
 _QUALIFIED = words("exactly only precisely more less over above under sure just exceed but")
 COLORS = words("red blue green yellow orange purple white black pink cyan")
 _AGREES = 0.03
@@ -222,11 +221,9 @@ def is_denied(mention: Mention) -> bool:
         before.pop()
     if before[-2:] in (["rather", "than"], ["instead", "of"]):
         return True
-    if before[-2:] == ["or", "rather"]:
-        return False
     if "opposite" in before:  # "the opposite of 3 o'clock"
         return True
-    return (mention.before in _NOT or any(map(is_negation, before))) and _QUALIFIED.isdisjoint(before)
+    return any(map(is_negation, before)) and _QUALIFIED.isdisjoint(before)
 
 
 def _is_of_a_thing(mention: Mention) -> bool:

@@ -371,19 +371,25 @@ def _is_of_attribute(tokens: Tokens, i: int) -> bool:
 
 def _derived_sameness(clauses: list[Clause]) -> Verdict:
     """By the ways told: "red moves to the left and blue to the right" differ, "both move to the left" are the same."""
-    ways = [
-        _TOWARDS[token]
-        for clause in clauses
-        for i, token in enumerate(clause.tokens)
-        # Not the first of "from left to right", nor the camera of "away from the camera".
-        if token in _TOWARDS and clause.tokens[i - 1 : i] != ["from"] and "away" not in clause.tokens[max(0, i - 3) : i]
-    ]
+    ways: list[str] = []
+    for clause in clauses:
+        for i, token in enumerate(clause.tokens):
+            before = clause.tokens[max(0, i - 3) : i]
+            # Not the first of "from left to right", nor the camera of "away from the camera".
+            if token not in _TOWARDS or before[-1:] == ["from"] or "away" in before:
+                continue
+            if before[-1:] == ["-"] and not _COMPASS.isdisjoint(before):  # "north-east"
+                ways.append((ways.pop() if ways else "") + _TOWARDS[token])
+            else:
+                ways.append(_TOWARDS[token])
     everything = frozenset().union(*(clause.tokens for clause in clauses))
     if any(is_negation(token) for token in everything) or not ways or len(ways) > 2:
         return None, "no choice"
-    if len(ways) == 2:
-        return ("same" if ways[0] == ways[1] else "different"), ""
-    return ("same", "") if "both" in everything else (None, "no choice")
+    if "both" in everything:  # "both move forward and to the left" has two ways, and who goes which is not told
+        return ("same", "") if len(set(ways)) == 1 else (None, "no choice")
+    if len(ways) == 1:
+        return None, "no choice"
+    return ("same" if ways[0] == ways[1] else "different"), ""
 
 
 def said_yes_or_no(clauses: list[Clause], choices: Sequence[str], question: str) -> str | None:
