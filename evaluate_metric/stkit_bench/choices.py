@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 from .text import Clause, Tokens, is_negation, is_number, tokens_of, words
@@ -59,7 +60,7 @@ _AFTER_NO_COMPARISON = words("to right left time times seconds of or likely clea
 _BEFORE_NO_COMPARISON = words("second third next at or")
 _PASSIVE = words("is was are were be been being gets got")
 _TIES = words("equal equally same identical tie tied similar similarly")
-_NO_TIES = words("time place spot lane road scene direction type color")  # that are the same
+_NO_TIES = words("time place spot position point lane road scene direction type color")  # that are the same
 _PARTLY = words("initially first beginning start early half moments")
 
 
@@ -243,6 +244,7 @@ _NAMING = words(
 )
 
 
+_CUT_SHORT = words("from to at the a an of in by with which that and or")  # where a limit of tokens cut off
 _IN_ORDER = words("first second third then last")
 
 
@@ -250,7 +252,13 @@ def _names(tokens: Tokens, choices: Sequence[str]) -> bool:
     """Whether a clause does no more than name: "I think it is the red van"; not "red is nearer"."""
     if any(map(is_number, tokens)) or not (_MORE | _LESS | _PARTLY | _IN_ORDER).isdisjoint(tokens):
         return False
-    strange = [token for token in tokens if token not in _NAMING and token not in choices and token.isalpha()]
+    if tokens[-1] in _CUT_SHORT:
+        return False
+    strange = [
+        token
+        for token, follower in pairwise([*tokens, ""])
+        if token not in _NAMING and token not in choices and token.isalpha() and follower not in ("box", "boxes", "car")
+    ]  # a "bouding box" is one all the same, and a "sports car"
     return len(strange) < 2 and not any(token.endswith(("er", "est", "ly", "ing", "ed", "s")) for token in strange)
 
 
@@ -301,7 +309,13 @@ _DIFFERENT = words(
 _NOT_OF_DIRECTION = words(
     "time times speed speeds pace lane lanes road object objects vehicle vehicles car cars color colors colour colours"
     " video scene frame frames distance distances moment point street intersection type types destination"
+    " place places spot position positions location locations area end start origin size sizes shape side sides"
 )
+_ATTRIBUTES = words(
+    "speed speeds velocity velocities pace lane lanes color colors colour colours distance distances type types size"
+    " sizes position positions location locations shape shapes destination destinations time times"
+)
+_HEADINGS = words("direction directions heading headings way ways move moves moving travel travels driving")
 _NONE_OF = words("difference indication evidence sign")
 _COMPASS = words("north south east west northeast northwest southeast southwest")
 _TOWARDS = {
@@ -333,7 +347,9 @@ def read_sameness(clauses: list[Clause]) -> Verdict:
             if token == "each" and follower == "other" and {"toward", "towards", "from"} & {before}:
                 verdicts.append((rank, "same" if negated else "different"))
             before = token
-            if (token in _SAME or token in _DIFFERENT) and follower not in _NOT_OF_DIRECTION:
+            if token in _SAME or token in _DIFFERENT:
+                if follower in _NOT_OF_DIRECTION or _is_of_attribute(tokens, i):
+                    continue
                 # "They move in parallel, in opposite directions."
                 verdicts.append((rank - (token == "parallel"), "same" if (token in _SAME) != negated else "different"))
     if not verdicts:
@@ -343,21 +359,37 @@ def read_sameness(clauses: list[Clause]) -> Verdict:
     return (said.pop(), "") if len(said) == 1 else (None, "several choices")
 
 
+def _is_of_attribute(tokens: Tokens, i: int) -> bool:
+    """Whether something but the directions is told the same or different at token i: "their speeds are different"."""
+    if tokens[i + 1 : i + 2] == ["in"]:  # "different in speed"
+        return not _ATTRIBUTES.isdisjoint(tokens[i + 2 : i + 3])
+    if not _HEADINGS.isdisjoint(tokens[i + 1 : i + 3]):
+        return False
+    named = [token for token in tokens[max(0, i - 9) : i] if token in _ATTRIBUTES or token in _HEADINGS]
+    return bool(named) and named[-1] in _ATTRIBUTES
+
+
 def _derived_sameness(clauses: list[Clause]) -> Verdict:
     """By the ways told: "red moves to the left and blue to the right" differ, "both move to the left" are the same."""
-    ways = [
-        _TOWARDS[token]
-        for clause in clauses
-        for i, token in enumerate(clause.tokens)
-        # Not the first of "from left to right", nor the camera of "away from the camera".
-        if token in _TOWARDS and clause.tokens[i - 1 : i] != ["from"] and "away" not in clause.tokens[max(0, i - 3) : i]
-    ]
+    ways: list[str] = []
+    for clause in clauses:
+        for i, token in enumerate(clause.tokens):
+            before = clause.tokens[max(0, i - 3) : i]
+            # Not the first of "from left to right", nor the camera of "away from the camera".
+            if token not in _TOWARDS or before[-1:] == ["from"] or "away" in before:
+                continue
+            if before[-1:] == ["-"] and not _COMPASS.isdisjoint(before):  # "north-east"
+                ways.append((ways.pop() if ways else "") + _TOWARDS[token])
+            else:
+                ways.append(_TOWARDS[token])
     everything = frozenset().union(*(clause.tokens for clause in clauses))
     if any(is_negation(token) for token in everything) or not ways or len(ways) > 2:
         return None, "no choice"
-    if len(ways) == 2:
-        return ("same" if ways[0] == ways[1] else "different"), ""
-    return ("same", "") if "both" in everything else (None, "no choice")
+    if "both" in everything:  # "both move forward and to the left" has two ways, and who goes which is not told
+        return ("same", "") if len(set(ways)) == 1 else (None, "no choice")
+    if len(ways) == 1:
+        return None, "no choice"
+    return ("same" if ways[0] == ways[1] else "different"), ""
 
 
 def said_yes_or_no(clauses: list[Clause], choices: Sequence[str], question: str) -> str | None:

@@ -74,7 +74,6 @@ _AFTER_A_BARE_NUMBER = words(
     " which that using given because since if with while when across by per not"
     " approximately roughly approx i forward ahead"
 )
-_NOT = words("not rather instead")
 _QUALIFIED = words("exactly only precisely more less over above under sure just exceed but")
 COLORS = words("red blue green yellow orange purple white black pink cyan")
 _AGREES = 0.03
@@ -84,7 +83,7 @@ _AGREES = 0.03
 def read_measure(clauses: list[Clause], task: str, question: str) -> Parsed:
     """Metres, km/h, seconds or a ratio; a bare number is in the unit that the question asks for."""
     measure = _MEASURES[task]
-    everything = [mention for clause in clauses for mention in mentions_of(clause)]
+    everything = _of_one_unit([mention for clause in clauses for mention in mentions_of(clause)])
     unit = named_units(tokens_of(question)).get(measure.kind, 1.0)
     kinds = (measure.kind, "stamp") if measure.kind == "time" else (measure.kind,)
     mentions = [mention for mention in everything if mention.kind in kinds]
@@ -101,12 +100,15 @@ def read_measure(clauses: list[Clause], task: str, question: str) -> Parsed:
     asked = COLORS.intersection(tokens_of(question))
     told = {mention.value for mention in mentions_of(clause_of(question)) if mention.kind == measure.kind == "time"}
     topic_of = topics(clauses)
-    ranked = []
+    ranked: list[tuple[int, Mention]] = []
     for mention in join_ranges(mentions):
         rank = _rank(mention, measure, asked, topic_of, bare)
         rank += 5 * (mention.unit == unit != 1.0)  # "20 m, or 66 ft", asked for feet
         rank -= 2 * (mention.value in told)  # "In the 2.5 s asked about, ..."
         if rank > _EXCLUDED:
+            if ranked and _is_alternative(mention, ranked[-1][1]):
+                rank = max(rank, ranked[-1][0])
+                ranked[-1] = (rank, ranked[-1][1])
             ranked.append((rank, mention))
     leading = best(ranked)
     if not leading:
@@ -156,6 +158,26 @@ def _rank(
     return rank
 
 
+def _of_one_unit(mentions: list[Mention]) -> list[Mention]:
+    """With the unit of the last for each of "10, 20, or 30 m"."""
+    shared, is_list = mentions[-1:], False
+    for former in reversed(mentions[:-1]):
+        latter = shared[-1]
+        goes_on = is_list and between(former, latter) == ","  # but not the 3 of "at 3, 20 m"
+        is_list = former.kind == "bare" and (goes_on or _is_alternative(latter, former))
+        shared.append(former._replace(kind=latter.kind, unit=latter.unit) if is_list else former)
+    return shared[::-1]
+
+
+def _is_alternative(mention: Mention, former: Mention) -> bool:
+    """Whether it is as good as the one before: "it moves 10 m, or 20 m"; "or rather 20 m" corrects."""
+    clause = mention.clause
+    is_offered = clause.tokens[0] in ("or", "maybe", "perhaps", "possibly") and not clause.concludes
+    follows = clause is not former.clause and clause.sentence == former.clause.sentence
+    is_like = mention.unit == former.unit or former.kind == "bare"  # not "15 km/h, or 9 mph"
+    return is_offered and follows and is_like
+
+
 def _is_elsewhere(mention: Mention, measure: _Measure) -> bool:
     """Whether it is no way: "4.5 m long", "20 m away", "the distance to the light is 20 m", "a limit of 50 km/h"."""
     tokens = mention.clause.tokens
@@ -195,11 +217,13 @@ def _is_of_camera(mention: Mention) -> bool:
 def is_denied(mention: Mention) -> bool:
     """Whether it is said not to be: "30 m, not 20 m"; "not more than 20 m" and "not exactly 20 m" are no denials."""
     before = mention.clause.tokens[max(0, mention.first - 4) : mention.first]
+    if before[-1:] in (["from"], ["between"]):  # "not from 1 to 6 s"
+        before.pop()
     if before[-2:] in (["rather", "than"], ["instead", "of"]):
         return True
     if "opposite" in before:  # "the opposite of 3 o'clock"
         return True
-    return (mention.before in _NOT or any(map(is_negation, before))) and _QUALIFIED.isdisjoint(before)
+    return any(map(is_negation, before)) and _QUALIFIED.isdisjoint(before)
 
 
 def _is_of_a_thing(mention: Mention) -> bool:

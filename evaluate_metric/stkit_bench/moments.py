@@ -12,8 +12,7 @@ from .text import Clause, clause_of, tokens_of, words
 _TURNS = words("then turns turning turned finally")
 _NAMES_REFERENCE = words(
     "initial initially reference relative original originally start starts starting started first forward begins began"
-    " beginning"
-    " begin set sets"
+    " beginning begin set sets"
 )
 _AT_THE_END = words("end ends ending ended final finally last eventually now")
 
@@ -100,6 +99,9 @@ _OF_THE_VIDEO = words("spans lasts duration length total long")
 _TAKES = ("for", "takes", "take")
 _LASTS = ("for", "lasts", "lasting")
 _START = words("beginning start outset")
+_BEGINS = words("start starts started starting begin begins began begun beginning beginnings onset commences sets from")
+_ENDS = words("end ends ended ending stop stops stopped stopping finish finishes finished ceases until till")
+_ROUNDING_S = 0.051
 
 
 def read_interval(clauses: list[Clause], question: str) -> Parsed:
@@ -122,6 +124,8 @@ def read_interval(clauses: list[Clause], question: str) -> Parsed:
         ends = _two_moments([moment for moment in moments if id(moment.clause) not in durations])
         if len(ends) != 2:
             return Parsed(None, "a moment and no interval" if len(ends) == 1 else "no interval")
+        if [_side(end) for end in ends] == ["end", "start"]:
+            ends.reverse()
         ranked = [(0, (ends[0].value, ends[1].value))]
     # "The video spans 0 to 19.5 seconds. It moves that way from 3.5 to 6 seconds."
     top = max(rank for rank, _ in ranked)
@@ -139,9 +143,21 @@ def _two_moments(moments: list[Mention]) -> list[Mention]:
     ends = [m for m in moments if m.before not in _LASTS and m.after not in ("long", "later")]
     if len(ends) > 2:  # "The video is 19.5 s long"
         ends = [moment for moment in ends if _OF_THE_VIDEO.isdisjoint(moment.clause.lead)] or ends
+    if len(ends) == 3 and abs(ends[1].value - ends[0].value - ends[2].value) < _ROUNDING_S:
+        ends.pop()  # "It starts at 3.5 s, ends at 6 s: a duration of 2.5 s"
     if len(ends) == 1 and len(moments) == 2 and moments[1].before in _LASTS:
         return [ends[0], moments[1]._replace(number=ends[0].value + moments[1].value, unit=1.0)]
     return [] if len(ends) == 2 and between(*ends) == "or" else ends
+
+
+def _side(moment: Mention) -> str:
+    """What a moment is called after it, in parentheses, or last before it: "it ends at 6 s and begins at 3.5 s"."""
+    tokens = moment.clause.tokens
+    called = tokens[moment.end + 1 : moment.end + 2] if moment.after == "(" else []
+    for token in [*called, *reversed(tokens[max(0, moment.first - 8) : moment.first])]:
+        if token in _BEGINS or token in _ENDS:
+            return "start" if token in _BEGINS else "end"
+    return ""
 
 
 def _is_from_start(moment: Mention) -> bool:
@@ -159,7 +175,7 @@ def _hours(clause: Clause) -> set[float]:
 def _interval_rank(mention: Mention, asked: set[float], told: dict[int, set[float]]) -> int:
     hours = told[id(mention.clause)]
     lead = mention.clause.lead
-    rank = 2 * mention.clause.concludes - 6 * (mention.before == "not")
+    rank = 2 * mention.clause.concludes - 6 * is_denied(mention)
     rank -= 4 * (not _VIDEO.isdisjoint(lead) and not _OF_THE_VIDEO.isdisjoint(lead))
     rank -= 3 * bool(asked and hours and hours.isdisjoint(asked))
     return rank + bool(asked & hours)

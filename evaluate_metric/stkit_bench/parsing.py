@@ -6,13 +6,28 @@ import re
 from collections.abc import Sequence
 
 from .choices import read_sameness, read_winner, said_yes_or_no, settle
-from .measures import read_measure, read_ratio, values_of
+from .measures import COLORS, read_measure, read_ratio, values_of
 from .moments import read_hour, read_interval
-from .references import COMPARISONS, check_task
+from .references import COMPARISONS, TASKS, check_choices, check_task
 from .references import Parsed as Parsed
-from .text import REFUSAL, Clause, clauses_of, plain, scopes, words
+from .text import REFUSAL, Clause, clauses_of, plain, scopes, tokens_of, words
 
 _SUPPOSED = words("if example instance hypothetical hypothetically suppose supposing e.g")
+_COUNTERFACTUAL = re.compile(r"\b(?<!i )(?:would|could|might)(?:n't| not)? have\b")
+_UNDECIDED = re.compile(  # "To find out which is faster, ..." states nothing
+    r"\b(?:whether|(?:determine|decide|find out|check|figure out) (?:if|which|who)|(?:tell|see|compare) (?:which|who))"
+    r"\b[^.,;:!?\n]*"
+)
+_UNREAL = words("if had without unless otherwise")
+_CUT_OFF = re.compile(r"(?<=[.!?\n,])[^.!?\n,]*\b(?:is|are|was|were|has)$")
+_COLOR = "|".join(sorted(COLORS))
+_BOX = rf"(?:{_COLOR}) (?:\w+ )?(?:box|rectangle|frame|outline|border|bbox)\b"
+_PAINT = re.compile(  # "the blue car in the red box", "the red-boxed blue car", "the red box (the blue car)"
+    rf"()\b(?:{_COLOR}) (?=(?:[a-z]+ ){{1,2}}(?:(?:in|inside|within|with) (?:the |a )?|\()(?:{_BOX}))"
+    rf"|\b(boxed |box, an? |box (?:contains|encloses|surrounds|shows|marks|has) an? )(?:{_COLOR}) (?=[a-z])"
+    rf"|\b(box \((?:an? |the )?)(?:{_COLOR}) (?=[a-z]+\))"
+)
+_STEPS = words("first firstly step initially then let")
 _OPTION = re.compile(r"(?:^|[\s(])([a-f])[).:]\s", re.ASCII)
 _LETTER = re.compile(
     r"(?:the )?(?:correct )?(?:option |answer |choice )?(?:is )?[(\[]?([a-f])[)\]]?"
@@ -46,6 +61,7 @@ def parse_answer(task: str, text: str, choices: Sequence[str] = (), question: st
     Returns Parsed(None, reason) where nothing can be read. Raises ValueError for an unknown task or missing choices.
     """
     check_task(task)
+    check_choices(choices)
     if task in COMPARISONS and len(choices) < 2:
         raise ValueError(f"{task} needs two choices or more, got {list(choices)}")
     parts = scopes(text)
@@ -56,11 +72,27 @@ def parse_answer(task: str, text: str, choices: Sequence[str] = (), question: st
         parsed = _read(task, _option_named(part, question) or part, choices, plain(question))
         if parsed.value is not None or not parsed.reason.startswith("no "):
             break
+    if parsed.reason.startswith("several"):  # an answer first, and reasons of many numbers after it
+        headline = _headline(parts[-1])
+        return _read(task, headline, choices, plain(question)) if headline else parsed
     return parsed
 
 
+def _headline(text: str) -> str:
+    """The line that stands before all others, where it is no first step of several."""
+    first, _, rest = text.partition("\n\n")
+    is_one = bool(rest) and "\n" not in first and not first.endswith(":")
+    return first if is_one and _STEPS.isdisjoint(tokens_of(first)) else ""
+
+
 def _read(task: str, answer: str, choices: Sequence[str], question: str) -> Parsed:
+    if task in COMPARISONS:
+        answer = _PAINT.sub(r"\1\2\3", answer)
+        answer = _CUT_OFF.sub("", _UNDECIDED.sub("", answer))
     everything = clauses_of(answer)
+    if task in TASKS:
+        unreal = _unreal(everything)
+        everything = [clause for clause in everything if clause.sentence not in unreal]
     # "I cannot tell if it is 20 m or 200 m" has numbers and no answer; "I cannot be sure, but about 20 m" has one.
     clauses = [clause for clause in everything if not REFUSAL.search(clause.text)]
     refuses = len(clauses) < len(everything)
@@ -80,6 +112,12 @@ def _read(task: str, answer: str, choices: Sequence[str], question: str) -> Pars
     if parsed.value is None and refuses:
         return Parsed(None, "refusal")
     return parsed
+
+
+def _unreal(clauses: list[Clause]) -> set[int]:
+    """The sentences of what was not: "If the truck had not braked, the blue one would have traveled farther"."""
+    would = {clause.sentence for clause in clauses if _COUNTERFACTUAL.search(clause.text)}
+    return {clause.sentence for clause in clauses if clause.sentence in would and not _UNREAL.isdisjoint(clause.tokens)}
 
 
 def _read_choice(task: str, clauses: list[Clause], choices: Sequence[str], question: str) -> Parsed:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 TASKS = (
@@ -66,8 +66,14 @@ def _printed(task: str, text: str, role: str) -> re.Match[str]:
 
 def check_task(task: str) -> None:
     """Raises ValueError for an unknown task."""
-    if task not in _PRINTED:
+    if not isinstance(task, str) or task not in _PRINTED:
         raise ValueError(f"task {task!r} is not one of {', '.join(_PRINTED)}")
+
+
+def check_choices(choices: Sequence[str]) -> None:
+    """Raises ValueError for what is no sequence of choices."""
+    if isinstance(choices, str | Mapping) or not isinstance(choices, Iterable):
+        raise ValueError(f"choices {choices!r} are not a list")
 
 
 def parse_target(task: str, target: str, choices: Sequence[str] = ()) -> Value:
@@ -110,6 +116,7 @@ def read_reference(row: Mapping[str, Any], name: str = "reference") -> Reference
                 raise ValueError(f"has no {key!r}")
         task, target = row["task"], row["target"]
         choices = row.get("choices")
+        check_choices(() if choices is None else choices)
         choices = [] if choices is None else list(choices)
         parse_target(task, target, choices)
         if task in COMPARISONS:

@@ -34,12 +34,30 @@ _SIGNS = {
     **dict.fromkeys("\u2715\u2716\u2a2f", "×"),
     **dict.fromkeys("\u2192\u21d2", " to "),
     "\u3002": ". ",
+    "\uff0c": ", ",
     "\u3001": ", ",
     "\u2022": "-",
     "\u25c1": "<",  # the brackets of some models' think tags
     "\u25b7": ">",
 }
 _SUPERSCRIPT = re.compile("[\u2070\u00b9\u00b2\u00b3\u2074-\u2079\u207b\u207a]+")
+
+
+# The one other language that models slip into often, those made in China above all.
+_CHINESE = {
+    chinese: f" {english} "
+    for row in (
+        "红色 red 红 red 蓝色 blue 蓝 blue 绿色 green 绿 green 黄色 yellow 黄 yellow 白色 white 黑色 black 橙色 orange",
+        "边界框 box 边框 box 框 box 物体 object 对象 object 目标 object 车 car 答案 answer 速度 speed 距离 distance",
+        "不同 different 不一致 different 不一样 different 不相同 different 相反 opposite 相同 same 同一 same 一致 same",
+        "一样 same 方向 direction 同时 simultaneously 比 than 没有 not 不是 not 不 not 是的 yes 是 is 因此 therefore",
+        "所以 therefore 但 but 快 faster 慢 slower 远 farther 更短 shorter 更长 longer 更大 greater 更小 less",
+        "公里/小时 km/h 千米/小时 km/h 公里每小时 km/h 千米每小时 km/h 米/秒 m/s 米每秒 m/s 公里 km 千米 km 厘米 cm",
+        "米 m 点钟 o'clock 秒 seconds 从 from 到 to 至 to 平均 average 总 total 约 about",
+    )
+    for chinese, english in zip(row.split()[::2], row.split()[1::2], strict=True)
+}
+_IN_CHINESE = re.compile("|".join(sorted(_CHINESE, key=len, reverse=True)))
 
 
 @lru_cache(maxsize=4096)
@@ -63,6 +81,7 @@ def plain(text: str) -> str:
     if not text.isascii():
         text = _SUPERSCRIPT.sub(lambda run: "^" + unicodedata.normalize("NFKC", run[0]), text)  # "m s⁻¹"
         text = "".join(map(_plain_sign, text))
+        text = _IN_CHINESE.sub(lambda word: _CHINESE[word[0]], text)
     return html.unescape(text).lower() if "&" in text else text.lower()
 
 
@@ -269,8 +288,8 @@ _END = re.compile(
 )
 _CONCLUDES = re.compile(
     r"\b(?:therefore|thus|hence|consequently|in conclusion|conclude|concluded|to sum up|in summary|final answer|overall"
-    r"|wait|actually|correction|corrected|scratch that|i mean|on second thought|let me correct|my mistake)\b|^so\b|^no$"
-    r"|^(?:final|result)\b"
+    r"|wait|actually|correction|corrected|scratch that|or rather|i mean|on second thought|let me correct|my mistake)\b"
+    r"|^so\b|^no$|^(?:final|result)\b"
 )
 _DIGIT = re.compile(r"\d", re.ASCII)
 _TOKEN = re.compile(

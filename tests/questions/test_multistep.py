@@ -262,6 +262,8 @@ def test_the_wordings_cover_every_step() -> None:
             assert "{given}" in wording.question and "{span}" in wording.question
             assert "{value}" in wording.answer and "{measured}" in wording.answer
             assert not re.search("{(value|measured|slower|winner|losers)}", wording.question)
-            assert ("unit" in wording.question) == (kind in UNITS), "a bare number is scored in metres or km/h"
+            for unit, (_, size) in UNITS.get(kind, {}).items():  # a bare number is read in the unit asked for
+                question = wording.question.format(given=unit, object="the object", span="throughout the video")
+                assert parse_answer(multistep.TASKS[kind], "20", [], question) == (pytest.approx(20 * float(size)), "")
             assert ("{slower}" in wording.answer) == (kind == "catch_up_time")
             assert wording.question[-1] in "?." and wording.answer[-1] == "."

@@ -81,6 +81,11 @@ def test_what_cannot_be_asked_is_refused():
         parse_answer("traveled_distance_comparison", "red")
     with pytest.raises(ValueError, match="task 'distance' is not one of"):
         parse_answer("distance", "20 m")
+    with pytest.raises(ValueError, match=r"task \['traveled_distance'\] is not one of"):
+        parse_answer(["traveled_distance"], "20 m")
+    for choices in (2, "red", {"red": 1}, None):
+        with pytest.raises(ValueError, match="are not a list"):
+            parse_answer("traveled_distance_comparison", "red", choices)
 
 
 # Whatever the wording, the unit, the chatter around it

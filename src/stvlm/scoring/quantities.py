@@ -54,6 +54,7 @@ _NUMBERED = words(
     "frame frames image images object objects box car vehicle track id step steps # option point figure lane player"
     " person phase stage part segment level version no"
 )
+_OF_THE_IMAGE = words("x y u w x0 y0 x1 y1 x2 y2 cx cy width height fps rate")
 # Between a number and its unit: "20-meter", "20 or so meters", "half of a kilometer".
 _FILLERS = words("- full whole total or so odd")
 
@@ -69,7 +70,7 @@ _PARTS = {
 _FACTORS = {"twice": 2.0, "double": 2.0, "doubled": 2.0, "thrice": 3.0, "triple": 3.0}
 _ORDINALS = _counting("third fourth fifth sixth seventh eighth ninth tenth", 3, 1)
 
-TO = frozenset({"", "-", "~", "to", "until", "till", "through", "up to", "to the", "- >"})
+TO = frozenset({"", "-", "~", "to", "until", "till", "through", "up to", "to the", "- >", "to ~", "- ~", "until ~"})
 _ABOUT = words("about approximately around roughly nearly almost maybe perhaps possibly even")
 _RANGE = words("range ranges ranging anywhere somewhere")
 _TOLERANCE = frozenset(
@@ -340,7 +341,8 @@ def _mention_at(clause: Clause, i: int) -> Mention | None:
         return Mention(number, 1.0, "other", clause, i, end)
     if before in ("second", "seconds", "timestamp", "t") and not spelled:  # "from second 3 to second 6"
         return Mention(number, 1.0, "time", clause, i, end)
-    if (before in _NUMBERED or before == "^") and not spelled:
+    is_of_the_image = before == "=" and i > 1 and tokens[i - 2] in _OF_THE_IMAGE  # "x = 120"
+    if (before in _NUMBERED or before == "^" or is_of_the_image) and not spelled:
         return Mention(number, 1.0, "other", clause, i, end)
     if spelled and (token in _PARTS or tokens[end - 1] in _PARTS):
         return Mention(number, 1.0, "part", clause, i, end)
