@@ -397,7 +397,9 @@ def _derived_sameness(clauses: list[Clause]) -> Verdict:
         for i, token in enumerate(clause.tokens):
             before = clause.tokens[max(0, i - 3) : i]
             after = clause.tokens[i + 1] if i + 1 < len(clause.tokens) else ""
-            if (token in _APPROACHES and after in ("", "it") and from_camera) or (token == "it" and before[-1:] in (["toward"], ["towards"]) and from_camera):  # "Red leaves the camera, blue nears it"
+            nears_it = token in _APPROACHES and after in ("", "it")
+            towards_it = token == "it" and before[-1:] in (["toward"], ["towards"])
+            if from_camera and (nears_it or towards_it):  # "Red leaves the camera, blue nears it"
                 ways.append("camera")
             elif token in _RECEDES:
                 ways.append("away")

@@ -147,6 +147,7 @@ def _stands_still(clauses: list[Clause], asked: frozenset[str], measure: _Measur
 
 
 def _tells_of_no_motion(tokens: Tokens, measure: _Measure) -> bool:
+    is_of_motion = not (measure.about | {measure.noun}).isdisjoint(tokens)
     for i, token in enumerate(tokens):
         before, after = tokens[max(0, i - 3) : i], tokens[i + 1] if i + 1 < len(tokens) else ""
         negated = any(map(is_negation, before))
@@ -156,7 +157,7 @@ def _tells_of_no_motion(tokens: Tokens, measure: _Measure) -> bool:
             return True
         if token in _MOVES and (negated or before[-1:] == ["no"]) and (not after or after in _OF_ALL or after == "."):
             return True
-        if token == "zero" and not negated and not (measure.about | {measure.noun}).isdisjoint(tokens):
+        if token == "zero" and not negated and is_of_motion:
             return True
     return False
 
