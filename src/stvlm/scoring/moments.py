@@ -113,7 +113,9 @@ def _lays_the_clock(hour: Mention) -> bool:
     if hour.value != 12.0 or not _is_reference(hour):
         return False
     before = hour.clause.tokens[max(0, hour.first - 6) : hour.first]
-    follows = hour.after in _SAYS_WHAT_IS and not _LAYS_THE_CLOCK.isdisjoint(hour.clause.tokens[hour.end : hour.end + 6])
+    follows = hour.after in _SAYS_WHAT_IS and not _LAYS_THE_CLOCK.isdisjoint(
+        hour.clause.tokens[hour.end : hour.end + 6]
+    )
     return follows or (hour.before in _SAYS_WHAT_IS and not _LAYS_THE_CLOCK.isdisjoint(before))
 
 
