@@ -1,10 +1,10 @@
-"""How many of the answers of tests/scoring/blind_answers.jsonl does the parser read as they were marked?
+"""How many of the answers of tests/scoring/blind_answers_*.jsonl does the parser read as they were marked?
 
     python benchmarks/blind_answers.py [--out benchmarks/results/blind_answers.json]
 
-They were written and marked by someone who had not seen the parser. Only the first run says how it reads answers that
-it was not made for, so that it is kept here as it was: the parser of commit 20757b0, on the answers as commit 5e152d0
-added them. The rules have since been mended where they failed, so that today's number is a regression test's.
+Each set was written and marked by someone who had not seen the parser. Only a set's first run says how the parser reads
+answers that it was not made for, so that it is kept here as it was. The rules have since been mended where it failed,
+so that today's number is a regression test's.
 """
 
 from __future__ import annotations
@@ -13,28 +13,61 @@ import argparse
 import json
 import math
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from stvlm.files import write_json
 from stvlm.scoring import parse_answer
 
-ANSWERS = Path(__file__).parents[1] / "tests" / "scoring" / "blind_answers.jsonl"
-FIRST_RUN: dict[str, Any] = {
-    "answers": "5e152d0",
-    "parser": "20757b0",
-    "right": 343,
-    "of": 362,
-    "tasks": {
-        "traveled_distance": {"right": 56, "of": 57},
-        "traveling_speed": {"right": 54, "of": 55},
-        "movement_direction": {"right": 49, "of": 50},
-        "direction_timestamp": {"right": 49, "of": 52},
-        "traveled_distance_comparison": {"right": 46, "of": 49},
-        "traveling_speed_comparison": {"right": 44, "of": 49},
-        "movement_direction_comparison": {"right": 45, "of": 50},
-    },
+SCORING_TESTS = Path(__file__).parents[1] / "tests" / "scoring"
+
+
+class FirstRun(NamedTuple):
+    """How a set was read for the first time, before anything was mended after it."""
+
+    answers: str  # the commit that added them
+    parser: str  # the commit of the parser that read them
+    right: Mapping[str, int]  # by task
+    of: Mapping[str, int]
+
+
+def _first_run(answers: str, parser: str, **tasks: tuple[int, int]) -> FirstRun:
+    right, of = zip(*tasks.values(), strict=True)
+    return FirstRun(answers, parser, dict(zip(tasks, right, strict=True)), dict(zip(tasks, of, strict=True)))
+
+
+FIRST_RUNS = {
+    "1": _first_run(
+        answers="5e152d0",
+        parser="20757b0",
+        traveled_distance=(56, 57),
+        traveling_speed=(54, 55),
+        movement_direction=(49, 50),
+        direction_timestamp=(49, 52),
+        traveled_distance_comparison=(46, 49),
+        traveling_speed_comparison=(44, 49),
+        movement_direction_comparison=(45, 50),
+    ),
+    "2": _first_run(
+        answers="3c9932f",
+        parser="d826d33",
+        traveled_distance=(30, 30),
+        traveling_speed=(29, 30),
+        movement_direction=(28, 30),
+        direction_timestamp=(29, 30),
+        traveled_distance_comparison=(30, 30),
+        traveling_speed_comparison=(30, 30),
+        movement_direction_comparison=(27, 30),
+    ),
 }
+"""By set: the name of `blind_answers_<set>.jsonl`. Another set is a file and its first run."""
+
+
+def answers_of(name: str) -> list[dict[str, Any]]:
+    """The answers of a set: task, question, choices, response, and the reading that it was marked with."""
+    lines = (SCORING_TESTS / f"blind_answers_{name}.jsonl").read_text(encoding="utf-8").splitlines()
+    return [json.loads(line) for line in lines]
 
 
 def is_read(row: dict[str, Any]) -> bool:
@@ -46,23 +79,41 @@ def is_read(row: dict[str, Any]) -> bool:
     return all(math.isclose(*pair, rel_tol=0.005, abs_tol=0.005) for pair in zip(read, marked, strict=True))
 
 
+def count(right: Mapping[str, int], of: Mapping[str, int]) -> dict[str, Any]:
+    """How many are right, in all and by task."""
+    tasks = {task: {"right": right[task], "of": of[task]} for task in of}
+    return {"right": sum(right.values()), "of": sum(of.values()), "tasks": tasks}
+
+
+def measure() -> dict[str, Any]:
+    """By set: its first run, and how it is read now."""
+    sets = {}
+    for name, first in FIRST_RUNS.items():
+        rows = answers_of(name)
+        right = Counter(row["task"] for row in rows if is_read(row))
+        first_run = {"answers": first.answers, "parser": first.parser, **count(first.right, first.of)}
+        sets[name] = {"first_run": first_run, "now": count(right, Counter(row["task"] for row in rows))}
+    return sets
+
+
+def as_text(sets: dict[str, Any]) -> str:
+    lines = []
+    for name, runs in sets.items():
+        first, now = runs["first_run"], runs["now"]
+        lines.append(f"{f'set {name}':31}first run        now")
+        for task in [*FIRST_RUNS[name].of, "all"]:
+            counts = [run["tasks"].get(task, run) for run in (first, now)]
+            lines.append(f"{task:31}" + " ".join(f"{of_run['right']:3} of {of_run['of']:3}" for of_run in counts))
+    return "\n".join(lines)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", default=Path(__file__).parent / "results" / "blind_answers.json", type=Path)
     out = parser.parse_args().out
-    rows = [json.loads(line) for line in ANSWERS.read_text(encoding="utf-8").splitlines()]
-    asked = Counter(row["task"] for row in rows)
-    right = Counter(row["task"] for row in rows if is_read(row))
-    now = {
-        "right": right.total(),
-        "of": asked.total(),
-        "tasks": {task: {"right": right[task], "of": count} for task, count in asked.items()},
-    }
-    write_json(out, {"first_run": FIRST_RUN, "now": now})
-    print(f"{'':31}first run        now")
-    for task, first in FIRST_RUN["tasks"].items():
-        print(f"{task:31}{first['right']:3} of {first['of']:3} {right[task]:3} of {asked[task]:3}")
-    print(f"{'all':31}{FIRST_RUN['right']:3} of {FIRST_RUN['of']:3} {right.total():3} of {asked.total():3}")
+    sets = measure()
+    write_json(out, sets)
+    print(as_text(sets))
 
 
 if __name__ == "__main__":

@@ -11,7 +11,12 @@ BENCHMARKS = Path(__file__).parent.parent.parent / "benchmarks"
 
 @pytest.mark.parametrize(
     ("name", "result"),
-    [("against_nuscenes_devkit", "nuscenes"), ("scoring", "scoring"), ("intervals", "intervals")],
+    [
+        ("against_nuscenes_devkit", "nuscenes"),
+        ("scoring", "scoring"),
+        ("intervals", "intervals"),
+        ("blind_answers", "blind_answers"),
+    ],
 )
 def test_the_table_is_the_one_that_was_measured(name: str, result: str) -> None:
     spec = spec_from_file_location(name, BENCHMARKS / f"{name}.py")

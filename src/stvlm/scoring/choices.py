@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import NamedTuple
@@ -316,8 +317,11 @@ _ATTRIBUTES = words(
     " sizes position positions location locations shape shapes destination destinations time times"
 )
 _HEADINGS = words("direction directions heading headings way ways move moves moving travel travels driving")
+_LEAVES_OPEN = re.compile(r"\bor (?:(?:may|might|could) )?not\b")
 _NONE_OF = words("difference indication evidence sign")
 _COMPASS = words("north south east west northeast northwest southeast southwest")
+_APPROACHES = words("approaches approaching approach nears nearing")
+_RECEDES = words("recedes receding recede leaves leaving")
 _TOWARDS = {
     name: way
     for way, names in {
@@ -325,7 +329,7 @@ _TOWARDS = {
         "right": "right rightward rightwards",
         "forward": "forward forwards straight ahead",
         "backward": "backward backwards",
-        "camera": "camera viewer",
+        "camera": "camera viewer us",
         "away": "away",
         **{name: name for name in _COMPASS},
     }.items()
@@ -333,12 +337,28 @@ _TOWARDS = {
 }
 
 
-def read_sameness(clauses: list[Clause]) -> Verdict:
+_THIRD = words("background foreground third rest others traffic oncoming")
+_BOTH = words("they both two these objects them their each")
+_NAMED = words("red blue green yellow orange purple white black pink cyan")
+
+
+def _is_of_a_third(tokens: Tokens, asked: frozenset[str]) -> bool:
+    """Whether a clause speaks of something but those asked about: "only the car in the background turns"."""
+    if not _BOTH.isdisjoint(tokens):
+        return False
+    named = _NAMED.intersection(tokens)
+    return asked.isdisjoint(named) if asked and named else not named and not _THIRD.isdisjoint(tokens)
+
+
+def read_sameness(clauses: list[Clause], question: str) -> Verdict:
     """Whether the directions are "same" or "different"."""
+    asked = _NAMED.intersection(tokens_of(question))
     verdicts: list[tuple[int, str]] = []
     for clause in clauses:
         before, tokens = "", clause.tokens
-        rank = 2 * clause.concludes - 2 * (not _PARTLY.isdisjoint(clause.lead))
+        rank = 2 * clause.concludes - 2 * (not _PARTLY.isdisjoint(clause.lead)) - 5 * _is_of_a_third(tokens, asked)
+        if _LEAVES_OPEN.search(clause.text):
+            continue
         negated = tokens[-1] in _NO and ":" in tokens  # "Same direction: no"
         for i, (token, follower) in enumerate(zip(tokens, [*tokens[1:], ""], strict=True)):
             negated = (
@@ -372,11 +392,22 @@ def _is_of_attribute(tokens: Tokens, i: int) -> bool:
 def _derived_sameness(clauses: list[Clause]) -> Verdict:
     """By the ways told: "red moves to the left and blue to the right" differ, "both move to the left" are the same."""
     ways: list[str] = []
+    from_camera = any({"camera", "viewer"} & set(clause.tokens) for clause in clauses)
     for clause in clauses:
         for i, token in enumerate(clause.tokens):
             before = clause.tokens[max(0, i - 3) : i]
-            # Not the first of "from left to right", nor the camera of "away from the camera".
-            if token not in _TOWARDS or before[-1:] == ["from"] or "away" in before:
+            after = clause.tokens[i + 1] if i + 1 < len(clause.tokens) else ""
+            nears_it = token in _APPROACHES and after in ("", "it")
+            towards_it = token == "it" and before[-1:] in (["toward"], ["towards"])
+            if from_camera and (nears_it or towards_it):  # "Red leaves the camera, blue nears it"
+                ways.append("camera")
+            elif token in _RECEDES:
+                ways.append("away")
+            # Not the first of "left to right", nor the camera of "away from the camera".
+            sets_out = before[-1:] == ["from"] or (
+                after == "to" and clause.tokens[i + 2 : i + 3] in (["left"], ["right"])
+            )
+            if token not in _TOWARDS or sets_out or "away" in before or not _RECEDES.isdisjoint(before):
                 continue
             if before[-1:] == ["-"] and not _COMPASS.isdisjoint(before):  # "north-east"
                 ways.append((ways.pop() if ways else "") + _TOWARDS[token])

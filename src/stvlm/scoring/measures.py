@@ -95,9 +95,10 @@ def read_measure(clauses: list[Clause], task: str, question: str) -> Parsed:
         mentions = mentions or [
             mention._replace(unit=unit) for mention in everything if mention.kind == "word" and stands_alone(mention)
         ]
-    if not mentions:
-        return Parsed(None, f"no {measure.noun}")
     asked = COLORS.intersection(tokens_of(question))
+    if not mentions:
+        still = measure.kind in ("length", "speed") and _stands_still(clauses, asked, measure)
+        return Parsed(0.0) if still else Parsed(None, f"no {measure.noun}")
     told = {mention.value for mention in mentions_of(clause_of(question)) if mention.kind == measure.kind == "time"}
     topic_of = topics(clauses)
     ranked: list[tuple[int, Mention]] = []
@@ -119,6 +120,46 @@ def read_measure(clauses: list[Clause], task: str, question: str) -> Parsed:
     if value is None:
         return Parsed(None, "several numbers without a unit" if bare else f"several {measure.noun}s")
     return Parsed(value) if value >= 0.0 else Parsed(None, f"negative {measure.noun}")
+
+
+_STILL = words("stopped stationary parked motionless immobile static still unmoving")
+_STAYS = words(
+    "is was it's be being been remains remained remaining stays stayed staying stands stood standing sits sat"
+    " completely entirely fully totally basically essentially appears"
+)
+_MOVES = words("move moves moved moving travel travels traveled travelled movement motion budge")
+_OF_ALL = words("at from during throughout in for and so between over")  # after "does not move", not "far" or "left"
+_NOT_ALL_THE_TIME = words(
+    "until till before then after initially first briefly eventually later nearly almost mostly half once if when part"
+)
+
+
+def _stands_still(clauses: list[Clause], asked: frozenset[str], measure: _Measure) -> bool:
+    """Whether what is asked about is said not to move: "it is parked", "its speed is zero", "it does not move"."""
+    topic_of = topics(clauses)
+    if any(not _NOT_ALL_THE_TIME.isdisjoint(clause.tokens) for clause in clauses):
+        return False
+    return any(
+        _tells_of_no_motion(clause.tokens, measure)
+        for clause in clauses
+        if not (asked and topic_of[id(clause)] and asked.isdisjoint(topic_of[id(clause)]))
+    )
+
+
+def _tells_of_no_motion(tokens: Tokens, measure: _Measure) -> bool:
+    is_of_motion = not (measure.about | {measure.noun}).isdisjoint(tokens)
+    for i, token in enumerate(tokens):
+        before, after = tokens[max(0, i - 3) : i], tokens[i + 1] if i + 1 < len(tokens) else ""
+        negated = any(map(is_negation, before))
+        if token in _STILL and not negated and not _STAYS.isdisjoint(before[-2:]):
+            return True
+        if token == "rest" and before[-1:] == ["at"] and not negated:
+            return True
+        if token in _MOVES and (negated or before[-1:] == ["no"]) and (not after or after in _OF_ALL or after == "."):
+            return True
+        if token == "zero" and not negated and is_of_motion:
+            return True
+    return False
 
 
 _EXCLUDED = -20

@@ -14,6 +14,14 @@ _NAMES_REFERENCE = words(
     "initial initially reference relative original originally start starts starting started first forward begins began"
     " beginning begin set sets"
 )
+_LAYS_THE_CLOCK = words(
+    "initial reference original starting set sets start starts started starting begins began treat treating"
+)
+_SAYS_WHAT_IS = words("as is was be being means denotes represents = at of to facing")
+_KEEPS = words(
+    "keeps keep keeping kept continues continue continuing continued maintains maintain maintaining maintained"
+    " remains remain remaining remained stays stay staying stayed same unchanged still"
+)
 _AT_THE_END = words("end ends ending ended final finally last eventually now")
 
 
@@ -32,7 +40,8 @@ def read_hour(clauses: list[Clause], question: str) -> Parsed:
             return Parsed(None, "several numbers and no o'clock")
     if not mentions:
         return Parsed(None, "no hour")
-    mentions = [mention for mention in mentions if not is_denied(mention)]
+    turns = not any(not _KEEPS.isdisjoint(clause.tokens) for clause in clauses)
+    mentions = [mention for mention in mentions if not is_denied(mention) and not (turns and _lays_the_clock(mention))]
     if not mentions:
         return Parsed(None, "no hour")
     asked, topic_of = COLORS.intersection(tokens_of(question)), topics(clauses)
@@ -69,8 +78,13 @@ def _hour_rank(mention: Mention, asked: frozenset[str], topic_of: dict[int, froz
     rank = -8 * _is_reference(mention) + 2 * mention.clause.concludes
     rank += 3 * (not _AT_THE_END.isdisjoint(mention.clause.lead))
     rank -= 2 * mention.aside
+    return rank - 10 * _is_of_another(mention, asked, topic_of)
+
+
+def _is_of_another(mention: Mention, asked: frozenset[str], topic_of: dict[int, frozenset[str]]) -> bool:
+    """Whether it is told of an object that is not the one asked about."""
     whose = owner(mention, topic_of)
-    return rank - 10 * bool(asked and whose and asked.isdisjoint(whose))
+    return bool(asked and whose and asked.isdisjoint(whose))
 
 
 def _in_turn(hours: list[Mention]) -> bool:
@@ -84,7 +98,7 @@ def _in_turn(hours: list[Mention]) -> bool:
 def _is_reference(hour: Mention) -> bool:
     """Whether an hour only says how the clock lies: "12 o'clock is the initial heading", "relative to 12 o'clock"."""
     tokens = hour.clause.tokens
-    if hour.after in {"as", "is", "being", "means", "denotes", "represents", "=", "(", "at", "initially", "was"}:
+    if hour.after in {"as", "is", "be", "being", "means", "denotes", "represents", "=", "(", "at", "initially", "was"}:
         after = tokens[hour.end : hour.end + 5]
         if not _NAMES_REFERENCE.isdisjoint(after):
             return True
@@ -92,6 +106,17 @@ def _is_reference(hour: Mention) -> bool:
     while "o'clock" in before:  # words of the hour before it
         before = before[before.index("o'clock") + 1 :]
     return not _NAMES_REFERENCE.isdisjoint(before)
+
+
+def _lays_the_clock(hour: Mention) -> bool:
+    """Whether it is surely the reference, so that it is no answer even alone: "the initial heading is 12 o'clock"."""
+    if hour.value != 12.0 or not _is_reference(hour):
+        return False
+    before = hour.clause.tokens[max(0, hour.first - 6) : hour.first]
+    follows = hour.after in _SAYS_WHAT_IS and not _LAYS_THE_CLOCK.isdisjoint(
+        hour.clause.tokens[hour.end : hour.end + 6]
+    )
+    return follows or (hour.before in _SAYS_WHAT_IS and not _LAYS_THE_CLOCK.isdisjoint(before))
 
 
 _VIDEO = words("video clip footage")
@@ -109,6 +134,7 @@ def read_interval(clauses: list[Clause], question: str) -> Parsed:
     everything = [mention for clause in clauses for mention in mentions_of(clause)]
     moments = [mention for mention in everything if mention.kind in ("time", "stamp", "bare")]
     asked = _hours(clause_of(question))
+    colors, topic_of = COLORS.intersection(tokens_of(question)), topics(clauses)
     told = {id(clause): _hours(clause) for clause in clauses}  # hours that a clause speaks of
     ranked, durations = [], set[int]()
     for former, latter in pairwise(moments):
@@ -116,10 +142,12 @@ def read_interval(clauses: list[Clause], question: str) -> Parsed:
             if former.before in _TAKES:  # "It takes 3 to 4 seconds"
                 durations.add(id(former.clause))
                 continue
-            ranked.append((_interval_rank(former, asked, told), (former.value, latter.value)))
+            rank = _interval_rank(former, asked, told) - 10 * _is_of_another(former, colors, topic_of)
+            ranked.append((rank, (former.value, latter.value)))
     for moment in moments:
         if _is_from_start(moment):
-            ranked.append((_interval_rank(moment, asked, told), (0.0, moment.value)))
+            rank = _interval_rank(moment, asked, told) - 10 * _is_of_another(moment, colors, topic_of)
+            ranked.append((rank, (0.0, moment.value)))
     if not ranked:
         ends = _two_moments([moment for moment in moments if id(moment.clause) not in durations])
         if len(ends) != 2:

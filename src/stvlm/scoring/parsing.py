@@ -96,6 +96,9 @@ def _read(task: str, answer: str, choices: Sequence[str], question: str) -> Pars
     # "I cannot tell if it is 20 m or 200 m" has numbers and no answer; "I cannot be sure, but about 20 m" has one.
     clauses = [clause for clause in everything if not REFUSAL.search(clause.text)]
     refuses = len(clauses) < len(everything)
+    if refuses:  # "Hard to say: they may go the same way, or different ways"
+        open_ = {clause.sentence for clause in everything if REFUSAL.search(clause.text)}
+        clauses = [clause for clause in clauses if not (clause.sentence in open_ and clause.tokens[0] == "or")]
     if refuses:  # "I cannot tell. For example, at 10 m/s it would travel 50 m."
         supposed = {clause.sentence for clause in clauses if not _SUPPOSED.isdisjoint(clause.tokens)}
         clauses = [clause for clause in clauses if clause.sentence not in supposed]
@@ -123,7 +126,7 @@ def _unreal(clauses: list[Clause]) -> set[int]:
 def _read_choice(task: str, clauses: list[Clause], choices: Sequence[str], question: str) -> Parsed:
     """A choice in words; where there is none, "yes" is the first and "no" the second."""
     if task == "movement_direction_comparison":
-        verdict = read_sameness(clauses)
+        verdict = read_sameness(clauses, question)
     else:
         verdict = read_winner(clauses, choices, question, values_of(task, clauses, choices), task)
     return Parsed(*settle(verdict, said_yes_or_no(clauses, choices, question)))
