@@ -28,6 +28,17 @@ def test_constant_knows_the_task_and_not_the_row():
     assert set(constant_answers(COLORS)) == {"red"}
 
 
+def test_a_constant_yes_is_the_choice_in_its_place():
+    pairs = [("red", "blue"), ("blue", "green"), ("green", "red")]
+    rows = [
+        {"task": "traveled_distance_comparison", "target": first, "choices": [first, second],
+         "question": f"Which object travels farther, the {first} or the {second} one?", "clip_id": first}
+        for first, second in pairs
+    ]  # fmt: skip
+    assert constant_answers(rows) == ["red", "blue", "green"]
+    assert score_columns(rows, {})[CONSTANT]["average_accuracy"] == 1.0
+
+
 def test_a_task_is_learned_only_beyond_every_control():
     right = [row["target"] for row in ROWS]
     half = [row["target"] if row["task"] == "traveled_distance" else "red" for row in ROWS]

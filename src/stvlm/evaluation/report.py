@@ -40,7 +40,14 @@ COLUMNS = (
 def constant_answers(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     """The best constant answer to each row: it knows the task and the answers of all rows, and nothing else."""
     constants = best_constant(rows)
-    return [constants[row["task"]].target for row in rows]
+    return [_in_words(constants[row["task"]].target, row["choices"]) for row in rows]
+
+
+def _in_words(constant: str, choices: Sequence[str]) -> str:
+    """A constant as it is read to any question: a bare yes is no answer to "which?"."""
+    if constant == "yes":
+        return choices[0]
+    return choices[1] if constant == "no" and len(choices) == 2 else constant
 
 
 def compare(
