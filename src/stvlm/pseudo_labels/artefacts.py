@@ -215,7 +215,7 @@ class LiftedTrack:
 
 
 def encode_mask(mask: Array) -> Array:
-    """A mask (H, W) bool as run lengths (R,) int64, down the columns, background first: COCO's uncompressed `counts`."""
+    """A mask (H, W) bool as run lengths (R,) int64, down the columns, background first: COCO's plain `counts`."""
     flat = np.concatenate([[False], np.asarray(mask, dtype=bool).ravel(order="F")])
     edges = np.flatnonzero(flat[1:] != flat[:-1])
     return np.diff(edges, prepend=0, append=len(flat) - 1)
