@@ -69,6 +69,18 @@ class DepthCrop:
         """Pixels (..., 2) of the depth map at pixels (..., 2) of the original image."""
         return np.asarray((image_px - np.array(self.offset_xy_px)) / self.scale_xy)
 
+    def image_K(self, depth_K_px: Array) -> Array:
+        """Intrinsics (..., 3, 3) for the original image, of those for the depth map."""
+        return np.asarray(self._matrix() @ depth_K_px)
+
+    def depth_K(self, image_K_px: Array) -> Array:
+        """Intrinsics (..., 3, 3) for the depth map, of those for the original image."""
+        return np.asarray(np.linalg.inv(self._matrix()) @ image_K_px)
+
+    def _matrix(self) -> Array:
+        (sx, sy), (x, y) = self.scale_xy, self.offset_xy_px
+        return np.array([[sx, 0, x], [0, sy, y], [0, 0, 1.0]])
+
 
 def resized(image_size_px: tuple[int, int], resized_px: tuple[int, int], cut_px: tuple[int, int] = (0, 0)) -> DepthCrop:
     """The crop of maps made from an image that was resized to (width, height), after which `cut_px` columns and rows
@@ -111,22 +123,22 @@ class Geometry:
         if self.scale not in get_args(Scale):
             raise ValueError(f"scale is one of {', '.join(get_args(Scale))}, got {self.scale!r}")
         set_fields(self, times_s=times_s, world_SE3_camera=poses, K_px=K_px)
-        maps = {name: getattr(self, name) for name in ("depth", "confidence", "moving")}
-        if (self.crop is None) != all(value is None for value in maps.values()):
+        given = {name: getattr(self, name) for name in ("depth", "confidence", "moving")}
+        if (self.crop is None) != all(maps is None for maps in given.values()):
             raise ValueError("crop is given with depth, confidence or moving, and only with them")
         shape: tuple[int | None, ...] = (n, None, None)
-        for name, dtype, right, what in (
-            ("depth", np.float32, _is_depth, "is 0 or more, and finite"),
-            ("confidence", np.float32, _is_share, "lies in 0..1"),
-            ("moving", np.bool_, None, ""),
+        for name, maps in given.items():
+            if maps is not None:
+                maps = _maps(maps, np.bool_ if name == "moving" else np.float32, shape, name)
+                shape = maps.shape
+                set_fields(self, **{name: maps})
+        for maps, holds, what in (
+            (self.depth, _is_depth, "depth is 0 or more, and finite"),
+            (self.confidence, _is_share, "confidence lies in 0..1"),
         ):
-            if maps[name] is not None:
-                value = _maps(maps[name], dtype, shape, name)
-                shape = value.shape
-                checked = right is None or isinstance(value, np.memmap)  # a mapped file was checked when it was written
-                if not checked and not all(right(frame) for frame in value):
-                    raise ValueError(f"{name} {what}")
-                set_fields(self, **{name: value})
+            # What is mapped from a file was checked when it was written, and is read frame by frame.
+            if maps is not None and not isinstance(maps, np.memmap) and not all(holds(frame) for frame in maps):
+                raise ValueError(what)
 
 
 @dataclass(frozen=True, eq=False, slots=True)
