@@ -61,7 +61,7 @@ def make_lifted() -> list[LiftedTrack]:
 
 def write(folder: Path, kind: str = "geometry") -> None:
     if kind == "geometry":
-        write_geometry(folder, make_geometry(), "in", {"fps": 10})
+        write_geometry(folder, make_geometry(), "in", {"fps": 10, "size": (4, 3)})
     elif kind == "object_tracks":
         write_object_tracks(folder, make_tracks(), "in", {})
     else:
@@ -122,18 +122,18 @@ def test_the_manifest_says_what_made_it(tmp_path: Path) -> None:
         "tool": "tool", "model": "model", "revision": "abc123", "licence": "CC BY-NC 4.0",
     }  # fmt: skip
     assert manifest["details"]["crop"] == {"scale_xy": [8, 8], "offset_xy_px": [3.5, 3.5]}
-    assert manifest["details"]["scale"] == "arbitrary" and manifest["options"] == {"fps": 10}
+    assert manifest["details"]["scale"] == "arbitrary" and manifest["options"]["fps"] == 10
 
 
 def test_a_stage_is_done_for_its_inputs_and_options_only(tmp_path: Path) -> None:
-    assert not is_done(tmp_path, "geometry", "in", {"fps": 10})
+    assert not is_done(tmp_path, "geometry", "in", {"fps": 10, "size": (4, 3)})
     write(tmp_path)
-    assert is_done(tmp_path, "geometry", "in", {"fps": 10})
-    assert not is_done(tmp_path, "geometry", "other", {"fps": 10})
-    assert not is_done(tmp_path, "geometry", "in", {"fps": 5})
-    assert not is_done(tmp_path, "object_tracks", "in", {"fps": 10})
+    assert is_done(tmp_path, "geometry", "in", {"fps": 10, "size": (4, 3)})
+    assert not is_done(tmp_path, "geometry", "other", {"fps": 10, "size": (4, 3)})
+    assert not is_done(tmp_path, "geometry", "in", {"fps": 5, "size": (4, 3)})
+    assert not is_done(tmp_path, "object_tracks", "in", {"fps": 10, "size": (4, 3)})
     (tmp_path / "depth.npy").unlink()
-    assert not is_done(tmp_path, "geometry", "in", {"fps": 10})
+    assert not is_done(tmp_path, "geometry", "in", {"fps": 10, "size": (4, 3)})
 
 
 def test_what_is_not_written_to_its_end_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

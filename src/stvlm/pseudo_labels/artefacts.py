@@ -42,8 +42,7 @@ class Footage:
     def __post_init__(self) -> None:
         times_s = read_only(self.times_s, np.float64, (None,), "times_s")
         check_increasing(times_s, f"video {self.video_id!r}: times_s")
-        _check_size(self.image_size_px, f"video {self.video_id!r}")
-        set_fields(self, times_s=times_s)
+        set_fields(self, times_s=times_s, image_size_px=_size(self.image_size_px))
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,13 +115,13 @@ class Geometry:
         n = len(times_s)
         poses = read_only(self.world_SE3_camera, np.float64, (n, 4, 4), "world_SE3_camera")
         K_px = read_only(self.K_px, np.float64, (n, 3, 3), "K_px")
-        _check_size(self.image_size_px, "geometry")
         _check_poses(poses)
         if (K_px[:, [0, 1], [0, 1]] <= 0).any() or (K_px[:, [1, 2, 2], [0, 0, 1]] != 0).any():
             raise ValueError("K_px holds no pinhole intrinsics: fx and fy are positive, what lies below them is 0")
         if self.scale not in get_args(Scale):
             raise ValueError(f"scale is one of {', '.join(get_args(Scale))}, got {self.scale!r}")
-        set_fields(self, times_s=times_s, world_SE3_camera=poses, K_px=K_px)
+        size_px = _size(self.image_size_px)
+        set_fields(self, times_s=times_s, world_SE3_camera=poses, K_px=K_px, image_size_px=size_px)
         given = {name: getattr(self, name) for name in ("depth", "confidence", "moving")}
         if (self.crop is None) != all(maps is None for maps in given.values()):
             raise ValueError("crop is given with depth, confidence or moving, and only with them")
@@ -189,17 +188,15 @@ class ObjectTracks:
     def __post_init__(self) -> None:
         times_s = read_only(self.times_s, np.float64, (None,), "times_s")
         check_increasing(times_s, "times_s")
-        _check_size(self.image_size_px, "object tracks")
-        tracks = tuple(self.tracks)
+        size_px, tracks = _size(self.image_size_px), tuple(self.tracks)
         if len({track.track_id for track in tracks}) != len(tracks):
             raise ValueError("two tracks share an id")
-        pixels = self.image_size_px[0] * self.image_size_px[1]
         for track in tracks:
             if len(track.boxes_px) != len(times_s):
                 raise ValueError(f"track {track.track_id!r}: {len(track.boxes_px)} boxes for {len(times_s)} frames")
-            if any(mask is not None and mask.sum() != pixels for mask in track.masks or ()):
+            if any(mask is not None and mask.sum() != size_px[0] * size_px[1] for mask in track.masks or ()):
                 raise ValueError(f"track {track.track_id!r}: a mask's run lengths add up to the image's pixels")
-        set_fields(self, times_s=times_s, tracks=tracks)
+        set_fields(self, times_s=times_s, image_size_px=size_px, tracks=tracks)
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -260,9 +257,10 @@ def _is_share(values: Array) -> bool:
     return bool(((values >= 0) & (values <= 1)).all())
 
 
-def _check_size(size_px: tuple[int, int], what: str) -> None:
+def _size(size_px: tuple[int, int]) -> tuple[int, int]:
     if len(size_px) != 2 or min(size_px) <= 0:
-        raise ValueError(f"{what}: image_size_px is a positive width and height, got {size_px}")
+        raise ValueError(f"image_size_px is a positive width and height, got {size_px}")
+    return int(size_px[0]), int(size_px[1])
 
 
 def _check_poses(poses: Array) -> None:

@@ -13,6 +13,7 @@ What was written by another version, is cut off or belongs to another stage is a
 from __future__ import annotations
 
 import hashlib
+import json
 import zipfile
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -128,7 +129,8 @@ def is_done(folder: Path, kind: Kind, inputs: str, options: Mapping[str, object]
     """
     with suppress(DataError):
         manifest = read_manifest(folder, kind)
-        return manifest.inputs == inputs and dict(manifest.options) == dict(options)
+        as_written = json.loads(json.dumps(dict(options)))
+        return manifest.inputs == inputs and manifest.options == as_written
     return False
 
 

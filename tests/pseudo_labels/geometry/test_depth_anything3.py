@@ -57,6 +57,15 @@ def test_only_the_nested_models_are_metric(tmp_path: Path, made: Seen) -> None:
         read(tmp_path, footage(SIZE_PX), "depth-anything/DA3-BAES")
 
 
+def test_the_sky_has_no_depth(tmp_path: Path, made: Seen) -> None:
+    """The nested models give it a confidence of 1, which nothing else has, and about the largest depth there is."""
+    confidence = np.full(made.depth.shape, 4.0, dtype=np.float32)
+    confidence[1, 2, 3] = 1.0
+    write(tmp_path, made, conf=confidence)
+    depth = read(tmp_path, footage(SIZE_PX)).depth
+    assert depth is not None and np.argwhere(depth == 0).tolist() == [[1, 2, 3]]
+
+
 def test_artefacts_of_another_video(tmp_path: Path, made: Seen) -> None:
     path = write(tmp_path, made)
     with pytest.raises(DataError, match="has maps of 504 x 280, which are not made of images of 640 x 480"):

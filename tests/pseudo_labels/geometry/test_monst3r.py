@@ -122,5 +122,7 @@ def test_damage_is_told(
 def test_maps_of_several_sizes(tmp_path: Path, wide: tuple[Footage, Seen]) -> None:
     write(tmp_path, wide[1])
     np.save(tmp_path / "frame_0002.npy", np.ones((288, 512), dtype=np.float32))
-    with pytest.raises(DataError, match=r"has maps of shapes \(272, 512\), \(288, 512\) in one video"):
+    with pytest.raises(
+        DataError, match=r"frame 2 is no map like the first, of shapes \(272, 512\) and \(288, 512\); make it"
+    ):
         read(tmp_path, wide[0])

@@ -112,7 +112,9 @@ def test_of_several_videos_the_one_with_the_id_is_read(tmp_path: Path, small: Se
 
 def test_artefacts_of_another_video(tmp_path: Path, small: Seen) -> None:
     write(tmp_path, small)
-    with pytest.raises(DataError, match=r"00000\.exr has 160 x 90, the video 320 x 180 pixels; make it again"):
+    with pytest.raises(
+        DataError, match=r"depth/clip\.zip: has maps of 160 x 90, which are not made of images of 320 x 180; make it"
+    ):
         read(tmp_path, footage((320, 180)))
     np.savez(tmp_path / "pose" / "clip.npz", data=POSES, inds=[0, 1, 3, 4])
     with pytest.raises(DataError, match=r"pose/clip\.npz: leaves out frames"):

@@ -1,7 +1,7 @@
 """Runs a tool in its own environment, by the command that the user gives for it, and reads what it wrote.
 
     /opt/vipe/bin/vipe infer {video} --output {out}
-    /opt/da3/bin/da3 images {frames} --export-format mini_npz --export-dir {out}
+    /opt/da3/bin/da3 images {frames} --export-format mini_npz --export-dir {out} --auto-cleanup
 
 No shell sees the command: what needs one is `bash -c "..."`, or a script.
 """

@@ -1,19 +1,19 @@
-"""Artefacts of Depth Anything 3 (github.com/ByteDance-Seed/Depth-Anything-3, at 2c21ea8; Apache-2.0, weights by model).
+r"""Artefacts of Depth Anything 3 (github.com/ByteDance-Seed/Depth-Anything-3, at 2c21ea8; Apache-2.0, weights differ).
 
 In its own environment, with the video's frames as images in FRAMES, in the order of their names:
 
-    da3 images FRAMES --model-dir depth-anything/DA3NESTED-GIANT-LARGE-1.1 --export-format mini_npz --export-dir OUT
+    da3 images FRAMES --export-dir OUT --auto-cleanup --export-format mini_npz \
+        --model-dir depth-anything/DA3NESTED-GIANT-LARGE-1.1
 
 and OUT, or OUT/exports/mini_npz/results.npz, is read here (`npz` in place of `mini_npz` as well):
 
     depth       (N, h, w) along the optical axis: in metres of the nested models, else in a unit of its own
     extrinsics  (N, 3, 4) or (N, 4, 4), world to camera, OpenCV axes
     intrinsics  (N, 3, 3) in pixels of the depth map
-    conf        (N, h, w) 1 + exp(x)
+    conf        (N, h, w) 1 + exp(x); exactly 1 in the sky, whose depth, a large one, the nested models make up
 
-The file says neither which model made it nor, for the nested ones, where the sky is: that is given their largest depth.
-The network sees the whole image, its longer side at `--process-res`, both sides stretched to multiples of 14
-(`--process-res-method upper_bound_resize`, the default; the methods that crop are not read).
+The file does not say which model made it. The network sees the whole image, its longer side at `--process-res`, both
+sides stretched to multiples of 14 (`--process-res-method upper_bound_resize`, the default; that cropped is not read).
 """
 
 from __future__ import annotations
@@ -46,6 +46,7 @@ def read(path: Path, footage: Footage, model: str | None = None) -> Geometry:
     check_count(path, len(depth), footage)
     if not _whole(footage.image_size_px, depth.shape[:0:-1]):
         raise another_size(path, depth, footage)
+    confidence = maps_of(path, arrays, "conf") if "conf" in arrays else None
     made_by = provenance_of("depth_anything3", model)
     crop = resized(footage.image_size_px, depth.shape[:0:-1])
     return geometry_of(
@@ -56,8 +57,8 @@ def read(path: Path, footage: Footage, model: str | None = None) -> Geometry:
         inverse(matrices_of(path, arrays, "extrinsics", (3, 4), (4, 4))),
         crop.image_K(matrices_of(path, arrays, "intrinsics", (3, 3))),
         crop,
-        known_depth(depth),
-        share(maps_of(path, arrays, "conf")) if "conf" in arrays else None,
+        known_depth(depth, None if confidence is None else confidence > 1),
+        None if confidence is None else share(confidence),
     )
 
 

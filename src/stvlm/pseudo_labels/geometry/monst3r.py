@@ -59,7 +59,7 @@ def read(path: Path, footage: Footage, model: str | None = None) -> Geometry:
         raise DataError(f"{extra}: is of another run, longer than pred_traj.txt; remove {path} and run MonST3R again")
     if (abs(np.linalg.norm(motion[:, 4:], axis=1) - 1) > UNIT_TOLERANCE).any():
         raise DataError(f"{trajectory}: has a line whose last four numbers are no unit quaternion; {OF_THIS_VIDEO}")
-    depth = stacked(path, (known_depth(read_npy(path / f"frame_{i:04d}.npy")) for i in range(n)))
+    depth = stacked(path, (known_depth(read_npy(path / f"frame_{i:04d}.npy")) for i in range(n)), n)
     crop = next((crop for size_px, crop in _crops(footage.image_size_px) if size_px == depth.shape[:0:-1]), None)
     if crop is None:
         raise another_size(path, depth, footage)
@@ -105,14 +105,14 @@ def _confidence(path: Path, n: int) -> Array | None:
     files = [path / f"conf_{i}.npy" for i in range(n)]
     if not files[0].exists():
         return None
-    return stacked(path, (share(np.exp(read_npy(file))) for file in files))
+    return stacked(path, (share(np.exp(read_npy(file))) for file in files), n)
 
 
 def _moving(path: Path, n: int) -> Array | None:
     files = [path / f"dynamic_mask_{i}.png" for i in range(n)]
     if not files[0].exists():
         return None
-    return stacked(path, (_mask(file) for file in files))
+    return stacked(path, (_mask(file) for file in files), n)
 
 
 def _mask(path: Path) -> Array:

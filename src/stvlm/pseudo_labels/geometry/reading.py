@@ -78,13 +78,17 @@ def check_count(path: Path, found: int, footage: Footage) -> None:
         raise DataError(f"{path}: has {found} frames, the video {len(footage.times_s)}; {OF_THIS_VIDEO}")
 
 
-def stacked(path: Path, frames: Iterable[Array]) -> Array:
-    """Maps (h, w) of a video's frames as one array (N, h, w); raises DataError where they differ in size."""
-    maps = list(frames)
-    if len({frame.shape for frame in maps}) > 1 or maps[0].ndim != 2:
-        sizes = ", ".join(sorted({str(frame.shape) for frame in maps}))
-        raise DataError(f"{path}: has maps of shapes {sizes} in one video; {OF_THIS_VIDEO}")
-    return np.stack(maps)
+def stacked(path: Path, frames: Iterable[Array], count: int) -> Array:
+    """Maps (h, w) of as many frames as one array (count, h, w); raises DataError where they differ in size."""
+    maps = np.empty((count, 0, 0))
+    for number, frame in enumerate(frames):
+        if not number:
+            maps = np.empty((count, *frame.shape), dtype=frame.dtype)
+        if frame.ndim != 2 or frame.shape != maps.shape[1:]:
+            shapes = f"{maps.shape[1:]} and {frame.shape}"
+            raise DataError(f"{path}: frame {number} is no map like the first, of shapes {shapes}; {OF_THIS_VIDEO}")
+        maps[number] = frame
+    return maps
 
 
 def another_size(path: Path, maps: Array, footage: Footage) -> DataError:

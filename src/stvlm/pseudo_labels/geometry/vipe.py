@@ -5,8 +5,9 @@ In its own environment (`pip install nvidia-vipe`), with a video, or its frames 
     vipe infer VIDEO.mp4 --output OUT --pipeline default
     vipe infer --image-dir FRAMES --output OUT --pipeline default
 
-and OUT is read here, for the one video in it or the one called after its id. `model` is the pipeline; those for
-wide-angle and panoramic cameras are not read.
+and OUT is read here, for the one video in it or the one called after its id. (Of images it believes that there are 30 a
+second, and looks for new instances in every 60th.) `model` is the pipeline; those for wide-angle and panoramic cameras
+are not read.
 
     pose/NAME.npz              data (N, 4, 4) camera to world, OpenCV axes; inds (N,) the frames' numbers
     intrinsics/NAME.npz        data (N, 4) fx, fy, cx, cy at the video's size; inds
@@ -31,12 +32,14 @@ from PIL import Image
 from stvlm.pseudo_labels.artefacts import DepthCrop, Footage, Geometry
 from stvlm.pseudo_labels.geometry.reading import (
     OF_THIS_VIDEO,
+    another_size,
     check_count,
     geometry_of,
     known_depth,
     matrices_of,
     only_file,
     read_npz,
+    stacked,
     unreadable,
 )
 from stvlm.pseudo_labels.licences import provenance_of
@@ -101,20 +104,20 @@ def _pinhole(path: Path, footage: Footage) -> Array:
 
 def _maps(path: Path, decode: Callable[[bytes], Array], footage: Footage, kept: tuple[slice, slice]) -> Array:
     """Maps (N, h, w) of a zip file that holds one a frame at the video's size, thinned out."""
-    frames: list[Array] = []
+
+    def thinned(data: bytes) -> Array:
+        full = decode(data)
+        if full.shape[::-1] != footage.image_size_px:
+            raise another_size(path, full, footage)
+        return full[kept]
+
     try:
         with zipfile.ZipFile(path) as archive:
             names = sorted(archive.namelist())
             check_count(path, len(names), footage)
-            for name in names:
-                full = decode(archive.read(name))
-                if full.shape[::-1] != footage.image_size_px:
-                    sizes = "{} x {}, the video {} x {}".format(*full.shape[::-1], *footage.image_size_px)
-                    raise DataError(f"{path}: {name} has {sizes} pixels; {OF_THIS_VIDEO}")
-                frames.append(full[kept])
+            return stacked(path, (thinned(archive.read(name)) for name in names), len(names))
     except (OSError, RuntimeError, KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise unreadable(path, error) from error
-    return np.stack(frames)
 
 
 def _depth(data: bytes) -> Array:
