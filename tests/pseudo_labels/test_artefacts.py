@@ -150,7 +150,9 @@ def test_a_lifted_track_refuses(changes: dict[str, Any], message: str) -> None:
         lifted(**changes)
 
 
-def test_footage_refuses_times_that_stand_still() -> None:
+def test_footage_refuses_no_frames_and_times_that_stand_still() -> None:
+    with pytest.raises(ValueError, match="video 'v': footage has at least one frame"):
+        Footage("v", np.zeros(0), (64, 48))
     with pytest.raises(ValueError, match="video 'v': times_s must increase strictly"):
         Footage("v", np.zeros(2), (64, 48))
 

@@ -42,6 +42,8 @@ class Footage:
     def __post_init__(self) -> None:
         times_s = read_only(self.times_s, np.float64, (None,), "times_s")
         check_increasing(times_s, f"video {self.video_id!r}: times_s")
+        if not len(times_s):
+            raise ValueError(f"video {self.video_id!r}: footage has at least one frame")
         set_fields(self, times_s=times_s, image_size_px=_size(self.image_size_px))
 
 

@@ -15,6 +15,7 @@ from __future__ import annotations
 import hashlib
 import json
 import zipfile
+import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
@@ -190,7 +191,7 @@ def read_geometry(folder: Path) -> Geometry:
         path = folder / _MANIFEST
         return Geometry(**motion, **maps, **{name: getattr(details, name) for name in _OfGeometry.__annotations__},
                         provenance=manifest.provenance)  # fmt: skip
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise _damaged(folder, path, error) from error
 
 

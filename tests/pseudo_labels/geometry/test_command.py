@@ -64,6 +64,13 @@ def test_frames_are_images_in_their_order(tmp_path: Path, made: tuple[Path, Seen
     assert sorted(path.name for path in tmp_path.iterdir()) == ["clip", "clip.log", "tool.py"]
 
 
+def test_a_shell_gets_whole_paths(tmp_path: Path, made: tuple[Path, Seen], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    command = """bash -c 'cd / && cp "$0" "$1"' {video} {out}"""
+    check(run_tool("megasam", command, footage(SIZE_PX), Path("a $clip"), video=made[0]), made[1], UNIT_M)
+    assert (tmp_path / "a $clip" / made[0].name).exists()
+
+
 def test_a_tool_that_fails_is_told_with_what_it_said_last(tmp_path: Path) -> None:
     command = script(tmp_path, "print('x' * 9999); print('CUDA out of\\nmemory', file=sys.stderr); sys.exit(3)")
     with pytest.raises(

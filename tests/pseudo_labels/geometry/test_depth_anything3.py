@@ -90,7 +90,15 @@ def test_damage_is_told(tmp_path: Path, made: Seen) -> None:
     np.savez(path, depth=made.depth)
     with pytest.raises(DataError, match=r"results\.npz: has no array 'extrinsics'; is it another tool's file\?"):
         read(path, footage(SIZE_PX))
+    write(tmp_path, made, conf=made.depth[:, 1:])
+    with pytest.raises(DataError, match=r"'conf' has shape \(4, 279, 504\), not \(4, 280, 504\); is it"):
+        read(path, footage(SIZE_PX))
     write(tmp_path, made)
+    data = bytearray(path.read_bytes())
+    data[20_000:20_100] = bytes(100)
+    path.write_bytes(data)
+    with pytest.raises(DataError, match=r"results\.npz: does not read \("):
+        read(path, footage(SIZE_PX))
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(DataError, match=r"results\.npz: does not read \("):
         read(path, footage(SIZE_PX))

@@ -3,7 +3,10 @@
     /opt/vipe/bin/vipe infer {video} --output {out}
     /opt/da3/bin/da3 images {frames} --export-format mini_npz --export-dir {out} --auto-cleanup
 
-No shell sees the command: what needs one is `bash -c "..."`, or a script.
+No shell sees the command. What needs one is a script, or, with the places behind it, where no path can be mistaken for
+a part of it,
+
+    bash -c 'cd /opt/monst3r && python demo.py --input_dir "$0" --output_dir "$1" --not_batchify' {frames} {out}
 """
 
 from __future__ import annotations
@@ -27,7 +30,7 @@ from stvlm.records import DataError, Frames
 
 PLACES = ("video", "frames", "out")
 """What stands in braces in a command: the video file; a folder with the footage's frames as images 00000.png, ...; the
-empty folder that the tool writes to.
+empty folder that the tool writes to. All are whole paths.
 """
 
 TAIL_BYTES = 300
@@ -60,6 +63,7 @@ def run_tool(
     made_by = out / _MADE_BY
     if made_by.is_file() and made_by.read_text(encoding="utf-8") == command:
         return READERS[tool](out, footage, model)
+    out = out.absolute()  # for the tool may change its folder
     log, partial = out.with_name(f"{out.name}.log"), out.with_name(f".{out.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     try:
@@ -67,7 +71,7 @@ def run_tool(
         with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.frames.") as folder:
             if frames is not None and "{frames}" in command:
                 _write_frames(frames, len(footage.times_s), Path(folder))
-            places = {"video": str(video), "frames": folder, "out": str(partial)}
+            places = {"video": str(video and video.absolute()), "frames": folder, "out": str(partial)}
             _run([word.format(**places) for word in words], log, timeout_s)
         geometry = READERS[tool](partial, footage, model)
         (partial / _MADE_BY).write_text(command, encoding="utf-8")

@@ -46,7 +46,7 @@ def read(path: Path, footage: Footage, model: str | None = None) -> Geometry:
     check_count(path, len(depth), footage)
     if not _whole(footage.image_size_px, depth.shape[:0:-1]):
         raise another_size(path, depth, footage)
-    confidence = maps_of(path, arrays, "conf") if "conf" in arrays else None
+    confidence = maps_of(path, arrays, "conf", depth) if "conf" in arrays else None
     made_by = provenance_of("depth_anything3", model)
     crop = resized(footage.image_size_px, depth.shape[:0:-1])
     return geometry_of(

@@ -71,7 +71,7 @@ def read(path: Path, footage: Footage, model: str | None = None) -> Geometry:
     scale = max(seen / whole for seen, whole in zip(size_px, footage.image_size_px, strict=True)) + 1e-8
     width, height = (int(side * scale) for side in footage.image_size_px)
     crop = centred(footage.image_size_px, (width, height), size_px)
-    mask = maps_of(path, arrays, "mask") > 0.5 if "mask" in arrays else None
+    mask = maps_of(path, arrays, "mask", depth) > 0.5 if "mask" in arrays else None
     return geometry_of(
         path,
         footage,
@@ -81,5 +81,5 @@ def read(path: Path, footage: Footage, model: str | None = None) -> Geometry:
         crop.image_K(matrices_of(path, arrays, "intrinsics", (3, 3))),
         crop,
         known_depth(depth, mask),
-        share(maps_of(path, arrays, "conf")) if "conf" in arrays else None,
+        share(maps_of(path, arrays, "conf", depth)) if "conf" in arrays else None,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -13,6 +14,9 @@ from stvlm.records import Array, DataError
 
 OF_THIS_VIDEO = "make it again from the frames of this video, at their original size"
 """The cure where artefacts are of another video, or of other frames of it."""
+
+DAMAGE = (OSError, ValueError, KeyError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error)
+"""What reading arrays and archives raises where they are damaged or missing."""
 
 
 def only_file(path: Path, pattern: str, video_id: str) -> Path:
@@ -35,7 +39,7 @@ def read_npz(path: Path, required: Sequence[str], optional: Sequence[str] = ()) 
             if missing := [name for name in required if name not in file]:
                 raise DataError(f"{path}: has no array {missing[0]!r}; is it another tool's file?")
             return {name: file[name] for name in (*required, *optional) if name in file}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+    except DAMAGE as error:
         raise unreadable(path, error) from error
 
 
@@ -43,7 +47,7 @@ def read_npy(path: Path) -> Array:
     """The array of an npy file; raises DataError."""
     try:
         return np.asarray(np.load(path, allow_pickle=False))
-    except (OSError, ValueError, EOFError) as error:
+    except DAMAGE as error:
         raise unreadable(path, error) from error
 
 
@@ -62,13 +66,17 @@ def matrices_of(path: Path, arrays: Mapping[str, Array], name: str, *shapes: tup
     return array
 
 
-def maps_of(path: Path, arrays: Mapping[str, Array], name: str) -> Array:
-    """The array of that name as maps (N, h, w), which may have an axis of length 1 at its end; raises DataError."""
+def maps_of(path: Path, arrays: Mapping[str, Array], name: str, like: Array | None = None) -> Array:
+    """The array of that name as maps (N, h, w), of the shape of others where those are given; raises DataError.
+
+    In the file they may have an axis of length 1 at the end.
+    """
     array = arrays[name]
     if array.ndim == 4 and array.shape[3] == 1:
         array = array[..., 0]
-    if array.ndim != 3 or array.dtype.kind not in "fiub":
-        raise DataError(f"{path}: array {name!r} has shape {array.shape}, not (N, h, w); is it another tool's file?")
+    wanted = "(N, h, w)" if like is None else str(like.shape)
+    if array.ndim != 3 or array.dtype.kind not in "fiub" or (like is not None and array.shape != like.shape):
+        raise DataError(f"{path}: array {name!r} has shape {array.shape}, not {wanted}; is it another tool's file?")
     return array
 
 

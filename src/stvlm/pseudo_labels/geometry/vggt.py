@@ -79,7 +79,7 @@ def _read(tool: str, path: Path, footage: Footage, model: str | None, crops: Map
         crop.image_K(matrices_of(path, arrays, "intrinsic", (3, 3))),
         crop,
         known_depth(depth),
-        share(maps_of(path, arrays, "depth_conf")) if "depth_conf" in arrays else None,
+        share(maps_of(path, arrays, "depth_conf", depth)) if "depth_conf" in arrays else None,
     )
 
 

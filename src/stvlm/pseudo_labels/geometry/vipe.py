@@ -31,6 +31,7 @@ from PIL import Image
 
 from stvlm.pseudo_labels.artefacts import DepthCrop, Footage, Geometry
 from stvlm.pseudo_labels.geometry.reading import (
+    DAMAGE,
     OF_THIS_VIDEO,
     another_size,
     check_count,
@@ -116,7 +117,7 @@ def _maps(path: Path, decode: Callable[[bytes], Array], footage: Footage, kept: 
             names = sorted(archive.namelist())
             check_count(path, len(names), footage)
             return stacked(path, (thinned(archive.read(name)) for name in names), len(names))
-    except (OSError, RuntimeError, KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
+    except DAMAGE as error:
         raise unreadable(path, error) from error
 
 
