@@ -26,6 +26,14 @@ def shown(image: Image.Image) -> Image.Image:
     return image.crop((middle_x - half_w, middle_y - half_h, middle_x + half_w, middle_y + half_h))
 
 
+def shown_small(image: Image.Image) -> Image.Image:
+    """The shorter side to 224, then the square in the middle: `--image_size 224`."""
+    scale = 224 / min(image.size)
+    image = image.resize((round(image.width * scale), round(image.height * scale)), Image.Resampling.BICUBIC)
+    left, top = image.width // 2 - 112, image.height // 2 - 112
+    return image.crop((left, top, left + 224, top + 224))
+
+
 def write(folder: Path, made: Seen) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     xyz = POSES[:, :3, 3] / UNIT_M
@@ -58,6 +66,12 @@ def test_the_known_scene_is_read_back(tmp_path: Path, size_px: tuple[int, int]) 
     check(geometry, made, UNIT_M)
     assert (geometry.scale, geometry.is_upright) == ("arbitrary", False)
     assert geometry.provenance.licence == "CC BY-NC-SA 4.0"
+
+
+def test_the_small_network_sees_a_square(tmp_path: Path) -> None:
+    made = seen((641, 360), shown_small, 200.0)
+    write(tmp_path, made)
+    check(read(tmp_path, footage((641, 360))), made, UNIT_M)
 
 
 def test_confidence_and_masks(tmp_path: Path, wide: tuple[Footage, Seen]) -> None:

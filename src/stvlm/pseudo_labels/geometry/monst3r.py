@@ -95,7 +95,7 @@ def _crops(image_size_px: tuple[int, int]) -> Iterator[tuple[tuple[int, int], De
     half_w, half_h = (side // 2 * 2 // 16 * 8 for side in (w, h))
     kept_px = (2 * half_w, 3 * half_w // 4 * 2 if w == h else 2 * half_h)
     yield kept_px, centred(image_size_px, (w, h), kept_px)
-    long_px = round(224 * long_side / min(image_size_px))
+    long_px = round(224 * (long_side / min(image_size_px)))
     w, h = (round(side * long_px / long_side) for side in image_size_px)
     kept_px = (min(w, h) // 2 * 2,) * 2
     yield kept_px, centred(image_size_px, (w, h), kept_px)
