@@ -28,7 +28,7 @@ class Smoothing:
     """How paths are smoothed."""
 
     method: Method = "rts"
-    acceleration_m2s3: float = 1.0
+    acceleration_m2s3: float = 3.0
     """Power of the white acceleration that an object may have, per axis: in a second its speed changes by the root."""
     gate: float = 16.27
     """Squared Mahalanobis distance from the prediction beyond which a place is left out: 0.1 % of chi-squared (3)."""
