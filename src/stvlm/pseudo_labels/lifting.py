@@ -69,7 +69,7 @@ class Lifting:
     least_pixels: int = 30
     """A frame with fewer pixels of known depth gives no place."""
     outlier_sigmas: float = 3.0
-    """Depth further off the median is left out; a standard deviation is told by the median deviation. With 0, none is."""
+    """Depth further off the median is left out; the median deviation tells a standard deviation. With 0, none is."""
     depth_noise: float = 0.05
     """One standard deviation of depth, relative, from frame to frame."""
     edge_px: float = 2.0
