@@ -28,6 +28,7 @@ from scipy.ndimage import binary_erosion
 
 from stvlm.geometry import transform
 from stvlm.pseudo_labels.artefacts import Geometry, LiftedTrack, ObjectTrack, decode_mask
+from stvlm.pseudo_labels.points import rays
 from stvlm.recipes import from_mapping
 from stvlm.records import Array, Rejected, read_only, set_fields
 
@@ -200,7 +201,7 @@ def _from_depth(
     if inside.sum() < settings.least_pixels:
         return None
     K_px = geometry.K_px[frame]
-    points_m = _rays(K_px, in_image[inside]) * depth_m[inside, None]
+    points_m = rays(K_px, in_image[inside]) * depth_m[inside, None]
     middle_m = np.median(points_m, axis=0) if settings.barycentre == "median" else points_m.mean(axis=0)
     along_m = settings.depth_noise * np.linalg.norm(middle_m)
     across_m = settings.edge_px / K_px[0, 0] * middle_m[2]
@@ -227,7 +228,7 @@ def _from_box(
             sigma.append(uncertain * by_size_m / ground.height_m)
     weight = 1 / np.square(sigma)
     depth_m = float(np.exp(weight @ log_m / weight.sum()))
-    near_m = _rays(K_px, np.array([(x0 + x1) / 2, (y0 + y1) / 2])) * depth_m
+    near_m = rays(K_px, np.array([(x0 + x1) / 2, (y0 + y1) / 2])) * depth_m
     if settings.to_centre:
         near_m = _pushed(near_m, depth_of_corner_m(size, (x1 - x0) / K_px[0, 0] * depth_m))
     along_m = np.hypot(np.linalg.norm(near_m) / np.sqrt(weight.sum()), _stance_m(size))
@@ -281,14 +282,8 @@ def _distance_by_size(boxes_px: Array, K_px: Array, size: ClassSize) -> Array:
 def _foot_rays(boxes_px: Array, K_px: Array) -> Array:
     """Points (..., 3) at depth 1 behind the middle of the lower edge of boxes (..., 4)."""
     middle_px = (boxes_px[..., [0]] + boxes_px[..., [2]]) / 2
-    return _rays(K_px, np.concatenate([middle_px, boxes_px[..., [3]]], axis=-1))
+    return rays(K_px, np.concatenate([middle_px, boxes_px[..., [3]]], axis=-1))
 
 
 def _pushed(xyz_m: Array, by_m: float) -> Array:
     return np.asarray(xyz_m * (1 + by_m / np.linalg.norm(xyz_m)))
-
-
-def _rays(K_px: Array, pixels: Array) -> Array:
-    """Points (..., 3) at depth 1 behind pixels (..., 2)."""
-    rays = np.concatenate([pixels, np.ones_like(pixels[..., :1])], axis=-1)
-    return np.asarray((np.linalg.inv(K_px) @ rays[..., None])[..., 0])
