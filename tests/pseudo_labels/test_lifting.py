@@ -129,9 +129,14 @@ def wall_and_rear() -> tuple[Array, Array]:
     return depth_m, mask
 
 
-def test_a_mask_is_freed_of_its_rim_and_pushed_to_the_middle() -> None:
+@pytest.mark.parametrize(
+    "settings",
+    [Lifting(), Lifting(barycentre="mean", outlier_sigmas=0), Lifting(barycentre="mean", erode_px=0)],
+    ids=["default", "by erosion alone", "by outliers alone"],
+)
+def test_a_mask_is_freed_of_its_rim_and_pushed_to_the_middle(settings: Lifting) -> None:
     depth_m, mask = wall_and_rear()
-    found = lifted(track([158, 118, 241, 181], mask=mask), with_depth(depth_m), Lifting())
+    found = lifted(track([158, 118, 241, 181], mask=mask), with_depth(depth_m), settings)
     # The middle of columns 160..239 is 199.5, of rows 120..179 it is 149.5.
     near_m = np.array([-0.005, 0.495, 10])
     near_m *= 1 + depth_of_side_m(CAR, 0.83) / np.linalg.norm(near_m)
