@@ -88,6 +88,14 @@ def test_building_and_scoring_leave_torch_alone() -> None:
     assert python(f"import sys, stvlm.scoring\n{HEAVY}\n{ours}") == "stvlm"
 
 
+def test_pseudo_labels_leave_torch_and_opencv_alone() -> None:
+    ours = sorted(PACKAGE.glob("pseudo_labels/**/*.py"))
+    names = [".".join(("stvlm", *path.relative_to(PACKAGE).with_suffix("").parts)) for path in ours]
+    assert "stvlm.pseudo_labels.geometry.vipe" in names
+    code = f"import sys, {', '.join(names)}\n{HEAVY}\nprint(*sorted({{'cv2', 'OpenEXR'}} & set(sys.modules)))"
+    assert python(code) == ""
+
+
 def test_engines_are_loaded_where_units_run() -> None:
     code = "import sys, stvlm.dataset.folder\nprint(*sorted({'datatrove', 'loguru', 'ray'} & set(sys.modules)))"
     assert python(code) == ""

@@ -68,7 +68,7 @@ class Frames(Protocol):
         """
 
 
-def _read_only(value: Any, dtype: type, shape: tuple[int | None, ...], what: str) -> Array:
+def read_only(value: Any, dtype: type, shape: tuple[int | None, ...], what: str) -> Array:
     """A read-only copy of ``value`` with the given dtype; None in ``shape`` stands for any length."""
     array: Array = np.array(value, dtype=dtype)
     if array.ndim != len(shape) or any(n is not None and n != m for n, m in zip(shape, array.shape, strict=True)):
@@ -80,13 +80,15 @@ def _read_only(value: Any, dtype: type, shape: tuple[int | None, ...], what: str
     return array
 
 
-def _set(record: object, **fields: object) -> None:
+def set_fields(record: object, **fields: object) -> None:
+    """Sets fields of a frozen record that is being made."""
     for name, value in fields.items():
         object.__setattr__(record, name, value)
 
 
-def _increasing(times_ns: Array, what: str) -> None:
-    if (np.diff(times_ns) <= 0).any():
+def check_increasing(times: Array, what: str) -> None:
+    """Raises ValueError where times (N,) do not increase."""
+    if (np.diff(times) <= 0).any():
         raise ValueError(f"{what} must increase strictly")
 
 
@@ -134,19 +136,19 @@ class Track:
     def __post_init__(self) -> None:
         if self.category not in CATEGORIES:
             raise ValueError(f"track {self.track_id!r}: category {self.category!r} is not one of {CATEGORIES}")
-        times_ns = _read_only(self.times_ns, np.int64, (None,), "times_ns")
+        times_ns = read_only(self.times_ns, np.int64, (None,), "times_ns")
         n = len(times_ns)
-        _increasing(times_ns, f"track {self.track_id!r}: times_ns")
+        check_increasing(times_ns, f"track {self.track_id!r}: times_ns")
         if (self.size_lwh_m is None) != (self.yaw_rad is None):
             raise ValueError(f"track {self.track_id!r}: size_lwh_m and yaw_rad are given together or not at all")
-        _set(self, times_ns=times_ns, xyz_m=_read_only(self.xyz_m, np.float64, (n, 3), "xyz_m"))
+        set_fields(self, times_ns=times_ns, xyz_m=read_only(self.xyz_m, np.float64, (n, 3), "xyz_m"))
         if self.size_lwh_m is not None:
-            size_lwh_m = _read_only(self.size_lwh_m, np.float64, (n, 3), "size_lwh_m")
+            size_lwh_m = read_only(self.size_lwh_m, np.float64, (n, 3), "size_lwh_m")
             if (size_lwh_m <= 0).any():
                 raise ValueError(f"track {self.track_id!r}: a box needs a positive size")
-            _set(self, size_lwh_m=size_lwh_m, yaw_rad=_read_only(self.yaw_rad, np.float64, (n,), "yaw_rad"))
+            set_fields(self, size_lwh_m=size_lwh_m, yaw_rad=read_only(self.yaw_rad, np.float64, (n,), "yaw_rad"))
         if self.seen is not None:
-            _set(self, seen=_read_only(self.seen, np.bool_, (n,), "seen"))
+            set_fields(self, seen=read_only(self.seen, np.bool_, (n,), "seen"))
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -166,15 +168,15 @@ class Scene:
     frames: Frames | None = None  # None where the source holds no images
 
     def __post_init__(self) -> None:
-        times_ns = _read_only(self.frame_times_ns, np.int64, (None,), "frame_times_ns")
-        _increasing(times_ns, f"scene {self.scene_id!r}: frame_times_ns")
-        poses = _read_only(self.world_SE3_camera, np.float64, (len(times_ns), 4, 4), "world_SE3_camera")
+        times_ns = read_only(self.frame_times_ns, np.int64, (None,), "frame_times_ns")
+        check_increasing(times_ns, f"scene {self.scene_id!r}: frame_times_ns")
+        poses = read_only(self.world_SE3_camera, np.float64, (len(times_ns), 4, 4), "world_SE3_camera")
         if self.centre_noise_m < 0:
             raise ValueError(f"scene {self.scene_id!r}: centre_noise_m must not be negative, got {self.centre_noise_m}")
         tracks = tuple(self.tracks)
         if len({track.track_id for track in tracks}) != len(tracks):
             raise ValueError(f"scene {self.scene_id!r}: two tracks share an id")
-        _set(self, frame_times_ns=times_ns, world_SE3_camera=poses, tracks=tracks)
+        set_fields(self, frame_times_ns=times_ns, world_SE3_camera=poses, tracks=tracks)
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -196,11 +198,11 @@ class Clip:
         boxes_px = np.array(self.boxes_px, dtype=np.float64)
         if boxes_px.shape != (j, n, 4):
             raise ValueError(f"clip {self.clip_id!r}: boxes_px must have shape {(j, n, 4)}, got {boxes_px.shape}")
-        boxes_px.setflags(write=False)  # not _read_only: NaN says unseen
-        _set(
+        boxes_px.setflags(write=False)  # not read_only: NaN says unseen
+        set_fields(
             self,
-            frame_index=_read_only(self.frame_index, np.int64, (None,), "frame_index"),
-            xyz_m=_read_only(self.xyz_m, np.float64, (j, n, 3), "xyz_m"),
+            frame_index=read_only(self.frame_index, np.int64, (None,), "frame_index"),
+            xyz_m=read_only(self.xyz_m, np.float64, (j, n, 3), "xyz_m"),
             boxes_px=boxes_px,
         )
 

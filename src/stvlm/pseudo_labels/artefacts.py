@@ -1,0 +1,272 @@
+"""What the stages hand to each other: Footage, Geometry, ObjectTracks, LiftedTrack.
+
+Each is validated once, when it is made, and trusted afterwards; arrays are read-only.
+
+Conventions: those of `stvlm.records`, and seconds count from the footage's own start. The middle of a pixel has whole
+coordinates, so that an image reaches from -0.5 to its width - 0.5. Depth is along the optical axis, not along the ray.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import numpy as np
+
+from stvlm.records import CATEGORIES, Array, check_increasing, read_only, set_fields
+
+Scale = Literal["metric", "arbitrary"]
+
+RIGID_TOLERANCE = 1e-3
+"""How far a pose's rotation may be from orthonormal: float32 files are off by 1e-6, a wrong file by 1."""
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """What made an artefact, and under which licence what it makes may be used."""
+
+    tool: str
+    model: str = ""
+    revision: str = ""
+    licence: str = ""
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Footage:
+    """The frames of one video that are labelled: what every stage knows of it."""
+
+    video_id: str
+    times_s: Array  # (N,) float64, from the video's start, strictly increasing
+    image_size_px: tuple[int, int]  # width, height of the original images
+
+    def __post_init__(self) -> None:
+        times_s = read_only(self.times_s, np.float64, (None,), "times_s")
+        check_increasing(times_s, f"video {self.video_id!r}: times_s")
+        if not len(times_s):
+            raise ValueError(f"video {self.video_id!r}: footage has at least one frame")
+        set_fields(self, times_s=times_s, image_size_px=_size(self.image_size_px))
+
+
+@dataclass(frozen=True, slots=True)
+class DepthCrop:
+    """Where a depth map's pixels lie in the original image: image = scale * depth pixel + offset, per axis.
+
+    A map that shows the whole image at a third of its size has scale 3 and offset 1: its first pixel covers the
+    image's pixels 0, 1 and 2.
+    """
+
+    scale_xy: tuple[float, float]
+    offset_xy_px: tuple[float, float]
+
+    def __post_init__(self) -> None:
+        if not np.isfinite([*self.scale_xy, *self.offset_xy_px]).all() or min(self.scale_xy) <= 0:
+            raise ValueError(f"a depth map's scale is positive and its offset finite, got {self}")
+
+    def to_image(self, depth_px: Array) -> Array:
+        """Pixels (..., 2) of the original image at pixels (..., 2) of the depth map."""
+        return np.asarray(depth_px * np.array(self.scale_xy) + self.offset_xy_px)
+
+    def to_depth(self, image_px: Array) -> Array:
+        """Pixels (..., 2) of the depth map at pixels (..., 2) of the original image."""
+        return np.asarray((image_px - np.array(self.offset_xy_px)) / self.scale_xy)
+
+    def image_K(self, depth_K_px: Array) -> Array:
+        """Intrinsics (..., 3, 3) for the original image, of those for the depth map."""
+        return np.asarray(self._matrix() @ depth_K_px)
+
+    def depth_K(self, image_K_px: Array) -> Array:
+        """Intrinsics (..., 3, 3) for the depth map, of those for the original image."""
+        return np.asarray(np.linalg.inv(self._matrix()) @ image_K_px)
+
+    def _matrix(self) -> Array:
+        (sx, sy), (x, y) = self.scale_xy, self.offset_xy_px
+        return np.array([[sx, 0, x], [0, sy, y], [0, 0, 1.0]])
+
+
+def resized(image_size_px: tuple[int, int], resized_px: tuple[int, int], cut_px: tuple[int, int] = (0, 0)) -> DepthCrop:
+    """The crop of maps made from an image that was resized to (width, height), after which `cut_px` columns and rows
+    were cut off at the left and the top.
+    """
+    sx, sy = image_size_px[0] / resized_px[0], image_size_px[1] / resized_px[1]
+    return DepthCrop((sx, sy), (sx * (cut_px[0] + 0.5) - 0.5, sy * (cut_px[1] + 0.5) - 0.5))
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Geometry:
+    """How the camera moved, and how far everything was from it: in metres where `scale` is metric, else in a unit
+    that translations and depth share throughout the video.
+
+    Arrays of maps that are read-only already are kept as they are, so that they may be mapped from a file.
+    """
+
+    times_s: Array  # (N,) of the footage
+    world_SE3_camera: Array  # (N, 4, 4)
+    K_px: Array  # (N, 3, 3) pinhole intrinsics at the original image's size
+    image_size_px: tuple[int, int]  # width, height
+    is_upright: bool  # whether the world's z axis points up; if not, the frame is any, mostly the first camera's
+    scale: Scale
+    provenance: Provenance
+    depth: Array | None = None  # (N, h, w) float32 along the optical axis; 0 where unknown, in the sky for example
+    crop: DepthCrop | None = None  # where the pixels of depth, confidence and moving lie in the image
+    confidence: Array | None = None  # (N, h, w) float32 in 0..1, of depth
+    moving: Array | None = None  # (N, h, w) bool, whether a pixel shows something that moves
+
+    def __post_init__(self) -> None:
+        times_s = read_only(self.times_s, np.float64, (None,), "times_s")
+        check_increasing(times_s, "times_s")
+        n = len(times_s)
+        poses = read_only(self.world_SE3_camera, np.float64, (n, 4, 4), "world_SE3_camera")
+        K_px = read_only(self.K_px, np.float64, (n, 3, 3), "K_px")
+        _check_poses(poses)
+        if (K_px[:, [0, 1], [0, 1]] <= 0).any() or (K_px[:, [1, 2, 2], [0, 0, 1]] != 0).any():
+            raise ValueError("K_px holds no pinhole intrinsics: fx and fy are positive, what lies below them is 0")
+        if self.scale not in get_args(Scale):
+            raise ValueError(f"scale is one of {', '.join(get_args(Scale))}, got {self.scale!r}")
+        size_px = _size(self.image_size_px)
+        set_fields(self, times_s=times_s, world_SE3_camera=poses, K_px=K_px, image_size_px=size_px)
+        given = {name: getattr(self, name) for name in ("depth", "confidence", "moving")}
+        if (self.crop is None) != all(maps is None for maps in given.values()):
+            raise ValueError("crop is given with depth, confidence or moving, and only with them")
+        shape: tuple[int | None, ...] = (n, None, None)
+        for name, maps in given.items():
+            if maps is not None:
+                maps = _maps(maps, np.bool_ if name == "moving" else np.float32, shape, name)
+                shape = maps.shape
+                set_fields(self, **{name: maps})
+        for maps, holds, what in (
+            (self.depth, _is_depth, "depth is 0 or more, and finite"),
+            (self.confidence, _is_share, "confidence lies in 0..1"),
+        ):
+            # What is mapped from a file was checked when it was written, and is read frame by frame.
+            if maps is not None and not isinstance(maps, np.memmap) and not all(holds(frame) for frame in maps):
+                raise ValueError(what)
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class ObjectTrack:
+    """One object in the image, in each frame of the footage."""
+
+    track_id: str
+    category: str
+    boxes_px: Array  # (N, 4) x0, y0, x1, y1 in the original image; NaN where unseen
+    score: Array  # (N,) float64 in 0..1, how sure the tool is of it; 0 where unseen
+    truncated: Array  # (N,) bool, whether the image's border cuts it off
+    occluded: Array  # (N,) bool, whether something hides a part of it
+    masks: tuple[Array | None, ...] | None = None  # N of run lengths (R,), see `encode_mask`; None where unseen
+
+    def __post_init__(self) -> None:
+        what = f"track {self.track_id!r}"
+        if self.category not in CATEGORIES:
+            raise ValueError(f"{what}: category {self.category!r} is not one of {CATEGORIES}")
+        boxes_px = np.array(self.boxes_px, dtype=np.float64)  # not read_only: NaN says unseen
+        if boxes_px.ndim != 2 or boxes_px.shape[1] != 4:
+            raise ValueError(f"{what}: boxes_px must have shape ('N', 4), got {boxes_px.shape}")
+        n, missing = len(boxes_px), np.isnan(boxes_px)
+        seen = boxes_px[~missing.all(axis=1)]
+        if not np.isfinite(seen).all() or (seen[:, :2] >= seen[:, 2:]).any():
+            raise ValueError(f"{what}: a box is x0, y0, x1, y1 with x0 < x1 and y0 < y1, or NaN as a whole")
+        boxes_px.setflags(write=False)
+        score = read_only(self.score, np.float64, (n,), f"{what}: score")
+        if not _is_share(score):
+            raise ValueError(f"{what}: score lies in 0..1")
+        flags = {name: read_only(getattr(self, name), np.bool_, (n,), name) for name in ("truncated", "occluded")}
+        set_fields(self, boxes_px=boxes_px, score=score, **flags)
+        if self.masks is not None:
+            if len(self.masks) != n:
+                raise ValueError(f"{what}: {n} frames need as many masks, got {len(self.masks)}")
+            runs = [None if mask is None else read_only(mask, np.int64, (None,), "mask") for mask in self.masks]
+            set_fields(self, masks=tuple(runs))
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class ObjectTracks:
+    """The objects in one video's images."""
+
+    times_s: Array  # (N,) of the footage
+    image_size_px: tuple[int, int]  # width, height
+    tracks: tuple[ObjectTrack, ...]
+    provenance: Provenance
+
+    def __post_init__(self) -> None:
+        times_s = read_only(self.times_s, np.float64, (None,), "times_s")
+        check_increasing(times_s, "times_s")
+        size_px, tracks = _size(self.image_size_px), tuple(self.tracks)
+        if len({track.track_id for track in tracks}) != len(tracks):
+            raise ValueError("two tracks share an id")
+        for track in tracks:
+            if len(track.boxes_px) != len(times_s):
+                raise ValueError(f"track {track.track_id!r}: {len(track.boxes_px)} boxes for {len(times_s)} frames")
+            if any(mask is not None and mask.sum() != size_px[0] * size_px[1] for mask in track.masks or ()):
+                raise ValueError(f"track {track.track_id!r}: a mask's run lengths add up to the image's pixels")
+        set_fields(self, times_s=times_s, image_size_px=size_px, tracks=tracks)
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class LiftedTrack:
+    """One object in the world, at the times at which its place could be told."""
+
+    track_id: str
+    category: str
+    times_s: Array  # (n,) strictly increasing
+    xyz_m: Array  # (n, 3) in the geometry's world frame
+    covariance_m2: Array  # (n, 3, 3) of xyz_m, in the same frame
+
+    def __post_init__(self) -> None:
+        what = f"track {self.track_id!r}"
+        if self.category not in CATEGORIES:
+            raise ValueError(f"{what}: category {self.category!r} is not one of {CATEGORIES}")
+        times_s = read_only(self.times_s, np.float64, (None,), f"{what}: times_s")
+        n = len(times_s)
+        check_increasing(times_s, f"{what}: times_s")
+        covariance = read_only(self.covariance_m2, np.float64, (n, 3, 3), f"{what}: covariance_m2")
+        if not np.allclose(covariance, np.swapaxes(covariance, 1, 2)) or (np.linalg.eigvalsh(covariance) < -1e-9).any():
+            raise ValueError(f"{what}: covariance_m2 holds matrices that are symmetric and not negative")
+        xyz_m = read_only(self.xyz_m, np.float64, (n, 3), f"{what}: xyz_m")
+        set_fields(self, times_s=times_s, xyz_m=xyz_m, covariance_m2=covariance)
+
+
+def encode_mask(mask: Array) -> Array:
+    """A mask (H, W) bool as run lengths (R,) int64, down the columns, background first: COCO's plain `counts`."""
+    flat = np.concatenate([[False], np.asarray(mask, dtype=bool).ravel(order="F")])
+    edges = np.flatnonzero(flat[1:] != flat[:-1])
+    return np.diff(edges, prepend=0, append=len(flat) - 1)
+
+
+def decode_mask(counts: Array, image_size_px: tuple[int, int]) -> Array:
+    """The mask (H, W) bool of run lengths (R,) for an image of (width, height)."""
+    values = np.arange(len(counts)) % 2 == 1
+    return np.repeat(values, counts).reshape(image_size_px[1], image_size_px[0], order="F")
+
+
+def _maps(value: Array, dtype: type, shape: tuple[int | None, ...], what: str) -> Array:
+    """Maps (N, h, w) of a dtype, copied only where somebody could write into them."""
+    given = all(a is None or a == b for a, b in zip(shape, value.shape, strict=False))
+    if value.ndim != 3 or not given or not value.size:
+        wanted = tuple(name if n is None else n for name, n in zip("Nhw", shape, strict=True))
+        raise ValueError(f"{what} must have shape {wanted}, got {value.shape}")
+    if value.dtype == dtype and not value.flags.writeable:
+        return value
+    value = np.array(value, dtype=dtype)
+    value.setflags(write=False)
+    return value
+
+
+def _is_depth(values: Array) -> bool:
+    return bool(np.isfinite(values).all() and (values >= 0).all())
+
+
+def _is_share(values: Array) -> bool:
+    return bool(((values >= 0) & (values <= 1)).all())
+
+
+def _size(size_px: tuple[int, int]) -> tuple[int, int]:
+    if len(size_px) != 2 or min(size_px) <= 0:
+        raise ValueError(f"image_size_px is a positive width and height, got {size_px}")
+    return int(size_px[0]), int(size_px[1])
+
+
+def _check_poses(poses: Array) -> None:
+    rotations = poses[:, :3, :3]
+    apart = np.abs(rotations @ np.swapaxes(rotations, 1, 2) - np.eye(3)).max(initial=0.0)
+    if apart > RIGID_TOLERANCE or (np.linalg.det(rotations) < 0).any() or (poses[:, 3] != [0, 0, 0, 1]).any():
+        raise ValueError("world_SE3_camera holds a matrix that is no rigid transform")

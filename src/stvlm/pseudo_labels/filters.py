@@ -1,0 +1,239 @@
+"""Which pseudo-labels are kept, which of them count as moving, and how good each is.
+
+The paper filters by confidence and by box size. Here every rule has a reason, which is counted, and what is kept has a
+standard deviation and a grade after it, so that whoever trains on it can weigh it.
+
+    clear_frames      before lifting     frames that show too little of an object
+    longest_part      before smoothing   places too far away; the longest stretch without a gap
+    judge             after smoothing    impossible motion, stationary or moving, sigma, grade
+    static_residual   of a whole video   by how much static things seem to move: large where scale or poses are wrong
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Literal, NamedTuple
+
+import numpy as np
+
+from stvlm import kinematics
+from stvlm.geometry import inverse_se3, transform
+from stvlm.kinematics import Measurement
+from stvlm.pseudo_labels.artefacts import Geometry, LiftedTrack, ObjectTrack
+from stvlm.pseudo_labels.points import world_points
+from stvlm.pseudo_labels.smoothing import Smoothed
+from stvlm.records import Array, Rejected
+
+Grade = Literal["A", "B", "C"]
+GRADE_FLOOR_M = 2.0
+"""Errors are told relative to the way, but to no shorter one than is ever asked about."""
+
+
+@dataclass(frozen=True)
+class Caps:
+    """What a class can do."""
+
+    speed_mps: float
+    acceleration_mps2: float
+
+
+VEHICLE, LIVING = Caps(70.0, 10.0), Caps(12.0, 6.0)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Which pseudo-labels are kept."""
+
+    least_score: float = 0.35
+    least_height_px: float = 24.0
+    least_area: float = 0.001
+    """Share of the image that a box covers."""
+    fill: tuple[float, float] = (0.2, 0.95)
+    """Share of its box that a mask fills."""
+    most_range_m: float = 60.0
+    least_s: float = 3.0
+    least_coverage: float = 0.6
+    """Share of the frames in which an object has a place."""
+    most_gap_s: float = kinematics.MAX_GAP_S
+    most_outliers: float = 0.2
+    """Share of its places that the smoother left out."""
+    caps: Mapping[str, Caps] = field(
+        default_factory=lambda: {"person": LIVING, "animal": Caps(25.0, 10.0), "bicycle": Caps(25.0, 6.0)}
+    )
+    """By class; a class that is not here has a vehicle's."""
+    scale_sigma: float = 0.08
+    """One standard deviation of what is wrong by the same factor throughout: the scale, and the size of an object."""
+    significant_sigmas: float = 3.0
+    significant_m: float = 1.0
+    """What ends nearer to where it began than either of them is stationary."""
+    grades: tuple[float, float] = (0.1, 0.2)
+    """Relative sigma up to which a label is an A, and a B."""
+    most_sigma: float = 0.4
+    most_static_kmh: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not 0 < self.grades[0] <= self.grades[1] <= self.most_sigma:
+            raise ValueError("grades and most_sigma increase")
+        if not 0 <= self.fill[0] < self.fill[1] <= 1:
+            raise ValueError("fill is a range of shares")
+
+
+class Label(NamedTuple):
+    """A track that is kept."""
+
+    track: LiftedTrack
+    moving: bool  # a stationary one may be compared with others, but has no direction
+    distance_m: Measurement
+    speed_kmh: Measurement
+    grade: Grade
+
+
+def clear_frames(
+    track: ObjectTrack, image_size_px: tuple[int, int], limits: Limits
+) -> tuple[ObjectTrack | Rejected, Counter[str]]:
+    """A track without the frames that show too little of it, and how many those are, by reason."""
+    width_px, height_px = (track.boxes_px[:, 2:] - track.boxes_px[:, :2]).T
+    area_px2 = width_px * height_px
+    seen = ~np.isnan(area_px2)
+    fill = np.full(len(seen), np.mean(limits.fill))
+    for frame, counts in enumerate(track.masks or ()):
+        if counts is not None and seen[frame]:
+            fill[frame] = counts[1::2].sum() / area_px2[frame]
+    rules = {
+        "the detector is not sure": track.score >= limits.least_score,
+        "the box is low": height_px >= limits.least_height_px,
+        "the box is small": area_px2 >= limits.least_area * image_size_px[0] * image_size_px[1],
+        "the mask fills little of its box": fill >= limits.fill[0],
+        "the mask fills all of its box": fill <= limits.fill[1],
+    }
+    why: Counter[str] = Counter()
+    clear = seen.copy()
+    for reason, kept in rules.items():
+        why[reason] = int((clear & ~kept).sum())
+        clear &= kept
+    why = +why
+    if not clear.any():
+        return Rejected("no frame shows it clearly", f"track {track.track_id}"), why
+    masks = None
+    if track.masks is not None:
+        masks = tuple(mask if ok else None for mask, ok in zip(track.masks, clear, strict=True))
+    boxes_px, score = np.where(clear[:, None], track.boxes_px, np.nan), np.where(clear, track.score, 0)
+    return replace(track, boxes_px=boxes_px, score=score, masks=masks), why
+
+
+def longest_part(track: LiftedTrack, geometry: Geometry, limits: Limits) -> LiftedTrack | Rejected:
+    """The longest stretch of a track within range and without a gap."""
+    what = f"track {track.track_id}"
+    poses = geometry.world_SE3_camera[np.searchsorted(geometry.times_s, track.times_s)]
+    near = np.flatnonzero(np.linalg.norm(track.xyz_m - poses[:, :3, 3], axis=1) <= limits.most_range_m)
+    if not len(near):
+        return Rejected("too far away", what)
+    parts = np.split(near, np.flatnonzero(np.diff(track.times_s[near]) > limits.most_gap_s) + 1)
+    part = max(parts, key=lambda part: track.times_s[part[-1]] - track.times_s[part[0]])
+    start_s, end_s = track.times_s[part[[0, -1]]]
+    if end_s - start_s < limits.least_s - kinematics.ROUNDING:
+        return Rejected("too short", what)
+    frames = ((geometry.times_s >= start_s) & (geometry.times_s <= end_s)).sum()
+    if len(part) < limits.least_coverage * frames:
+        return Rejected("too few frames tell where it is", what)
+    return replace(track, times_s=track.times_s[part], xyz_m=track.xyz_m[part], covariance_m2=track.covariance_m2[part])
+
+
+def judge(smoothed: Smoothed, geometry: Geometry, limits: Limits) -> Label | Rejected:
+    """What a smooth track without gaps says of its motion, and how well.
+
+    The sigma of its way has two parts. Errors that change from frame to frame are worth, on a way that turns little,
+    those of its ends along it. An error of scale, or of an object's size, stretches what was measured, which is motion
+    relative to the camera: of a car that stays before a moving camera it changes nothing, of a parked one that is
+    approached it makes a moving one.
+    """
+    track = smoothed.track
+    what = f"track {track.track_id}"
+    if 1 - smoothed.used.mean() > limits.most_outliers:
+        return Rejected("its places contradict each other", what)
+    grid_m = on_grid(track)
+    if len(grid_m) < 2:
+        return Rejected("too short", what)
+    velocity_mps = np.diff(grid_m, axis=0) / kinematics.STEP_S
+    caps = limits.caps.get(track.category, VEHICLE)
+    if np.linalg.norm(velocity_mps, axis=1).max() > caps.speed_mps:
+        return Rejected("faster than its class can be", what)
+    change_mps = np.linalg.norm(np.diff(velocity_mps, axis=0), axis=1)
+    if (change_mps > caps.acceleration_mps2 * kinematics.STEP_S).any():
+        return Rejected("changes its speed faster than its class can", what)
+
+    way_m = kinematics.traveled_distance(grid_m).value
+    net_m = grid_m[-1] - grid_m[0]
+    ends = track.covariance_m2[[0, -1]]
+    frames = np.searchsorted(geometry.times_s, track.times_s[[0, -1]])
+    camera_SE3_world = inverse_se3(geometry.world_SE3_camera[frames])
+    seen_m = transform(camera_SE3_world, track.xyz_m[[0, -1]][:, None])[:, 0]
+    stretch_m = limits.scale_sigma * max(way_m, float(np.linalg.norm(seen_m[1] - seen_m[0])))
+    sigma_m = float(np.hypot(_sigma_along(ends, velocity_mps[[0, -1]]), stretch_m))
+    net_sigma_m = np.hypot(_sigma_along(ends, np.stack([net_m, net_m])), stretch_m)
+    moving = bool(np.linalg.norm(net_m) > max(limits.significant_sigmas * net_sigma_m, limits.significant_m))
+    relative = sigma_m / max(way_m, GRADE_FLOOR_M)
+    if relative > limits.most_sigma:
+        return Rejected("too uncertain", what)
+    grade: Grade = "A" if relative <= limits.grades[0] else "B" if relative <= limits.grades[1] else "C"
+    distance_m = Measurement(way_m, sigma_m, 0.0)
+    to_kmh = kinematics.MPS_TO_KMH / ((len(grid_m) - 1) * kinematics.STEP_S)
+    return Label(track, moving, distance_m, Measurement(*(part * to_kmh for part in distance_m)), grade)
+
+
+def on_grid(track: LiftedTrack) -> Array:
+    """Places (n, 3) of a track every half second from its start, in metres."""
+    times_ns = np.round((track.times_s - track.times_s[0]) * 1e9).astype(np.int64)
+    steps = int((times_ns[-1] / 1e9 + kinematics.ROUNDING) // kinematics.STEP_S)
+    at_ns = np.round(np.arange(steps + 1) * kinematics.STEP_S * 1e9).astype(np.int64)
+    return kinematics.interpolate(times_ns, track.xyz_m, at_ns)
+
+
+def _sigma_along(covariances_m2: Array, along: Array) -> float:
+    """One standard deviation of a way whose ends have covariances (2, 3, 3) and directions (2, 3); 0 is any."""
+    lengths = np.linalg.norm(along, axis=1, keepdims=True)
+    units = np.divide(along, lengths, out=np.zeros_like(along), where=lengths > 0)
+    variances = np.einsum("ki,kij,kj->k", units, covariances_m2, units)
+    any_m2 = np.linalg.eigvalsh(covariances_m2)[:, -1]
+    return float(np.sqrt(np.where(lengths[:, 0] > 0, variances, any_m2).sum()))
+
+
+def static_residual(geometry: Geometry, limits: Limits, most_m: float = 20.0) -> float | Rejected:
+    """How fast, in km/h, what does not move seems to, in the median; Rejected where that is too fast.
+
+    Each point that a frame shows up to 20 m away is looked for in the frame half a second later. By how much the depth
+    there differs from its own, over the time between, is the speed that a thing would be given in its place. Needs
+    depth; what `moving` marks is left out. Without a single pair it is Rejected.
+    """
+    if geometry.depth is None or geometry.crop is None:
+        raise ValueError("the geometry has no depth")
+    speeds_kmh = []
+    h, w = geometry.depth.shape[1:]
+    for frame, time_s in enumerate(geometry.times_s):
+        later = int(np.searchsorted(geometry.times_s, time_s + kinematics.STEP_S - kinematics.ROUNDING))
+        if later == len(geometry.times_s):
+            break
+        still = (geometry.depth[frame] > 0) & (geometry.depth[frame] <= most_m)
+        if geometry.moving is not None:
+            still &= ~geometry.moving[frame]
+        points_m = transform(inverse_se3(geometry.world_SE3_camera[later]), world_points(geometry, frame)[still])
+        points_m = points_m[points_m[:, 2] > 0]
+        pixels = points_m @ geometry.crop.depth_K(geometry.K_px[later]).T
+        column, row = np.round(pixels[:, :2] / pixels[:, 2:]).astype(int).T
+        inside = (column >= 0) & (row >= 0) & (column < w) & (row < h)
+        column, row, expected_m = column[inside], row[inside], points_m[inside, 2]
+        found_m = geometry.depth[later][row, column]
+        known = found_m > 0
+        if geometry.moving is not None:
+            known &= ~geometry.moving[later][row, column]
+        off_m = np.abs(found_m - expected_m)[known]
+        if len(off_m):
+            speeds_kmh.append(np.median(off_m) / (geometry.times_s[later] - time_s) * kinematics.MPS_TO_KMH)
+    if not speeds_kmh:
+        return Rejected("nothing static is seen twice")
+    speed_kmh = float(np.median(speeds_kmh))
+    if speed_kmh > limits.most_static_kmh:
+        return Rejected("static things seem to move", f"{speed_kmh:.1f} km/h")
+    return speed_kmh

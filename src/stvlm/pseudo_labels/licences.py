@@ -1,0 +1,75 @@
+"""Under which terms the tools of pseudo-labelling stand: their code, and the weights that they run with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import yaml
+
+from stvlm.pseudo_labels.artefacts import Provenance
+from stvlm.recipes import from_mapping, nearest
+from stvlm.records import DataError
+
+_FILE = Path(__file__).with_name("licences.yaml")
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What a licence allows."""
+
+    licence: str
+    commercial: bool
+    """Whether what is made with it may be used commercially."""
+
+
+@dataclass(frozen=True)
+class ToolLicence:
+    """A tool's terms."""
+
+    name: str
+    """The tool, as its makers write it."""
+    url: str
+    looked_at: str
+    """The version whose code and terms were read."""
+    code: Terms
+    weights: Mapping[str, Terms]
+    """By model; the first is the one that is meant where none is named."""
+
+
+@cache
+def tool_licences() -> Mapping[str, ToolLicence]:
+    """The terms of every tool that is known."""
+    entries = yaml.safe_load(_FILE.read_text(encoding="utf-8"))
+    return {name: from_mapping(ToolLicence, entry, f"{_FILE}: {name}") for name, entry in entries.items()}
+
+
+def provenance_of(tool: str, model: str | None = None) -> Provenance:
+    """What is made with a tool and one of its models; raises DataError where either is not known."""
+    known = _known(tool)
+    model = model or next(iter(known.weights))
+    weights = _weights(tool, model)
+    terms = known.code.licence
+    if weights.licence != terms:
+        terms = f"code {terms}; weights {weights.licence}"
+    return Provenance(tool=tool, model=model, licence=terms)
+
+
+def may_be_sold(made_by: Provenance) -> bool:
+    """Whether an artefact may be used commercially: code and weights allow it. Raises DataError as above."""
+    return _known(made_by.tool).code.commercial and _weights(made_by.tool, made_by.model).commercial
+
+
+def _known(tool: str) -> ToolLicence:
+    if tool not in tool_licences():
+        raise DataError(f"tool {tool!r}: its licence is not known{nearest(tool, tool_licences())}")
+    return tool_licences()[tool]
+
+
+def _weights(tool: str, model: str) -> Terms:
+    known = _known(tool).weights
+    if model not in known:
+        raise DataError(f"{tool}: the licence of model {model!r} is not known{nearest(model, known)}")
+    return known[model]

@@ -1,0 +1,289 @@
+"""From boxes and masks in the image to places in the world.
+
+With depth, as the paper does it: the points behind an object's mask, and their barycentre. Three things are added, each
+of which can be switched off (`PAPER`): the rim of a mask, where depth mixes with what lies behind, is cut off; points
+far off along the ray are left out, and the median is taken; and as the points lie on the side that the camera sees, the
+barycentre is pushed outwards along the ray by as much as that side is from the middle of an object of this class.
+
+Without depth, a box tells its distance twice. Where it stands on the ground, seen from a known height: good when near.
+By how tall objects of its class are: good when far. The two are averaged by their variances, in logarithms.
+
+             o camera                      the angle below the horizon -> where it stands
+             |  `--.__      ____
+    height_m |        `--. |____|  h       h pixels of a class so tall -> how far it is
+    _________|____________`|_||_|______
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Literal, NamedTuple, get_args
+
+import numpy as np
+import yaml
+from scipy.ndimage import binary_erosion
+
+from stvlm.geometry import transform
+from stvlm.pseudo_labels.artefacts import Geometry, LiftedTrack, ObjectTrack, decode_mask
+from stvlm.pseudo_labels.points import rays
+from stvlm.recipes import from_mapping
+from stvlm.records import Array, Rejected, read_only, set_fields
+
+Barycentre = Literal["median", "mean"]
+Region = Literal["america_asia", "europe"]
+GAUSSIAN_MAD = 1.4826
+"""Standard deviation of a normal distribution over its median absolute deviation."""
+
+_SIZES = Path(__file__).with_name("class_sizes.yaml")
+
+
+@dataclass(frozen=True)
+class ClassSize:
+    """How large objects of a class are."""
+
+    length_m: float
+    width_m: float
+    height_m: float
+    spread: float
+    """One standard deviation of height, relative."""
+    objects: int
+    """So many were measured."""
+
+
+@dataclass(frozen=True)
+class Lifting:
+    """How objects are lifted."""
+
+    barycentre: Barycentre = "median"
+    to_centre: bool = True
+    """Whether a place on the visible side is pushed on to the object's middle."""
+    region: Region = "america_asia"
+    """Whose class sizes hold; a class that is not in them has the other's."""
+    erode_px: int = 1
+    """Rim of a mask that is cut off, in pixels of the depth map."""
+    box_inset: float = 0.2
+    """Share of a box that is cut off at each side where it stands in for a mask."""
+    least_confidence: float = 0.0
+    least_pixels: int = 30
+    """A frame with fewer pixels of known depth gives no place."""
+    outlier_sigmas: float = 3.0
+    """Depth further off the median is left out; the median deviation tells a standard deviation. With 0, none is."""
+    depth_noise: float = 0.05
+    """One standard deviation of depth, relative, from frame to frame."""
+    edge_px: float = 2.0
+    """One standard deviation of where a box's edge is."""
+
+    def __post_init__(self) -> None:
+        for name, kinds in (("barycentre", get_args(Barycentre)), ("region", get_args(Region))):
+            if getattr(self, name) not in kinds:
+                raise ValueError(f"{name} is one of {', '.join(kinds)}, got {getattr(self, name)!r}")
+        if not 0 <= self.box_inset < 0.5 or min(self.depth_noise, self.edge_px) <= 0:
+            raise ValueError("box_inset lies in 0..0.5; depth_noise and edge_px are positive")
+
+
+PAPER = Lifting(barycentre="mean", to_centre=False, erode_px=0, box_inset=0, outlier_sigmas=0)
+"""As the paper tells it: the barycentre of the point cloud."""
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Ground:
+    """The ground below a moving camera, in each frame."""
+
+    down: Array  # (N, 3) unit vectors at right angles to it, in the camera's frame
+    height_m: float  # of the camera above it
+    slope_rad: float = 0.02
+    """One standard deviation of its slope against `down`. Along the axis of KITTI's camera it is 0.0125 among the 21
+    sequences of its tracking benchmark, and roads bend."""
+
+    def __post_init__(self) -> None:
+        down = read_only(self.down, np.float64, (None, 3), "down")
+        if min(self.height_m, self.slope_rad) <= 0 or not np.allclose(np.linalg.norm(down, axis=1), 1, atol=1e-6):
+            raise ValueError("a ground lies below the camera, its slope is not certain, and down are unit vectors")
+        set_fields(self, down=down)
+
+
+def level_ground(n: int, height_m: float) -> Ground:
+    """The ground below a camera that looks along it, in n frames."""
+    return Ground(np.tile([0.0, 1.0, 0.0], (n, 1)), height_m)
+
+
+@cache
+def class_sizes(region: Region) -> Mapping[str, ClassSize]:
+    """The sizes of a region, and those of the others for classes that it lacks."""
+    entries = yaml.safe_load(_SIZES.read_text(encoding="utf-8"))
+    merged = {}
+    for name in sorted(entries, key=lambda name: name == region):  # its own last, so that they stay
+        merged.update(entries[name])
+    return {category: from_mapping(ClassSize, entry, f"{_SIZES}: {category}") for category, entry in merged.items()}
+
+
+def lift(
+    track: ObjectTrack, geometry: Geometry, settings: Lifting, ground: Ground | None = None
+) -> LiftedTrack | Rejected:
+    """Where an object was in each frame that tells it: by depth where the geometry has any, else by ground and size.
+
+    What the image's border cuts off is left out; and without depth what is hidden in part, as its box ends where what
+    hides it begins. Raises ValueError where the geometry is not metric.
+    """
+    if geometry.scale != "metric":
+        raise ValueError("lifting needs a metric geometry; scale it first")
+    size = class_sizes(settings.region).get(track.category)
+    if size is None and (settings.to_centre or geometry.depth is None):
+        return Rejected("no size is known of its class", f"track {track.track_id}: {track.category}")
+    frames, places_m, covariances_m2 = [], [], []
+    for frame in _whole(track) if geometry.depth is None else _uncut(track):
+        if geometry.depth is None:
+            assert size is not None
+            distance = _from_box(track.boxes_px[frame], geometry.K_px[frame], size, settings, ground, frame)
+        else:
+            distance = _from_depth(track, geometry, size, settings, frame)
+        if distance is None:
+            continue
+        frames.append(frame)
+        pose = geometry.world_SE3_camera[frame]
+        places_m.append(transform(pose, distance.xyz_m[None])[0])
+        along = distance.xyz_m / np.linalg.norm(distance.xyz_m)
+        along = np.outer(along, along)
+        covariance_m2 = distance.along_m**2 * along + distance.across_m**2 * (np.eye(3) - along)
+        covariances_m2.append(pose[:3, :3] @ covariance_m2 @ pose[:3, :3].T)
+    if not frames:
+        return Rejected("no frame tells where it is", f"track {track.track_id}")
+    return LiftedTrack(
+        track.track_id, track.category, geometry.times_s[frames], np.array(places_m), np.array(covariances_m2)
+    )
+
+
+class _Place(NamedTuple):
+    """A place in the camera's frame, and one standard deviation along its ray and across it, in metres."""
+
+    xyz_m: Array
+    along_m: float
+    across_m: float
+
+
+def _from_depth(
+    track: ObjectTrack, geometry: Geometry, size: ClassSize | None, settings: Lifting, frame: int
+) -> _Place | None:
+    assert geometry.depth is not None and geometry.crop is not None
+    x0, y0, x1, y1 = box = track.boxes_px[frame]
+    h, w = geometry.depth.shape[1:]
+    # The part of the depth map that the box covers, and a rim for the erosion.
+    corners = geometry.crop.to_depth(box.reshape(2, 2))
+    reach = np.array([[-1, -1], [2, 2]])
+    (left, top), (right, bottom) = np.clip(np.round(corners).astype(int) + reach, 0, [w, h])
+    if left >= right or top >= bottom:
+        return None
+    pixels = np.stack(np.broadcast_arrays(np.arange(left, right), np.arange(top, bottom)[:, None]), axis=-1)
+    in_image = geometry.crop.to_image(pixels)
+    counts = None if track.masks is None else track.masks[frame]
+    if counts is None:
+        inset_px = settings.box_inset * np.array([x1 - x0, y1 - y0])
+        inside = ((in_image >= box[:2] + inset_px) & (in_image <= box[2:] - inset_px)).all(axis=-1)
+    else:
+        mask = decode_mask(counts, geometry.image_size_px)
+        column, row = np.moveaxis(np.round(in_image).astype(int), -1, 0)
+        inside = (column >= 0) & (row >= 0) & (column < mask.shape[1]) & (row < mask.shape[0])
+        inside[inside] = mask[row[inside], column[inside]]
+        if settings.erode_px:
+            inside = binary_erosion(inside, iterations=settings.erode_px)
+    depth_m = np.asarray(geometry.depth[frame, top:bottom, left:right], dtype=np.float64)
+    inside &= depth_m > 0
+    if geometry.confidence is not None:
+        inside &= geometry.confidence[frame, top:bottom, left:right] >= settings.least_confidence
+    if not inside.any():
+        return None
+    if settings.outlier_sigmas:
+        off_m = np.abs(depth_m - np.median(depth_m[inside]))
+        inside &= off_m <= max(settings.outlier_sigmas * GAUSSIAN_MAD * np.median(off_m[inside]), 1e-6)
+    if inside.sum() < settings.least_pixels:
+        return None
+    K_px = geometry.K_px[frame]
+    points_m = rays(K_px, in_image[inside]) * depth_m[inside, None]
+    middle_m = np.median(points_m, axis=0) if settings.barycentre == "median" else points_m.mean(axis=0)
+    along_m = settings.depth_noise * np.linalg.norm(middle_m)
+    across_m = settings.edge_px / K_px[0, 0] * middle_m[2]
+    if settings.to_centre and size is not None:
+        middle_m = _pushed(middle_m, depth_of_side_m(size, (x1 - x0) / K_px[0, 0] * middle_m[2]))
+        along_m = np.hypot(along_m, _stance_m(size))
+    return _Place(middle_m, float(along_m), float(across_m))
+
+
+def _from_box(
+    box_px: Array, K_px: Array, size: ClassSize, settings: Lifting, ground: Ground | None, frame: int
+) -> _Place | None:
+    """Both distances are those of the nearest edge: it stands lowest, and is as tall as the object."""
+    x0, y0, x1, y1 = box_px
+    by_size_m = float(_distance_by_size(box_px, K_px, size))
+    log_m = [np.log(by_size_m)]
+    sigma = [np.hypot(size.spread, np.sqrt(2) * settings.edge_px / (y1 - y0))]
+    if ground is not None:
+        below = float(_foot_rays(box_px, K_px) @ ground.down[frame])
+        uncertain = np.hypot(settings.edge_px / K_px[1, 1], ground.slope_rad)
+        if below > uncertain:
+            log_m.append(np.log(ground.height_m / below))
+            # By the other's distance: by its own, it would be trusted the more the nearer it errs.
+            sigma.append(uncertain * by_size_m / ground.height_m)
+    weight = 1 / np.square(sigma)
+    depth_m = float(np.exp(weight @ log_m / weight.sum()))
+    near_m = rays(K_px, np.array([(x0 + x1) / 2, (y0 + y1) / 2])) * depth_m
+    if settings.to_centre:
+        near_m = _pushed(near_m, depth_of_corner_m(size, (x1 - x0) / K_px[0, 0] * depth_m))
+    along_m = np.hypot(np.linalg.norm(near_m) / np.sqrt(weight.sum()), _stance_m(size))
+    return _Place(near_m, float(along_m), float(settings.edge_px / K_px[0, 0] * depth_m))
+
+
+def depth_of_side_m(size: ClassSize, width_m: float) -> float:
+    """From the barycentre of what is seen of a box to its middle, along the ray; `width_m`: how wide it looks.
+
+    At an angle t to the ray, width cos t of its end is seen, length / 2 cos t before the middle, and length sin t of
+    its side, width / 2 sin t before it: on average length width / 2 over what is seen.
+    """
+    long_m, wide_m = max(size.length_m, size.width_m), min(size.length_m, size.width_m)
+    return long_m * wide_m / (2 * float(np.clip(width_m, wide_m, np.hypot(long_m, wide_m))))
+
+
+def depth_of_corner_m(size: ClassSize, width_m: float) -> float:
+    """From a box's nearest edge to its middle, along the ray; `width_m`: how wide it looks.
+
+    At an angle t to the ray it looks length sin t + width cos t wide, and its nearest edge is (length cos t + width
+    sin t) / 2 before the middle. Of the two angles that look wider than the length the smaller is taken.
+    """
+    long_m, wide_m = max(size.length_m, size.width_m), min(size.length_m, size.width_m)
+    across_m = float(np.hypot(long_m, wide_m))
+    diagonal_rad = np.arctan2(long_m, wide_m)
+    angle_rad = diagonal_rad - np.arccos(np.clip(width_m, wide_m, across_m) / across_m)
+    return float(long_m * np.cos(angle_rad) + wide_m * np.sin(angle_rad)) / 2
+
+
+def _stance_m(size: ClassSize) -> float:
+    """What is not known of how far the seen side is from the middle: an eighth of what it depends on."""
+    return abs(size.length_m - size.width_m) / 8
+
+
+def _uncut(track: ObjectTrack) -> Array:
+    """The frames in which the image holds all of an object."""
+    return np.flatnonzero(~np.isnan(track.boxes_px[:, 0]) & ~track.truncated)
+
+
+def _whole(track: ObjectTrack) -> Array:
+    """The frames in which all of an object is seen."""
+    frames = _uncut(track)
+    return frames[~track.occluded[frames]]
+
+
+def _distance_by_size(boxes_px: Array, K_px: Array, size: ClassSize) -> Array:
+    """Depth (...) at which an object of a class is as tall as boxes (..., 4)."""
+    return np.asarray(K_px[..., 1, 1] * size.height_m / (boxes_px[..., 3] - boxes_px[..., 1]))
+
+
+def _foot_rays(boxes_px: Array, K_px: Array) -> Array:
+    """Points (..., 3) at depth 1 behind the middle of the lower edge of boxes (..., 4)."""
+    middle_px = (boxes_px[..., [0]] + boxes_px[..., [2]]) / 2
+    return rays(K_px, np.concatenate([middle_px, boxes_px[..., [3]]], axis=-1))
+
+
+def _pushed(xyz_m: Array, by_m: float) -> Array:
+    return np.asarray(xyz_m * (1 + by_m / np.linalg.norm(xyz_m)))

@@ -1,0 +1,326 @@
+"""The records between the stages as files, so that a stage that was done need not be done again.
+
+    <folder of one video and stage>/manifest.json     a `Manifest`; written last, so that without it there is nothing
+                                    arrays.npz        of a geometry: times, poses, intrinsics
+                                    depth.npy         maps, each a file of its own that is mapped, not read: a frame
+                                    confidence.npy    comes into memory when it is looked at
+                                    moving.npy
+                                    tracks.parquet    of object tracks and lifted tracks
+
+What was written by another version, is cut off or belongs to another stage is a DataError that names file and cure.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import zipfile
+import zlib
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from stvlm.files import read_json, whole_file, write_json
+from stvlm.hashing import stable_hash
+from stvlm.pseudo_labels.artefacts import (
+    DepthCrop,
+    Geometry,
+    LiftedTrack,
+    ObjectTrack,
+    ObjectTracks,
+    Provenance,
+    Scale,
+)
+from stvlm.recipes import from_mapping
+from stvlm.records import Array, DataError
+
+SCHEMA = 1
+"""Grows when the form changes; what has another number is made anew."""
+
+Kind = Literal["geometry", "object_tracks", "lifted_tracks"]
+
+_MANIFEST, _ARRAYS, _TRACKS = "manifest.json", "arrays.npz", "tracks.parquet"
+_MAPS = ("depth", "confidence", "moving")
+_BOX = ("x0_px", "y0_px", "x1_px", "y1_px")
+_CENTRE = ("x_m", "y_m", "z_m")
+_OBJECTS = pa.schema(
+    [
+        ("track_id", pa.string()),
+        ("category", pa.string()),
+        ("frame", pa.int64()),
+        *((name, pa.float64()) for name in _BOX),
+        ("score", pa.float64()),
+        ("truncated", pa.bool_()),
+        ("occluded", pa.bool_()),
+        ("mask", pa.list_(pa.int64())),
+    ]
+)
+_LIFTED = pa.schema(
+    [
+        ("track_id", pa.string()),
+        ("category", pa.string()),
+        ("time_s", pa.float64()),
+        *((name, pa.float64()) for name in _CENTRE),
+        ("covariance_m2", pa.list_(pa.float64(), 9)),  # row by row
+    ]
+)
+_UNITS: dict[Kind, dict[str, str]] = {
+    "geometry": {"time": "s", "poses": "world_SE3_camera, OpenCV axes", "pixel": "of the original image"},
+    "object_tracks": {"time": "s", "pixel": "of the original image", "mask": "run lengths down the columns"},
+    "lifted_tracks": {"time": "s", "place": "m, world frame of the geometry"},
+}
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a stage's folder holds, and of what it was made."""
+
+    schema: int
+    kind: str
+    provenance: Provenance
+    inputs: str
+    """Hash of the contents of what it was made from."""
+    options: Mapping[str, object]
+    units: Mapping[str, str]
+    files: Mapping[str, int]
+    """Its other files, and how many bytes each has."""
+    details: Mapping[str, object] = field(default_factory=dict)
+    """What the kind has beside its arrays."""
+
+
+@dataclass(frozen=True)
+class _OfGeometry:
+    image_size_px: tuple[int, int]
+    is_upright: bool
+    scale: Scale
+    crop: DepthCrop | None
+
+
+@dataclass(frozen=True)
+class _OfTracks:
+    times_s: tuple[float, ...]
+    image_size_px: tuple[int, int]
+
+
+def content_hash(paths: Iterable[Path]) -> str:
+    """One hash of files' contents, and of all files in folders, whatever the paths are; raises DataError."""
+    digests = []
+    for path in paths:
+        files = [file for file in sorted(path.rglob("*")) if file.is_file()] if path.is_dir() else [path]
+        for file in files:
+            try:
+                with file.open("rb") as opened:
+                    digest = hashlib.file_digest(opened, "sha256").hexdigest()
+            except OSError as error:
+                raise DataError(f"{file}: cannot read ({error.strerror})") from error
+            digests.append((file.relative_to(path).as_posix(), digest))
+    return stable_hash(*digests)
+
+
+def is_done(folder: Path, kind: Kind, inputs: str, options: Mapping[str, object]) -> bool:
+    """Whether a stage's folder holds what would be made again: the same kind, of the same inputs, with the same
+    options. What is damaged is not done.
+    """
+    with suppress(DataError):
+        manifest = read_manifest(folder, kind)
+        as_written = json.loads(json.dumps(dict(options)))
+        return manifest.inputs == inputs and manifest.options == as_written
+    return False
+
+
+def read_manifest(folder: Path, kind: Kind) -> Manifest:
+    """A stage's manifest, whose files are there and as long as they were; raises DataError."""
+    where = folder / _MANIFEST
+    again = f"remove {folder} and run the stage again"
+    if not where.exists():
+        raise DataError(f"{where}: is missing: the stage has not run, or not to its end; run it again")
+    values = read_json(where)
+    schema = values.get("schema") if isinstance(values, dict) else None
+    if schema != SCHEMA:
+        raise DataError(f"{where}: has schema {schema!r}, this version reads {SCHEMA}; {again}")
+    manifest = from_mapping(Manifest, values, str(where))
+    if manifest.kind != kind:
+        raise DataError(f"{where}: holds {manifest.kind}, not {kind}; give the folder of the stage that makes those")
+    for name, n_bytes in manifest.files.items():
+        path = folder / name
+        found = path.stat().st_size if path.is_file() else None
+        if found != n_bytes:
+            state = "is missing" if found is None else f"has {found} bytes, {n_bytes} were written"
+            raise DataError(f"{path}: {state}; {again}")
+    return manifest
+
+
+def write_geometry(folder: Path, geometry: Geometry, inputs: str, options: Mapping[str, object]) -> None:
+    """Writes a geometry; `inputs` is the hash of what it was made from, `options` how."""
+    _begin(folder)
+    with whole_file(folder / _ARRAYS) as temporary:
+        np.savez(temporary, times_s=geometry.times_s, world_SE3_camera=geometry.world_SE3_camera, K_px=geometry.K_px)
+    files = [_ARRAYS]
+    for name in _MAPS:
+        maps, path = getattr(geometry, name), folder / f"{name}.npy"
+        if maps is None:
+            path.unlink(missing_ok=True)
+        else:
+            with whole_file(path) as temporary:
+                np.save(temporary, maps)
+            files.append(path.name)
+    details = _OfGeometry(geometry.image_size_px, geometry.is_upright, geometry.scale, geometry.crop)
+    _end(folder, "geometry", geometry.provenance, inputs, options, files, asdict(details))
+
+
+def read_geometry(folder: Path) -> Geometry:
+    """A geometry whose maps are mapped from their files; raises DataError."""
+    manifest = read_manifest(folder, "geometry")
+    details = from_mapping(_OfGeometry, manifest.details, str(folder / _MANIFEST))
+    path = folder / _ARRAYS
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            motion = {name: arrays[name] for name in ("times_s", "world_SE3_camera", "K_px")}
+        maps = {}
+        for name in _MAPS:
+            path = folder / f"{name}.npy"
+            if path.name in manifest.files:
+                maps[name] = np.load(path, mmap_mode="r", allow_pickle=False)
+        path = folder / _MANIFEST
+        return Geometry(**motion, **maps, **{name: getattr(details, name) for name in _OfGeometry.__annotations__},
+                        provenance=manifest.provenance)  # fmt: skip
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise _damaged(folder, path, error) from error
+
+
+def write_object_tracks(folder: Path, tracks: ObjectTracks, inputs: str, options: Mapping[str, object]) -> None:
+    """Writes object tracks; `inputs` is the hash of what they were made from, `options` how."""
+    _begin(folder)
+    parts = []
+    for track in tracks.tracks:
+        n = len(track.score)
+        columns: dict[str, Any] = {
+            "track_id": [track.track_id] * n,
+            "category": [track.category] * n,
+            "frame": np.arange(n),
+            **dict(zip(_BOX, track.boxes_px.T, strict=True)),
+            "score": track.score,
+            "truncated": track.truncated,
+            "occluded": track.occluded,
+            "mask": [None] * n if track.masks is None else list(track.masks),
+        }
+        parts.append(columns)
+    _write_table(folder, _OBJECTS, parts)
+    details = _OfTracks(tuple(tracks.times_s.tolist()), tracks.image_size_px)
+    _end(folder, "object_tracks", tracks.provenance, inputs, options, [_TRACKS], asdict(details))
+
+
+def read_object_tracks(folder: Path) -> ObjectTracks:
+    """Object tracks; raises DataError."""
+    manifest = read_manifest(folder, "object_tracks")
+    details = from_mapping(_OfTracks, manifest.details, str(folder / _MANIFEST))
+    try:
+        tracks = []
+        for table in _read_tables(folder, _OBJECTS):
+            masks = [None if mask is None else np.array(mask) for mask in table["mask"].to_pylist()]
+            track = ObjectTrack(
+                track_id=table["track_id"][0].as_py(),
+                category=table["category"][0].as_py(),
+                boxes_px=_columns(table, _BOX),
+                score=table["score"].to_numpy(),
+                truncated=table["truncated"].to_numpy(),
+                occluded=table["occluded"].to_numpy(),
+                masks=tuple(masks) if any(mask is not None for mask in masks) else None,
+            )
+            tracks.append(track)
+        return ObjectTracks(np.array(details.times_s), details.image_size_px, tuple(tracks), manifest.provenance)
+    except (OSError, ValueError, KeyError, pa.ArrowException) as error:
+        raise _damaged(folder, folder / _TRACKS, error) from error
+
+
+def write_lifted_tracks(
+    folder: Path,
+    tracks: Sequence[LiftedTrack],
+    provenance: Provenance,
+    inputs: str,
+    options: Mapping[str, object],
+) -> None:
+    """Writes lifted tracks; `inputs` is the hash of what they were made from, `options` how."""
+    _begin(folder)
+    parts = []
+    for track in tracks:
+        n = len(track.times_s)
+        columns: dict[str, Any] = {
+            "track_id": [track.track_id] * n,
+            "category": [track.category] * n,
+            "time_s": track.times_s,
+            **dict(zip(_CENTRE, track.xyz_m.T, strict=True)),
+            "covariance_m2": list(track.covariance_m2.reshape(n, 9)),
+        }
+        parts.append(columns)
+    _write_table(folder, _LIFTED, parts)
+    _end(folder, "lifted_tracks", provenance, inputs, options, [_TRACKS], {})
+
+
+def read_lifted_tracks(folder: Path) -> list[LiftedTrack]:
+    """Lifted tracks, but for those without a single place; raises DataError."""
+    read_manifest(folder, "lifted_tracks")
+    try:
+        return [
+            LiftedTrack(
+                track_id=table["track_id"][0].as_py(),
+                category=table["category"][0].as_py(),
+                times_s=table["time_s"].to_numpy(),
+                xyz_m=_columns(table, _CENTRE),
+                covariance_m2=np.array(table["covariance_m2"].to_pylist()).reshape(-1, 3, 3),
+            )
+            for table in _read_tables(folder, _LIFTED)
+        ]
+    except (OSError, ValueError, KeyError, pa.ArrowException) as error:
+        raise _damaged(folder, folder / _TRACKS, error) from error
+
+
+def _begin(folder: Path) -> None:
+    """From here until the end the folder holds nothing."""
+    (folder / _MANIFEST).unlink(missing_ok=True)
+
+
+def _end(
+    folder: Path,
+    kind: Kind,
+    provenance: Provenance,
+    inputs: str,
+    options: Mapping[str, object],
+    files: Sequence[str],
+    details: Mapping[str, object],
+) -> None:
+    sizes = {name: (folder / name).stat().st_size for name in files}
+    manifest = Manifest(SCHEMA, kind, provenance, inputs, options, _UNITS[kind], sizes, details)
+    write_json(folder / _MANIFEST, asdict(manifest))
+
+
+def _write_table(folder: Path, schema: pa.Schema, parts: Iterable[Mapping[str, Any]]) -> None:
+    tables = [pa.table([pa.array(part[f.name], f.type) for f in schema], schema=schema) for part in parts]
+    with whole_file(folder / _TRACKS) as temporary:
+        pq.write_table(pa.concat_tables(tables) if tables else schema.empty_table(), temporary)
+
+
+def _read_tables(folder: Path, schema: pa.Schema) -> list[pa.Table]:
+    """The rows of each track, in the order in which they were written."""
+    table = pq.ParquetFile(folder / _TRACKS).read()
+    if table.schema != schema:
+        raise ValueError("its columns are others")
+    ids = np.array(table["track_id"].to_pylist(), dtype=object)
+    cuts = [0, *(np.flatnonzero(ids[1:] != ids[:-1]) + 1).tolist(), len(ids)]
+    return [table.slice(start, end - start) for start, end in pairwise(cuts) if end > start]
+
+
+def _columns(table: pa.Table, names: Sequence[str]) -> Array:
+    return np.stack([table[name].to_numpy() for name in names], axis=1)
+
+
+def _damaged(folder: Path, path: Path, error: Exception) -> DataError:
+    reason = " ".join(str(error).split())
+    return DataError(f"{path}: does not read ({reason}); remove {folder} and run the stage again")
