@@ -16,7 +16,7 @@ from stvlm.dataset.probe import Probed
 from stvlm.dataset.rows import frequencies
 from stvlm.dataset.select import Shortfall
 from stvlm.records import Task
-from stvlm.scoring import COMPARISONS
+from stvlm.scoring import COMPARISONS, best_constant
 
 TASKS = get_args(Task)
 
@@ -118,11 +118,11 @@ def _floors(rows: pa.Table) -> dict[str, dict[str, float]]:
     for task in TASKS:
         part = rows.filter(pc.equal(rows.column("task"), task))
         if len(part):
-            targets, categories = (part.column(name).to_pylist() for name in ("target", "category"))
-            kinds = [category.split(" ")[0] for category in categories]
-            out[task] = {"constant": constant_floor(task, targets)}
+            best = best_constant(part.select(["task", "target", "choices"]).to_pylist())[task]
+            out[task] = {"constant": best.accuracy}
             if task not in COMPARISONS:
-                out[task]["class"] = constant_floor(task, targets, kinds)
+                targets, categories = (part.column(name).to_pylist() for name in ("target", "category"))
+                out[task]["class"] = constant_floor(task, targets, [category.split(" ")[0] for category in categories])
     return {task: {name: round(value, 4) for name, value in of_task.items()} for task, of_task in out.items()}
 
 
