@@ -24,7 +24,7 @@ ROWS = DISTANCES + COLORS
 
 def test_constant_knows_the_task_and_not_the_row():
     # 8.33 and above are within 25 % of 10.00 up to 12.50, and nothing is within 25 % of both: the smaller one is taken.
-    assert set(constant_answers(DISTANCES)) == {"7.50"}
+    assert set(constant_answers(DISTANCES)) == {"7.50 m"}
     assert set(constant_answers(COLORS)) == {"red"}
 
 
@@ -37,6 +37,20 @@ def test_a_constant_yes_is_the_choice_in_its_place():
     ]  # fmt: skip
     assert constant_answers(rows) == ["red", "blue", "green"]
     assert score_columns(rows, {})[CONSTANT]["average_accuracy"] == 1.0
+
+
+def test_a_constant_is_in_meters_whatever_unit_is_asked_for():
+    rows = [row | {"question": "How many feet does the object travel throughout the video?"} for row in DISTANCES]
+    assert score_columns(rows, {})[CONSTANT]["average_accuracy"] == 0.5
+
+
+def test_multistep_tasks_have_columns_and_verdicts_where_they_were_asked():
+    rows = rows_of("time_to_cover", ["10.00"] * 40)
+    scores = score_columns(rows, {"model": ["10 s"] * 30 + ["99 s"] * 10})
+    header, model, _ = as_table(scores, "model", "tiny").splitlines()
+    assert header.split()[-2:] == ["time_to_cover", "Average"]
+    assert model.split()[-2:] == ["75.0", "75.0"]
+    assert compare(rows, scores, "model")["time_to_cover"][CONSTANT].value == -0.25
 
 
 def test_a_task_is_learned_only_beyond_every_control():

@@ -63,7 +63,7 @@ def sample(path: Path, most: int) -> Sample:
         video = VideoDecoder(str(path), num_ffmpeg_threads=1)
         taken = video.get_frames_at(spread(len(video), most))
     except (OSError, RuntimeError, ValueError) as error:
-        raise DataError(f"{path}: cannot be decoded ({str(error).splitlines()[0]}); fetch it again") from error
+        raise DataError(f"{path}: cannot be decoded ({first_line(error)}); fetch it again") from error
     return Sample(taken.data, taken.pts_seconds.tolist())
 
 

@@ -14,6 +14,7 @@ import yaml
 
 from stvlm.evaluation.video_tasks import READERS
 from stvlm.files import read_json, write_json
+from stvlm.programs import first_line
 from stvlm.records import DataError
 
 RESULTS = "general.json"
@@ -54,7 +55,7 @@ def read_plan(path: Path) -> Plan:
         plan = Plan(content["max_frames"], tasks, content["annotation_files"])
     except (OSError, yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
         raise DataError(
-            f"{path}: is no plan of benchmarks ({str(error).splitlines()[0]}); compare it with general.yaml"
+            f"{path}: is no plan of benchmarks ({first_line(error)}); compare it with general.yaml"
         ) from error
     if unknown := set(plan.annotation_files) - set(READERS):
         raise DataError(f"{path}: {', '.join(sorted(unknown))}: no such annotation files; known: {', '.join(READERS)}")

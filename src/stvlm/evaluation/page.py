@@ -21,6 +21,7 @@ from stvlm.evaluation.dataset import Row
 from stvlm.evaluation.mistakes import UNITS, Mistake, Motion, worst
 from stvlm.evaluation.results import Answer, Results
 from stvlm.evaluation.tables import Table, as_html
+from stvlm.programs import first_line
 from stvlm.records import DataError
 from stvlm.scoring import COMPARISONS, parse_target
 
@@ -151,7 +152,7 @@ def _strip(video: Path, chosen: tuple[int, ...]) -> list[str]:
     try:
         images = [Image.fromarray(frame) for frame in read_video(video)[0][list(chosen)]]
     except (OSError, ValueError, IndexError) as error:
-        reason = str(error).splitlines()[0]
+        reason = first_line(error)
         raise DataError(f"{video}: cannot be decoded ({reason}); build or fetch the dataset again") from error
     for image in images:
         image.thumbnail((FRAME_PX, FRAME_PX))

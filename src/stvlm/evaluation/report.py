@@ -7,7 +7,16 @@ from typing import Any
 
 import numpy as np
 
-from stvlm.scoring import FEW_CLIPS, RESAMPLES, TASKS, Difference, best_constant, paired_difference, score_all
+from stvlm.scoring import (
+    FEW_CLIPS,
+    MULTISTEP,
+    RESAMPLES,
+    TASKS,
+    Difference,
+    best_constant,
+    paired_difference,
+    score_all,
+)
 
 Scores = Mapping[str, Any]
 CONSTANT = "best_constant"
@@ -40,14 +49,16 @@ COLUMNS = (
 def constant_answers(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     """The best constant answer to each row: it knows the task and the answers of all rows, and nothing else."""
     constants = best_constant(rows)
-    return [_in_words(constants[row["task"]].target, row["choices"]) for row in rows]
+    return [_in_words(row["task"], constants[row["task"]].target, row["choices"]) for row in rows]
 
 
-def _in_words(constant: str, choices: Sequence[str]) -> str:
-    """A constant as it is read to any question: a bare yes is no answer to "which?"."""
+def _in_words(task: str, constant: str, choices: Sequence[str]) -> str:
+    """A constant as it is read to any question: a bare yes is no answer to "which?", a bare 20 may be in feet."""
     if constant == "yes":
         return choices[0]
-    return choices[1] if constant == "no" and len(choices) == 2 else constant
+    if constant == "no" and len(choices) == 2:
+        return choices[1]
+    return constant + {"traveled_distance": " m", "traveling_speed": " km/h"}.get(task, "")
 
 
 def compare(
@@ -63,7 +74,7 @@ def compare(
             for name in scores
             if name != model
         }
-        for task in TASKS
+        for task in (*TASKS, *MULTISTEP)
         if task in tasks
     }
 
@@ -75,11 +86,13 @@ def score_columns(rows: Sequence[Mapping[str, Any]], answers: Mapping[str, Seque
 
 
 def as_table(scores: Mapping[str, Scores], model: str, title: str) -> str:
-    """The paper's columns, a row for the model and each control."""
+    """The paper's columns, and those of multistep tasks where they were asked; a row for the model and each control."""
     names = {model: title} | {name: NAMES.get(name, name) for name in scores if name != model}
-    lines = [[""] + [heading for heading, _, _ in COLUMNS]]
+    further = [(task, f"{task}_accuracy", 100) for task in MULTISTEP if f"{task}_accuracy" in scores[model]]
+    columns = (*COLUMNS[:-1], *further, COLUMNS[-1])
+    lines = [[""] + [heading for heading, _, _ in columns]]
     for name in names:
-        lines.append([names[name]] + [as_number(scores[name], key, factor) for _, key, factor in COLUMNS])
+        lines.append([names[name]] + [as_number(scores[name], key, factor) for _, key, factor in columns])
     return _aligned(lines)
 
 

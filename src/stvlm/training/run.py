@@ -19,6 +19,7 @@ from stvlm.evaluation.dataset import Split, load_split, may_be_on_the_hub
 from stvlm.evaluation.frames import FrameReader
 from stvlm.evaluation.versions import versions
 from stvlm.files import read_json, write_json
+from stvlm.programs import first_line
 from stvlm.recipes import to_mapping
 from stvlm.records import DataError
 from stvlm.training.callbacks import LossBar, StopWhenAsked
@@ -120,7 +121,7 @@ def _open_model(recipe: SFTRecipe, split: Split, chat_template: str) -> tuple[An
         # Weights in float32 also where bf16 computes: an update of 1e-5 of a weight is lost in a bfloat16.
         model = AutoModelForImageTextToText.from_pretrained(recipe.model, dtype="float32")
     except (OSError, ValueError) as error:
-        raise DataError(f"{recipe.model}: cannot be loaded as a model ({str(error).splitlines()[0]})") from error
+        raise DataError(f"{recipe.model}: cannot be loaded as a model ({first_line(error)})") from error
     processor.chat_template = chat_template
     return processor, model
 
