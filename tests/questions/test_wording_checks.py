@@ -10,6 +10,7 @@ from stvlm.questions.wording_checks import WRONG, plain, why_not
 KNOWN = "is a wording of the templates"
 NOT_SEEN = {
     "Does {a} share its direction of travel with {b} {span}?",
+    "Are {a} and {b} bound for the same side {span}?",
 }
 """Whose polarity the reader of answers does not see."""
 SENTENCE = "is no sentence of one line and ordinary length"
