@@ -8,7 +8,7 @@ from typing import Any
 
 import evaluate
 import gradio as gr
-from references import TASKS
+from references import MULTISTEP, TASKS
 
 METRIC = evaluate.load(str(Path(__file__).with_name("stkit_bench.py")))
 
@@ -17,6 +17,8 @@ UNITS = {
     "traveling_speed": "km/h",
     "movement_direction": "o'clock",
     "direction_timestamp": "s",
+    "time_to_cover": "s",
+    "catch_up_time": "s",
 }
 ERROR_UNITS = UNITS | {"movement_direction": "h"}
 
@@ -193,7 +195,7 @@ def build_demo() -> gr.Blocks:
             with gr.Row():
                 with gr.Column():
                     fields = [
-                        gr.Dropdown(list(TASKS), value=TASKS[0], label="Task"),
+                        gr.Dropdown([*TASKS, *MULTISTEP], value=TASKS[0], label="Task"),
                         gr.Textbox(label="Question"),
                         gr.Textbox(label="Choices, for comparisons", placeholder="red, blue"),
                         gr.Textbox(label="Target, as the dataset prints it", placeholder="20.15"),

@@ -12,7 +12,8 @@ COLUMNS = ("id", "base_id", "source", "split", "label_type", "scene_id", "camera
 
 UNITS = {"traveled_distance": "m", "traveling_speed": "km/h"}
 """Of the tasks whose targets are broken down by range."""
-_EDGES = (0, 1, 2, 5, 10, 20, 50, 100, 200, 500)
+EDGES = (0, 1, 2, 5, 10, 20, 50, 100, 200, 500)
+"""Bounds of the ranges, in m and km/h; the lower one is included."""
 
 
 def read_columns(row: Mapping[str, Any], columns: Sequence[str] = COLUMNS) -> dict[str, str]:
@@ -73,8 +74,8 @@ def in_order(labels: set[str]) -> list[str]:
 
 def _range_of(task: str, target: str) -> str:
     """Such as "5-10 m", which holds 5.00 and not 10.00; "" for a task that is broken down by no range."""
-    return _ranges(UNITS[task])[bisect_right(_EDGES, float(target)) - 1] if task in UNITS else ""
+    return _ranges(UNITS[task])[bisect_right(EDGES, float(target)) - 1] if task in UNITS else ""
 
 
 def _ranges(unit: str) -> list[str]:
-    return [*(f"{low}-{high} {unit}" for low, high in pairwise(_EDGES)), f"{_EDGES[-1]} {unit} and more"]
+    return [*(f"{low}-{high} {unit}" for low, high in pairwise(EDGES)), f"{EDGES[-1]} {unit} and more"]

@@ -28,19 +28,20 @@ MEDIA = ("video", "frames")
 
 
 @task
-def stkit_bench(dataset: str, split: str = "test", media: str = "video") -> Task:
+def stkit_bench(dataset: str, split: str = "test", media: str = "video", config: str | None = None) -> Task:
     """The benchmark.
 
     Args:
         dataset: a built dataset's folder, as an absolute path (inspect-ai runs tasks in their own folder), or a Hub id.
         split: of the dataset.
         media: video or frames.
+        config: of the dataset, such as mirrored (default: all of its sources, as they are).
     """
     if media not in MEDIA:
         raise ValueError(f"media {media!r} is not one of {', '.join(MEDIA)}")
     if not Path(dataset).is_absolute() and not may_be_on_the_hub(dataset):
         raise ValueError(f"{dataset}: is looked for in this file's folder; give an absolute path, as $PWD/{dataset}")
-    rows = load_split(dataset, split).rows
+    rows = load_split(dataset, split, config=config).rows
     return Task(
         dataset=MemoryDataset([as_sample(row, media) for row in rows], name="stkit-bench"),
         solver=[generate()] if media == "video" else [show_frames(), generate()],

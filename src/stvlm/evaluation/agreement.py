@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from stvlm.evaluation.extraction import UNREADABLE, Extraction, Row
-from stvlm.evaluation.report import COLUMNS
+from stvlm.evaluation.report import columns_of
 from stvlm.evaluation.results import Answer
 from stvlm.scoring import MULTISTEP, TASKS, Value
 
@@ -67,7 +67,7 @@ def as_scores(rules: Mapping[str, Any], llm: Mapping[str, Any], model: str) -> s
     name = Path(model).name
     width = max(26, len(name) + 2)
     lines = [f"{'':<10}{'rules':>26}{name:>{width}}"]
-    for heading, key, factor in (*COLUMNS, ("Parsed", "parse_rate", 100)):
+    for heading, key, factor in (*columns_of(rules), ("Parsed", "parse_rate", 100)):
         if key in rules or key in llm:
             cells = (_with_interval(scores, key, factor) for scores in (rules, llm))
             lines.append(f"{heading:<10}{next(cells):>26}{next(cells):>{width}}")

@@ -8,12 +8,12 @@ from typing import Any
 
 from stvlm.chat_api import Endpoint
 from stvlm.evaluation.agreement import Reading, as_agreement, as_disagreements, as_failures, as_scores, count_kinds
-from stvlm.evaluation.dataset import load_split
 from stvlm.evaluation.extraction import NONE, UNREADABLE, extract, prompt
 from stvlm.evaluation.responses import MODEL
-from stvlm.evaluation.results import Answer, read_answers, read_results, score_answers
+from stvlm.evaluation.results import Answer, load_rows, read_answers, read_results, score_answers
 from stvlm.files import locked, whole_file, write_json
 from stvlm.hashing import stable_hash
+from stvlm.records import DataError
 from stvlm.scoring import score_all
 
 
@@ -30,8 +30,9 @@ def extract_results(folder: Path, endpoint: Endpoint, dataset: str | None = None
     (results,) = read_results([folder])
     told = results.dataset
     with locked(folder / "lock"):
-        limit, config = (results.settings.get(name) for name in ("limit", "config"))
-        split = load_split(dataset or told["path"], told["split"], limit, config, needs_video=False)
+        split = load_rows(results, dataset)
+        if split is None:
+            raise DataError(f"{told['path']}: is not here; give the dataset that was scored by --dataset")
         by_rules = read_answers(results, split.rows)[MODEL]
         replies = folder / "extraction_replies"
         extractions = extract(endpoint, split.rows, [answer.response for answer in by_rules], replies)

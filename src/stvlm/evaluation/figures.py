@@ -21,6 +21,7 @@ from stvlm.evaluation.results import Answer, Results
 from stvlm.files import whole_file
 from stvlm.records import Array, DataError
 from stvlm.scoring import MULTISTEP, RELATIVE_TOLERANCE, RESAMPLES, TASKS
+from stvlm.scoring.groups import EDGES, UNITS
 from stvlm.scoring.intervals import mean_of, share_bounds
 
 if TYPE_CHECKING:
@@ -40,9 +41,6 @@ SHORT = {
     "traveled_distance_comparison": "TDC", "traveling_speed_comparison": "TSC", "movement_direction_comparison": "MDC",
     "time_to_cover": "time", "catch_up_time": "catch-up", "speed_ratio": "ratio",
 }  # fmt: skip
-EDGES = (0, 1, 2, 5, 10, 20, 50, 100, 200, 500, np.inf)
-"""Bounds of the ranges of distance and speed, in m and km/h; the lower one is included."""
-UNITS = {"traveled_distance": "m", "traveling_speed": "km/h"}
 LEAST_PERCENT = 1.0
 """Relative errors below are drawn there: a logarithmic axis has no zero."""
 _STYLE: Any = {
@@ -174,7 +172,7 @@ class Range(NamedTuple):
 def by_range(answers: Sequence[Answer], task: str) -> list[Range]:
     """A task's answers by the truth's range, from the first to the last one that holds any; they need their rows."""
     asked = [(answer, float(answer.row["target"])) for answer in answers if answer.task == task and answer.row]
-    bounds = list(pairwise(EDGES))
+    bounds = list(pairwise((*EDGES, np.inf)))
     members = [[answer for answer, truth in asked if low <= truth < high] for low, high in bounds]
     filled = [i for i, some in enumerate(members) if some]
     if not filled:

@@ -33,7 +33,7 @@ class _Asked(NamedTuple):
     until: tuple[str, ...]
 
 
-class STVLM(lmms):  # type: ignore[misc]
+class STVLM(lmms):  # type: ignore[misc]  # lmms_eval has no types
     """LLaVA-OneVision and its fine-tunings through the Auto classes, greedy, on one device, asked about videos.
 
     Args:

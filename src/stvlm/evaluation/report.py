@@ -46,6 +46,12 @@ COLUMNS = (
 """Heading, score and factor, in the order of the paper's Table 3. Accuracies in percent; MAE over parsed answers."""
 
 
+def columns_of(scores: Scores) -> list[tuple[str, str, int]]:
+    """The paper's columns and, before the average, those of multistep tasks that were asked."""
+    further = [(task, f"{task}_accuracy", 100) for task in MULTISTEP if f"{task}_accuracy" in scores]
+    return [*COLUMNS[:-1], *further, COLUMNS[-1]]
+
+
 def constant_answers(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     """The best constant answer to each row: it knows the task and the answers of all rows, and nothing else."""
     constants = best_constant(rows)
@@ -88,8 +94,7 @@ def score_columns(rows: Sequence[Mapping[str, Any]], answers: Mapping[str, Seque
 def as_table(scores: Mapping[str, Scores], model: str, title: str) -> str:
     """The paper's columns, and those of multistep tasks where they were asked; a row for the model and each control."""
     names = {model: title} | {name: NAMES.get(name, name) for name in scores if name != model}
-    further = [(task, f"{task}_accuracy", 100) for task in MULTISTEP if f"{task}_accuracy" in scores[model]]
-    columns = (*COLUMNS[:-1], *further, COLUMNS[-1])
+    columns = columns_of(scores[model])
     lines = [[""] + [heading for heading, _, _ in columns]]
     for name in names:
         lines.append([names[name]] + [as_number(scores[name], key, factor) for _, key, factor in columns])

@@ -292,7 +292,9 @@ def score_rows(rows: Sequence[VideoRow], answers: Sequence[str]) -> dict[str, fl
     """
     if len(rows) != len(answers) or not rows:
         raise ValueError(f"{len(answers)} answers for {len(rows)} rows")
-    right, ious, read = [], [], {"choice": [], "interval": []}  # type: ignore[var-annotated]
+    right: list[bool] = []
+    ious: list[float] = []
+    read: dict[str, list[bool]] = {"choice": [], "interval": []}
     for row, text in zip(rows, answers, strict=True):
         if row.choices:
             parsed = read_letter(text, row.choices)
