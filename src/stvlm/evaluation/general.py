@@ -65,32 +65,44 @@ def read_plan(path: Path) -> Plan:
 def evaluate_general(
     model: str, plan: Plan, tasks: list[str], sources: Mapping[str, Path], out: Path, limit: int | None = None
 ) -> list[Result]:
-    """Runs what has no results in `out` yet, and writes the results of all as general.json there. Raises DataError."""
+    """Runs what has no results in `out` yet; the results of all that has are written there as general.json.
+
+    Raises DataError.
+    """
     identity = {"model": model, "max_frames": plan.max_frames, "limit": limit}
     if (out / RUN).exists() and read_json(out / RUN) != identity:
         raise DataError(f"{out}: holds results of another model, number of frames or --limit; choose another --out")
-    results = []
     for task in tasks:
         folder = out / task
+        if _is_done(folder, task, plan):
+            continue
         if task in plan.lmms_eval:
-            if not (folder / RUN).exists():
-                run_lmms_eval(model, task, plan.max_frames, folder, limit)
-            results.append(read_lmms_eval(folder, task, plan.lmms_eval[task]))
+            run_lmms_eval(model, task, plan.max_frames, folder, limit)
         else:
-            if not (folder / "results.json").exists():
-                read, videos = READERS[task](sources[task]), sources[task] / plan.annotation_files[task]
-                from stvlm.evaluation.video_answers import ask  # torch, once it is known that there is something to ask
+            read, videos = READERS[task](sources[task]), sources[task] / plan.annotation_files[task]
+            from stvlm.evaluation.video_answers import ask  # torch, once it is known that there is something to ask
 
-                ask(model, task, read, videos, plan.max_frames, folder, limit)
-            found = read_json(folder / "results.json")
-            results += [
-                Result(task, metric, value, f"stvlm {found['versions']['stvlm']}", found["command"])
-                for metric, value in found["scores"].items()
-                if not metric.endswith("_count")
-            ]
+            ask(model, task, read, videos, plan.max_frames, folder, limit)
         write_json(out / RUN, identity)
+    done = [task for task in (*plan.lmms_eval, *plan.annotation_files) if _is_done(out / task, task, plan)]
+    results = [result for task in done for result in _results_of(out / task, task, plan)]
     write_json(out / RESULTS, [result._asdict() for result in results])
     return results
+
+
+def _is_done(folder: Path, task: str, plan: Plan) -> bool:
+    return (folder / (RUN if task in plan.lmms_eval else "results.json")).exists()
+
+
+def _results_of(folder: Path, task: str, plan: Plan) -> list[Result]:
+    if task in plan.lmms_eval:
+        return [read_lmms_eval(folder, task, plan.lmms_eval[task])]
+    found = read_json(folder / "results.json")
+    return [
+        Result(task, metric, value, f"stvlm {found['versions']['stvlm']}", found["command"])
+        for metric, value in found["scores"].items()
+        if not metric.endswith("_count")
+    ]
 
 
 def run_lmms_eval(model: str, task: str, max_frames: int, out: Path, limit: int | None) -> None:
