@@ -179,10 +179,10 @@ from stvlm.files import whole_file
 def work(number, shard):
     (shard.parent / f"{number}.begun").write_text(str(os.getpid()))
     time.sleep(0.3)
-    with (shard.parent / "log").open("a") as log:
-        log.write(f"{number}\\n")
     with whole_file(shard) as temporary:
         temporary.write_text("whole")
+    with (shard.parent / "log").open("a") as log:  # last: before, the process may still be killed, and the unit redone
+        log.write(f"{number}\\n")
 
 if __name__ == "__main__":
     print("ready", flush=True)

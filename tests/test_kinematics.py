@@ -22,7 +22,7 @@ from stvlm.kinematics import (
     traveled_distance,
     traveling_speed,
 )
-from stvlm.records import Array, Rejected
+from stvlm.records import Array, Rejected, white
 
 STATIONARY = Rejected("stationary")
 BORDER = Rejected("direction near the border of two hours")
@@ -63,7 +63,7 @@ def test_by_hand(xyz_m: Array, distance_m: float, speed_kmh: float, hour: int) -
 def test_what_does_not_move_has_distance_zero_and_no_direction() -> None:
     still = np.zeros((5, 3))
     assert traveled_distance(still) == (0.0, 0.0, 0.0)
-    assert traveled_distance(still, 0.1).relative_noise == np.inf
+    assert traveled_distance(still, white(0.1)).relative_noise == np.inf
     assert movement_direction(still) == STATIONARY
     assert direction_intervals(still) == STATIONARY
 
@@ -173,7 +173,7 @@ def test_hours_of_intervals_count_from_the_initial_heading_not_from_the_first_st
 
 
 def test_an_interval_is_as_uncertain_as_its_least_certain_step() -> None:
-    runs = direction_intervals(path((0, 0), (2, 0), (2.5, 0), (4.5, 0)), centre_noise_m=0.1)
+    runs = direction_intervals(path((0, 0), (2, 0), (2.5, 0), (4.5, 0)), noise=white(0.1))
     assert isinstance(runs, list)
     [run] = runs
     base, shortest = np.sqrt(2) * 0.1 / 2, np.sqrt(2) * 0.1 / 0.5
@@ -252,7 +252,7 @@ def test_windows_add_up_and_time_may_run_backwards(xyz_m: Array, data: st.DataOb
     whole = traveled_distance(xyz_m).value
     first, second = traveled_distance(xyz_m[: cut + 1]).value, traveled_distance(xyz_m[cut:]).value
     assert first + second == pytest.approx(whole)
-    assert traveled_distance(xyz_m[::-1], 0.1) == pytest.approx(traveled_distance(xyz_m, 0.1))
+    assert traveled_distance(xyz_m[::-1], white(0.1)) == pytest.approx(traveled_distance(xyz_m, white(0.1)))
     assert whole >= np.linalg.norm(xyz_m[-1] - xyz_m[0]) - 1e-9
 
 
@@ -268,11 +268,11 @@ def noisy(xyz_m: Array, noise_m: float = NOISE_M) -> Array:
 
 @pytest.mark.parametrize("xyz_m", [CURVE, steps_of(0, 90, 90, 180), steps_of(*[0] * 20, length_m=1.5)])
 def test_distance_is_as_uncertain_as_it_says(xyz_m: Array) -> None:
-    measured = traveled_distance(xyz_m, NOISE_M)
+    measured = traveled_distance(xyz_m, white(NOISE_M))
     drawn = np.linalg.norm(np.diff(noisy(xyz_m), axis=1), axis=2).sum(axis=1)
     assert measured.sigma == pytest.approx(drawn.std(), rel=0.05)
     assert measured.bias == pytest.approx(drawn.mean() - measured.value, rel=0.1)
-    speed = traveling_speed(xyz_m, NOISE_M)
+    speed = traveling_speed(xyz_m, white(NOISE_M))
     scale = 3.6 / (0.5 * (len(xyz_m) - 1))
     assert speed == pytest.approx([scale * part for part in measured])
 
@@ -280,22 +280,22 @@ def test_distance_is_as_uncertain_as_it_says(xyz_m: Array) -> None:
 def test_the_noise_of_a_slow_walker_adds_up() -> None:
     # 20 steps of 0.05 m with 0.05 m of noise look like 20 * 0.18 m: nothing may be asked about that.
     xyz_m = steps_of(*[0] * 19, length_m=0.05)
-    measured = traveled_distance(xyz_m, NOISE_M)
+    measured = traveled_distance(xyz_m, white(NOISE_M))
     drawn = np.linalg.norm(np.diff(noisy(xyz_m), axis=1), axis=2).sum(axis=1)
     assert measured.value + measured.bias == pytest.approx(drawn.mean(), rel=0.2)
     assert measured.relative_noise > 1
 
 
 def test_on_the_ground_noise_has_one_axis_less() -> None:
-    measured = traveled_distance(CURVE, NOISE_M, horizontal=True)
+    measured = traveled_distance(CURVE, white(NOISE_M), horizontal=True)
     drawn = np.linalg.norm(np.diff(noisy(CURVE)[..., :2], axis=1), axis=2).sum(axis=1)
     assert measured.bias == pytest.approx(drawn.mean() - measured.value, rel=0.1)
-    assert measured.bias == pytest.approx(traveled_distance(CURVE, NOISE_M).bias / 2, rel=0.05)
+    assert measured.bias == pytest.approx(traveled_distance(CURVE, white(NOISE_M)).bias / 2, rel=0.05)
 
 
 def test_directions_are_as_uncertain_as_they_say() -> None:
     xyz_m = steps_of(0, 60, 60, length_m=2.0)
-    direction = movement_direction(xyz_m, NOISE_M)
+    direction = movement_direction(xyz_m, white(NOISE_M))
     assert isinstance(direction, Direction)
     many = noisy(xyz_m)
     first, last = many[:, 1] - many[:, 0], many[:, -1] - many[:, -2]

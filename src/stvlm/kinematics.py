@@ -20,7 +20,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from stvlm.records import Array, Rejected
+from stvlm.records import NOISELESS, Array, Noise, Rejected
 
 STEP_S = 0.5
 """The grid's spacing in seconds."""
@@ -88,12 +88,13 @@ def interpolate_angle(times_ns: Array, angle_rad: Array, at_ns: Array) -> Array:
     return interpolate(times_ns, np.unwrap(angle_rad)[:, None], at_ns)[:, 0]
 
 
-def traveled_distance(xyz_m: Array, centre_noise_m: float = 0.0, horizontal: bool = False) -> Measurement:
+def traveled_distance(xyz_m: Array, noise: Noise = NOISELESS, horizontal: bool = False) -> Measurement:
     """Sum of the distances between consecutive grid positions (n, D), in metres.
 
     With independent noise of standard deviation s per axis on each position, to first order: position k enters the sum
     through the unit vectors of the steps before and after it, so var = s^2 * sum |u_before - u_after|^2; and noise
     across a step of length d, of variance 2 s^2 on each of its D - 1 axes, lengthens it to sqrt(d^2 + 2 (D - 1) s^2).
+    For the latter s is `noise.step_m`, and `noise.stretch` adds its share of the sum to the standard deviation.
     `horizontal` leaves height out: in sports, the bobbing of a head is not travel (a deviation from the paper).
     """
     xyz_m = xyz_m[:, :2] if horizontal else xyz_m
@@ -101,16 +102,17 @@ def traveled_distance(xyz_m: Array, centre_noise_m: float = 0.0, horizontal: boo
     lengths = np.linalg.norm(steps, axis=1)
     units = np.divide(steps, lengths[:, None], out=np.zeros_like(steps), where=lengths[:, None] > 0)
     padded = np.vstack([np.zeros((1, xyz_m.shape[1])), units, np.zeros((1, xyz_m.shape[1]))])
-    sigma = centre_noise_m * float(np.sqrt((np.diff(padded, axis=0) ** 2).sum()))
-    across = 2 * (xyz_m.shape[1] - 1) * centre_noise_m**2
+    way_m = float(lengths.sum())
+    sigma = float(np.hypot(noise.centre_m * np.sqrt((np.diff(padded, axis=0) ** 2).sum()), noise.stretch * way_m))
+    across = 2 * (xyz_m.shape[1] - 1) * noise.step_m**2
     bias = float((np.sqrt(lengths**2 + across) - lengths).sum())
-    return Measurement(float(lengths.sum()), sigma, bias)
+    return Measurement(way_m, sigma, bias)
 
 
-def traveling_speed(xyz_m: Array, centre_noise_m: float = 0.0, horizontal: bool = False) -> Measurement:
+def traveling_speed(xyz_m: Array, noise: Noise = NOISELESS, horizontal: bool = False) -> Measurement:
     """Traveled distance over the grid positions (n, D) divided by the seconds they span, in km/h."""
     scale = MPS_TO_KMH / ((len(xyz_m) - 1) * STEP_S)
-    return Measurement(*(part * scale for part in traveled_distance(xyz_m, centre_noise_m, horizontal)))
+    return Measurement(*(part * scale for part in traveled_distance(xyz_m, noise, horizontal)))
 
 
 def clock_angle(initial_rad: float, final_rad: float) -> float:
@@ -127,29 +129,29 @@ def clock_hour(angle_rad: float) -> int | Rejected:
     return int(nearest) % 12 or 12
 
 
-def initial_heading(xyz_m: Array, centre_noise_m: float = 0.0) -> Heading | Rejected:
+def initial_heading(xyz_m: Array, noise: Noise = NOISELESS) -> Heading | Rejected:
     """Heading from the first grid position to the first one at least 1 m away horizontally."""
-    return _heading_from(xyz_m, centre_noise_m)
+    return _heading_from(xyz_m, noise)
 
 
-def final_heading(xyz_m: Array, centre_noise_m: float = 0.0) -> Heading | Rejected:
+def final_heading(xyz_m: Array, noise: Noise = NOISELESS) -> Heading | Rejected:
     """Heading from the last grid position at least 1 m away horizontally from the end, to the end."""
-    heading = _heading_from(xyz_m[::-1], centre_noise_m)
+    heading = _heading_from(xyz_m[::-1], noise)
     return heading if isinstance(heading, Rejected) else Heading(heading.angle_rad + np.pi, heading.sigma_rad)
 
 
-def _heading_from(xyz_m: Array, centre_noise_m: float) -> Heading | Rejected:
+def _heading_from(xyz_m: Array, noise: Noise) -> Heading | Rejected:
     away = xyz_m[:, :2] - xyz_m[0, :2]
     lengths = np.linalg.norm(away, axis=1)
     far = np.flatnonzero(lengths >= HEADING_BASE_M - ROUNDING)
     if not len(far):
         return Rejected("stationary")
-    return _heading(away[far[0]], centre_noise_m)
+    return _heading(away[far[0]], noise)
 
 
-def _heading(xy_m: Array, centre_noise_m: float) -> Heading:
+def _heading(xy_m: Array, noise: Noise) -> Heading:
     """Direction of a displacement (2,) both of whose ends carry the noise."""
-    return Heading(float(np.arctan2(xy_m[1], xy_m[0])), float(np.sqrt(2) * centre_noise_m / np.linalg.norm(xy_m)))
+    return Heading(float(np.arctan2(xy_m[1], xy_m[0])), float(np.sqrt(2) * noise.step_m / np.linalg.norm(xy_m)))
 
 
 class Direction(NamedTuple):
@@ -159,9 +161,9 @@ class Direction(NamedTuple):
     sigma_rad: float
 
 
-def movement_direction(xyz_m: Array, centre_noise_m: float = 0.0) -> Direction | Rejected:
+def movement_direction(xyz_m: Array, noise: Noise = NOISELESS) -> Direction | Rejected:
     """The hour into which an object moves at the end of its clip, 12 being its heading at the clip's start."""
-    start, end = initial_heading(xyz_m, centre_noise_m), final_heading(xyz_m, centre_noise_m)
+    start, end = initial_heading(xyz_m, noise), final_heading(xyz_m, noise)
     if isinstance(start, Rejected):
         return start
     if isinstance(end, Rejected):
@@ -170,12 +172,12 @@ def movement_direction(xyz_m: Array, centre_noise_m: float = 0.0) -> Direction |
     return hour if isinstance(hour, Rejected) else Direction(hour, float(np.hypot(start.sigma_rad, end.sigma_rad)))
 
 
-def direction_intervals(xyz_m: Array, centre_noise_m: float = 0.0) -> list[Interval] | Rejected:
+def direction_intervals(xyz_m: Array, noise: Noise = NOISELESS) -> list[Interval] | Rejected:
     """The longest runs of grid steps that are each at least 0.5 m long and point into one hour.
 
     Steps near the border of two hours belong to none, and end a run.
     """
-    start = initial_heading(xyz_m, centre_noise_m)
+    start = initial_heading(xyz_m, noise)
     if isinstance(start, Rejected):
         return start
     steps = np.diff(xyz_m[:, :2], axis=0)
@@ -183,7 +185,7 @@ def direction_intervals(xyz_m: Array, centre_noise_m: float = 0.0) -> list[Inter
     for k, step in enumerate(steps):
         if np.linalg.norm(step) < MOVING_STEP_M - ROUNDING:
             continue
-        heading = _heading(step, centre_noise_m)
+        heading = _heading(step, noise)
         hour = clock_hour(clock_angle(start.angle_rad, heading.angle_rad))
         if isinstance(hour, Rejected):
             continue

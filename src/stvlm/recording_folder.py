@@ -4,6 +4,7 @@
            <recording id>/recording.json   what holds for all of it, and its cameras: a `Description`
                           frames.parquet   a row for each frame of each camera: `FRAMES`
                           tracks.parquet   a row for each time at which an object was annotated: `TRACKS`
+                          boxes.parquet    where it is there, a row for each time at which a camera saw one: `BOXES`
 
 Videos or images lie beside them, where frames.parquet says. docs/your_own_recordings.md tells what each column means;
 `stvlm.sources.video_folder` reads the form.
@@ -12,7 +13,7 @@ Videos or images lie beside them, where frames.parquet says. docs/your_own_recor
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
@@ -23,11 +24,13 @@ import pyarrow.parquet as pq
 from scipy.spatial.transform import Rotation
 
 from stvlm.files import whole_file, write_json
-from stvlm.records import Camera, Domain, LabelType, Scene, Track
+from stvlm.records import Camera, Domain, LabelType, Noise, Scene, Track
 
 QUAT, XYZ = ("qw", "qx", "qy", "qz"), ("tx_m", "ty_m", "tz_m")
 """Columns of world_SE3_camera: its rotation as a unit quaternion, and where the camera is."""
 CENTRE, BOX = ("x_m", "y_m", "z_m"), ("length_m", "width_m", "height_m", "yaw_rad")
+NOISE = tuple(f"noise_{name}" for name in Noise._fields)
+BOX_PX = ("x0_px", "y0_px", "x1_px", "y1_px")
 
 
 def _schema(required: Mapping[str, pa.DataType], optional: Mapping[str, pa.DataType]) -> pa.Schema:
@@ -42,7 +45,10 @@ FRAMES = _schema(
 )
 TRACKS = _schema(
     {"track_id": pa.string(), "category": pa.string(), "time_ns": pa.int64(), **dict.fromkeys(CENTRE, pa.float64())},
-    {**dict.fromkeys(BOX, pa.float64()), "seen": pa.bool_()},
+    {**dict.fromkeys((*BOX, *NOISE), pa.float64()), "seen": pa.bool_(), "grade": pa.string()},
+)
+BOXES = _schema(
+    {"camera": pa.string(), "track_id": pa.string(), "time_ns": pa.int64(), **dict.fromkeys(BOX_PX, pa.float64())}, {}
 )
 
 
@@ -54,7 +60,7 @@ class Description:
     domain: Domain
     centre_noise_m: float
     cameras: tuple[Camera, ...]
-    licence: str = ""  # for people; nothing depends on it
+    licence: str = ""  # of images and labels; every question carries it
 
     def __post_init__(self) -> None:
         for name, kinds in (("label_type", get_args(LabelType)), ("domain", get_args(Domain))):
@@ -74,7 +80,6 @@ def write_recording(
     folder: Path,
     scenes: Sequence[Scene],
     images: Mapping[str, Sequence[ImageRef]] | None = None,
-    licence: str = "",
 ) -> None:
     """Writes one recording, which reads back as the same scenes: source, id and split are not in it, but the folder's.
 
@@ -83,18 +88,24 @@ def write_recording(
         scenes: one a camera, alike in all but camera, frames and poses.
         images: for a camera's name, where each of its frames is; whoever calls puts the files there. A camera that is
             not named has no images.
-        licence: what whoever receives the recording has to know.
     """
     first = scenes[0]
-    shared = {(s.label_type, s.domain, s.centre_noise_m, *(track.track_id for track in s.tracks)) for s in scenes}
+    shared = {
+        (s.label_type, s.domain, s.centre_noise_m, s.licence, s.boxes_px is None, *(t.track_id for t in s.tracks))
+        for s in scenes
+    }
     if len(shared) > 1:
         raise ValueError(f"scene {first.scene_id!r}: its cameras differ in more than frames and poses")
     cameras = tuple(scene.camera for scene in scenes)
-    described = Description(first.label_type, first.domain, first.centre_noise_m, cameras, licence)
+    described = Description(first.label_type, first.domain, first.centre_noise_m, cameras, first.licence)
     refs = images or {}
     frames = [_frame_columns(scene, refs.get(scene.camera.name)) for scene in scenes]
     _write(folder / "frames.parquet", FRAMES, frames)
     _write(folder / "tracks.parquet", TRACKS, [_track_columns(track) for track in first.tracks])
+    if first.boxes_px is None:
+        (folder / "boxes.parquet").unlink(missing_ok=True)
+    else:
+        _write(folder / "boxes.parquet", BOXES, [columns for scene in scenes for columns in _box_columns(scene)])
     # Last: a folder is a recording from then on.
     write_json(folder / "recording.json", dataclasses.asdict(described))
 
@@ -116,17 +127,35 @@ def _frame_columns(scene: Scene, images: Sequence[ImageRef] | None) -> dict[str,
 
 
 def _track_columns(track: Track) -> dict[str, object]:
+    n = len(track.times_ns)
+    noise: dict[str, object] = dict.fromkeys(NOISE)
+    if track.noise is not None:
+        noise = {name: [value] * n for name, value in zip(NOISE, track.noise, strict=True)}
     box: dict[str, object] = dict.fromkeys(BOX)
     if track.size_lwh_m is not None and track.yaw_rad is not None:
         box = dict(zip(BOX, (*track.size_lwh_m.T, track.yaw_rad), strict=True))
     return {
-        "track_id": [track.track_id] * len(track.times_ns),
-        "category": [track.category] * len(track.times_ns),
+        "track_id": [track.track_id] * n,
+        "category": [track.category] * n,
         "time_ns": track.times_ns,
         **dict(zip(CENTRE, track.xyz_m.T, strict=True)),
         **box,
+        **noise,
         "seen": track.seen,
+        "grade": [track.grade] * n if track.grade else None,
     }
+
+
+def _box_columns(scene: Scene) -> Iterator[dict[str, object]]:
+    """Of each track the frames in which it has a box."""
+    for track_id, boxes_px in (scene.boxes_px or {}).items():
+        seen = ~np.isnan(boxes_px[:, 0])
+        yield {
+            "camera": [scene.camera.name] * int(seen.sum()),
+            "track_id": [track_id] * int(seen.sum()),
+            "time_ns": scene.frame_times_ns[seen],
+            **dict(zip(BOX_PX, boxes_px[seen].T, strict=True)),
+        }
 
 
 def _write(path: Path, schema: pa.Schema, parts: Sequence[Mapping[str, Any]]) -> None:

@@ -9,7 +9,7 @@ points.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, Protocol
 
@@ -55,6 +55,26 @@ class Rejected(NamedTuple):
     subject: str = ""
 
 
+class Noise(NamedTuple):
+    """One standard deviation of what is wrong with a track's positions."""
+
+    centre_m: float = 0.0
+    """Of a position, per axis."""
+    step_m: float = 0.0
+    """Of a position against those a second or two before and after: the same where noise is independent, and less where
+    a track was smoothed."""
+    stretch: float = 0.0
+    """Of its motion as a whole, relative: a scale that is wrong throughout."""
+
+
+NOISELESS = Noise()
+
+
+def white(centre_m: float) -> Noise:
+    """Noise that is independent from position to position."""
+    return Noise(centre_m, centre_m)
+
+
 class Frames(Protocol):
     """The images of one scene, index-aligned with ``Scene.frame_times_ns``."""
 
@@ -78,6 +98,18 @@ def read_only(value: Any, dtype: type, shape: tuple[int | None, ...], what: str)
         raise ValueError(f"{what} holds a value that is not finite")
     array.setflags(write=False)
     return array
+
+
+def boxes_of(value: Any, n: int) -> Array:
+    """A read-only copy of boxes (n, 4) x0, y0, x1, y1 in pixels, each of which may be NaN as a whole: unseen."""
+    boxes_px = np.array(value, dtype=np.float64)
+    if boxes_px.shape != (n, 4):
+        raise ValueError(f"boxes_px must have shape ({n}, 4), got {boxes_px.shape}")
+    seen = boxes_px[~np.isnan(boxes_px).all(axis=1)]
+    if not np.isfinite(seen).all() or (seen[:, :2] >= seen[:, 2:]).any():
+        raise ValueError("a box is x0, y0, x1, y1 with x0 < x1 and y0 < y1, or NaN as a whole")
+    boxes_px.setflags(write=False)
+    return boxes_px
 
 
 def set_fields(record: object, **fields: object) -> None:
@@ -132,6 +164,8 @@ class Track:
     size_lwh_m: Array | None = None  # (N, 3) length, width, height
     yaw_rad: Array | None = None  # (N,) heading of the box's length axis, from world x towards world y
     seen: Array | None = None  # (N,) bool, whether the source's sensors saw it then; None where it does not say
+    noise: Noise | None = None  # None where it is the scene's
+    grade: str = ""  # of a pseudo-label: A, B or C
 
     def __post_init__(self) -> None:
         if self.category not in CATEGORIES:
@@ -149,6 +183,8 @@ class Track:
             set_fields(self, size_lwh_m=size_lwh_m, yaw_rad=read_only(self.yaw_rad, np.float64, (n,), "yaw_rad"))
         if self.seen is not None:
             set_fields(self, seen=read_only(self.seen, np.bool_, (n,), "seen"))
+        if self.noise is not None and not (np.isfinite(self.noise).all() and min(self.noise) >= 0):
+            raise ValueError(f"track {self.track_id!r}: noise is 0 or more, got {self.noise}")
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -166,6 +202,10 @@ class Scene:
     world_SE3_camera: Array  # (F, 4, 4)
     tracks: tuple[Track, ...]
     frames: Frames | None = None  # None where the source holds no images
+    boxes_px: Mapping[str, Array] | None = None
+    """Where a tracker or people saw each track in the images: (F, 4) x0, y0, x1, y1 by its id, NaN where unseen. None
+    where that follows from centres, sizes and poses."""
+    licence: str = ""  # of images and labels, where a recording says so
 
     def __post_init__(self) -> None:
         times_ns = read_only(self.frame_times_ns, np.int64, (None,), "frame_times_ns")
@@ -176,6 +216,11 @@ class Scene:
         tracks = tuple(self.tracks)
         if len({track.track_id for track in tracks}) != len(tracks):
             raise ValueError(f"scene {self.scene_id!r}: two tracks share an id")
+        if self.boxes_px is not None:
+            if self.boxes_px.keys() != {track.track_id for track in tracks}:
+                raise ValueError(f"scene {self.scene_id!r}: boxes_px holds the boxes of each track, and no others")
+            boxes_px = {track_id: boxes_of(boxes, len(times_ns)) for track_id, boxes in self.boxes_px.items()}
+            set_fields(self, boxes_px=boxes_px)
         set_fields(self, frame_times_ns=times_ns, world_SE3_camera=poses, tracks=tracks)
 
 

@@ -34,8 +34,10 @@ COLUMNS = {
     "camera": "string",
     "split": "string",
     "label_type": "string",
+    "label_grade": "string",
     "template_id": "string",
     "steps": "list<item: struct<name: string, value: double, unit: string>>",
+    "licence": "string",
 }
 
 

@@ -20,7 +20,7 @@ from stvlm.engine import Engine
 from stvlm.questions.asking import Motion, Query, QuestionGates, Span, answer
 from stvlm.questions.templates import Wording, held_out_wordings, wordings
 from stvlm.recipes import from_mapping
-from stvlm.records import Array, Question, Rejected
+from stvlm.records import NOISELESS, Array, Question, Rejected
 
 GATES = QuestionGates()
 
@@ -34,7 +34,7 @@ def row_of(query: Query, *xyz_m: Array, clip_id: str = "clip") -> dict[str, Any]
     assert isinstance(question, Question), question
     trajectory = {
         "domain": "driving",
-        "centre_noise_m": 0.0,
+        "noise": [NOISELESS._asdict()] * len(xyz_m),
         "xyz_m": clip.xyz_m.tolist(),
         "camera_height_m": 1.5,
         "lens": "pinhole",

@@ -107,6 +107,18 @@ def test_a_track_without_a_box_is_given_a_persons() -> None:
     np.testing.assert_allclose(boxes(track)[0, 0], [485, 207.5, 515, 292.5])
 
 
+def test_a_scenes_own_boxes_are_what_is_seen_and_drawn() -> None:
+    """Boxes at 0 and 0.4 s, so that the one at 0.2 s lies between; the image is 1000 wide, so that 20 px are needed."""
+    times_ns = [0, 200 * MS, 400 * MS, 2000 * MS]
+    track = mover("a", times_ns)
+    boxes_px = np.array([[10.0, 10, 50, 40], [np.nan] * 4, [30.0, 10, 70, 40], [30.0, 10, 45, 25]])
+    scene = scene_of(track, times_ns=times_ns, boxes_px={"a": boxes_px})
+    drawn = boxes_in_view(scene, [track], np.arange(4))[:, 0]
+    np.testing.assert_allclose(drawn, [boxes_px[0], [20, 10, 60, 40], boxes_px[2], boxes_px[3]])
+    why_not = see(scene, GATES).why_not[:, 0]
+    assert [REASONS[k] for k in why_not] == ["visible"] * 3 + ["too small in the image"]
+
+
 def test_a_scene_without_tracks_has_none_to_see() -> None:
     assert see(scene_of(times_ns=[0, 1]), GATES).visible.shape == (2, 0)
 

@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import pytest
 from PIL import Image
 
 from stvlm.recording_folder import write_recording
-from stvlm.records import Camera, DataError, Recording, Rejected, Scene
+from stvlm.records import Camera, DataError, Noise, Recording, Rejected, Scene
 from stvlm.sources import open_source
 from stvlm.sources.images import ImageFiles
 from stvlm.sources.video_files import VideoFrames
@@ -125,7 +126,12 @@ def test_images_are_files_or_frames_of_a_video(tmp_path: Path) -> None:
 def test_a_recording_is_written_as_it_is_read(tmp_path: Path) -> None:
     write(tmp_path, FRAMES.assign(file=["a.png", "b.png", "c.png"]), TRACKS.assign(seen=[True, None, False]))
     (scene,) = read_recording(tmp_path / "drive", HERE)
-    write_recording(tmp_path / "again", [scene], {"front": ["a.png", "b.png", "c.png"]}, licence="CC BY 4.0")
+    boxes_px = np.array([[1.0, 2, 30, 40], [np.nan] * 4, [2.0, 2, 31, 40]])
+    first, *others = scene.tracks
+    first = replace(first, noise=Noise(0.4, 0.1, 0.08), grade="B")
+    seen_at = {track.track_id: boxes_px for track in scene.tracks}
+    scene = replace(scene, tracks=(first, *others), boxes_px=seen_at, licence="CC BY 4.0")
+    write_recording(tmp_path / "again", [scene], {"front": ["a.png", "b.png", "c.png"]})
     (again,) = read_recording(tmp_path / "again", HERE)
     assert json.loads((tmp_path / "again" / "recording.json").read_text())["licence"] == "CC BY 4.0"
     assert again.camera == scene.camera and again.centre_noise_m == 0.05
@@ -134,6 +140,10 @@ def test_a_recording_is_written_as_it_is_read(tmp_path: Path) -> None:
         assert (a.track_id, a.category, a.times_ns.tolist()) == (b.track_id, b.category, b.times_ns.tolist())
         for name in ("xyz_m", "size_lwh_m", "yaw_rad", "seen"):
             np.testing.assert_array_equal(getattr(a, name), getattr(b, name))
+    assert (again.licence, again.tracks[0].noise, again.tracks[0].grade) == ("CC BY 4.0", Noise(0.4, 0.1, 0.08), "B")
+    assert [track.noise for track in again.tracks[1:]] == [None] * len(others)
+    assert again.boxes_px is not None and again.boxes_px.keys() == seen_at.keys()
+    np.testing.assert_array_equal(again.boxes_px[first.track_id], boxes_px)
     assert again.tracks[0].seen is not None and again.tracks[0].seen.tolist() == [True, False]
     assert isinstance(again.frames, ImageFiles) and again.frames.paths[2] == tmp_path / "again" / "c.png"
 

@@ -45,8 +45,10 @@ SCHEMA = pa.schema(
         ("camera", pa.string()),
         ("split", pa.string()),
         ("label_type", pa.string()),
+        ("label_grade", pa.string()),
         ("template_id", pa.string()),
         ("steps", pa.list_(_STEP)),
+        ("licence", pa.string()),
     ]
 )
 """Columns and types. `file_name` is left out where only annotations are written."""
@@ -105,8 +107,10 @@ def make_row(clip: Clip, query: Query, question: Question, settings: VideoSettin
         "camera": camera.name,
         "split": scene.split,
         "label_type": scene.label_type,
+        "label_grade": max((clip.tracks[j].grade for j in query.objects), default=""),
         "template_id": question.template_id,
         "steps": steps_of(question),
+        "licence": scene.licence,
     }
 
 

@@ -25,13 +25,13 @@ from stvlm.dataset.video import Shot, VideoSettings, drawn_frames, video_size_px
 from stvlm.engine import KILLED
 from stvlm.files import whole_file, write_json
 from stvlm.questions.asking import Motion, ask
-from stvlm.records import Clip, DataError, ImageError, Recording, Rejected, Scene, Source
+from stvlm.records import Clip, DataError, ImageError, Noise, Recording, Rejected, Scene, Source
 from stvlm.sources import open_source
 
 TRAJECTORY = pa.struct(
     [
         ("domain", pa.string()),
-        ("centre_noise_m", pa.float64()),
+        ("noise", pa.list_(pa.struct([(name, pa.float64()) for name in Noise._fields]))),  # of each object
         ("xyz_m", pa.list_(pa.list_(pa.list_(pa.float64())))),  # (J, n, 3) world frame
         ("world_SE3_camera", pa.list_(pa.list_(pa.float64()))),  # (n, 16)
         ("camera_height_m", pa.float64()),  # over the ground below the first object, at the clip's start
@@ -264,7 +264,7 @@ def _trajectory(clip: Clip, settings: VideoSettings) -> dict[str, Any]:
     n, scene = len(clip.frame_index), clip.scene
     return {
         "domain": scene.domain,
-        "centre_noise_m": scene.centre_noise_m,
+        "noise": [noise._asdict() for noise in Motion.of(clip).noise],
         "xyz_m": clip.xyz_m.tolist(),
         "world_SE3_camera": scene.world_SE3_camera[clip.frame_index].reshape(n, 16).tolist(),
         "camera_height_m": _camera_height_m(clip),

@@ -19,7 +19,7 @@ from stvlm.kinematics import direction_intervals
 from stvlm.questions.asking import Motion, Query, QuestionGates, Span, answer, common_prompt
 from stvlm.questions.multistep import take_further
 from stvlm.questions.templates import Wording, boxed, held_out_wordings, wording_named
-from stvlm.records import Rejected, Task
+from stvlm.records import Noise, Rejected, Task
 
 Row = Mapping[str, Any]
 """A row of the dataset, with the columns `query` and `trajectory` of shards.SHARD_SCHEMA."""
@@ -87,7 +87,8 @@ def motion_of(row: Row) -> Motion:
     """How the objects of a row's clip move."""
     trajectory = row["trajectory"]
     xyz_m = np.array(trajectory["xyz_m"])
-    return Motion(row["clip_id"], trajectory["domain"], trajectory["centre_noise_m"], xyz_m)
+    noise = tuple(Noise(**of_object) for of_object in trajectory["noise"])
+    return Motion(row["clip_id"], trajectory["domain"], noise, xyz_m)
 
 
 def query_of(row: Row) -> Query:
@@ -124,7 +125,7 @@ def _reversed(row: Row, motion: Motion, query: Query) -> Changed | Rejected:
     query = query._replace(span=_span(last - query.span.last, last - query.span.first, last + 1))
     if query.hour:
         start_s, end_s = (last / 2 - float(bound) for bound in reversed(row["target"].split("-")))
-        runs = direction_intervals(motion.xyz_m[query.objects[0]], motion.centre_noise_m)
+        runs = direction_intervals(motion.xyz_m[query.objects[0]], motion.noise[query.objects[0]])
         if isinstance(runs, Rejected):
             return runs
         same = [run for run in runs if (run.first / 2, run.last / 2) == (start_s, end_s)]
@@ -146,7 +147,7 @@ def _retimed(row: Row, motion: Motion, query: Query) -> Changed | Rejected:
         return Rejected("about more than is shown at the other rate")
     motion = motion._replace(xyz_m=motion.xyz_m[:, :shown])
     if query.hour:
-        runs = direction_intervals(motion.xyz_m[query.objects[0]], motion.centre_noise_m)
+        runs = direction_intervals(motion.xyz_m[query.objects[0]], motion.noise[query.objects[0]])
         if isinstance(runs, Rejected):
             return runs
         if any(run.hour == query.hour and run.last - run.first < stride for run in runs):

@@ -61,8 +61,26 @@ def box_track(track: Track, at_ns: Array) -> Array:
 
 
 def boxes_in_view(scene: Scene, tracks: Sequence[Track], frames: Array) -> Array:
-    """Boxes (n, T, 4) x0, y0, x1, y1 of tracks in frames (n,), cut at the image border; NaN where nothing is inside."""
+    """Boxes (n, T, 4) x0, y0, x1, y1 of tracks in frames (n,), cut at the image border; NaN where nothing is inside.
+
+    Where the scene has boxes of its own those are given, with what lies between two of them at most a second apart.
+    """
+    if scene.boxes_px is not None:
+        return _cut(_seen_boxes(scene, tracks, frames), scene.camera)
     return _cut(project_boxes(scene.camera, _corners(scene, tracks, frames)), scene.camera)
+
+
+def _seen_boxes(scene: Scene, tracks: Sequence[Track], frames: Array) -> Array:
+    """The scene's own boxes (n, T, 4)."""
+    assert scene.boxes_px is not None
+    out = np.full((len(frames), len(tracks), 4), np.nan)
+    for j, track in enumerate(tracks):
+        boxes_px = scene.boxes_px[track.track_id]
+        known = np.flatnonzero(~np.isnan(boxes_px[:, 0]))
+        if len(known):
+            at_ns = scene.frame_times_ns
+            out[:, j] = interpolate(at_ns[known], boxes_px[known], at_ns[frames])
+    return out
 
 
 def _corners(scene: Scene, tracks: Sequence[Track], frames: Array) -> Array:
@@ -90,6 +108,8 @@ def see(scene: Scene, gates: VisibilityGates) -> Visibility:
 
 def _why_not(scene: Scene, tracks: Sequence[Track], frames: Array, gates: VisibilityGates) -> Array:
     """Index into REASONS for each of n frames and T tracks, (n, T)."""
+    if scene.boxes_px is not None:
+        return _why_not_seen(scene, tracks, frames, gates)
     corners = _corners(scene, tracks, frames)
     whole_px = project_boxes(scene.camera, corners)
     depth_m = corners[..., 2].mean(axis=-1)
@@ -113,6 +133,20 @@ def _why_not(scene: Scene, tracks: Sequence[Track], frames: Array, gates: Visibi
             clear[frame, track] = covered <= gates.max_occluded
     passed = annotated.astype(int) + is_inside + is_large + is_seen + clear
     return np.where(clear, 0, passed + 1)
+
+
+def _why_not_seen(scene: Scene, tracks: Sequence[Track], frames: Array, gates: VisibilityGates) -> Array:
+    """As `_why_not`, by the scene's own boxes: they end at the image's border and where something hides an object, so
+    that only their size tells how well it is seen.
+    """
+    at_ns = scene.frame_times_ns[frames]
+    boxes_px = boxes_in_view(scene, tracks, frames)
+    annotated = np.stack([np.isfinite(interpolate(t.times_ns, t.xyz_m, at_ns)).all(axis=1) for t in tracks], axis=1)
+    is_inside = annotated & ~np.isnan(boxes_px[..., 0])
+    with np.errstate(invalid="ignore"):
+        is_large = is_inside & (np.sqrt(_area(boxes_px)) / scene.camera.width_px >= gates.min_size)
+    clear = is_large & np.stack([_seen(track, at_ns) for track in tracks], axis=1)
+    return np.where(clear, 0, annotated.astype(int) + is_inside + is_large + 1)
 
 
 def _seen(track: Track, at_ns: Array) -> Array:

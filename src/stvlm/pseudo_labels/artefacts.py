@@ -13,7 +13,7 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from stvlm.records import CATEGORIES, Array, check_increasing, read_only, set_fields
+from stvlm.records import CATEGORIES, Array, boxes_of, check_increasing, read_only, set_fields
 
 Scale = Literal["metric", "arbitrary"]
 
@@ -158,14 +158,11 @@ class ObjectTrack:
         what = f"track {self.track_id!r}"
         if self.category not in CATEGORIES:
             raise ValueError(f"{what}: category {self.category!r} is not one of {CATEGORIES}")
-        boxes_px = np.array(self.boxes_px, dtype=np.float64)  # not read_only: NaN says unseen
-        if boxes_px.ndim != 2 or boxes_px.shape[1] != 4:
-            raise ValueError(f"{what}: boxes_px must have shape ('N', 4), got {boxes_px.shape}")
-        n, missing = len(boxes_px), np.isnan(boxes_px)
-        seen = boxes_px[~missing.all(axis=1)]
-        if not np.isfinite(seen).all() or (seen[:, :2] >= seen[:, 2:]).any():
-            raise ValueError(f"{what}: a box is x0, y0, x1, y1 with x0 < x1 and y0 < y1, or NaN as a whole")
-        boxes_px.setflags(write=False)
+        n = len(self.boxes_px)
+        try:
+            boxes_px = boxes_of(self.boxes_px, n)
+        except ValueError as error:
+            raise ValueError(f"{what}: {error}") from error
         score = read_only(self.score, np.float64, (n,), f"{what}: score")
         if not _is_share(score):
             raise ValueError(f"{what}: score lies in 0..1")

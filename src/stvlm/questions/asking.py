@@ -32,7 +32,7 @@ from stvlm.questions.templates import (
     wording_named,
     wordings,
 )
-from stvlm.records import COLORS_RGB, Array, Clip, Domain, Question, Rejected, Task
+from stvlm.records import COLORS_RGB, NOISELESS, Array, Clip, Domain, Noise, Question, Rejected, Task, white
 from stvlm.scoring import COMPARISONS
 
 SAME_RAD, DIFFERENT_RAD = np.deg2rad(30.0), np.deg2rad(60.0)
@@ -57,7 +57,9 @@ class QuestionGates:
     """How many parts of the clip are asked about beside the whole of it."""
     min_distance_m: float = 2.0
     max_relative_noise: float = 0.1
-    """Greatest root mean square error of a distance, as a share of it."""
+    """Greatest root mean square error of a distance, as a share of it, that comes from its positions."""
+    max_stretch: float = 0.15
+    """Greatest standard deviation of a scale that is wrong throughout; only pseudo-labels have any."""
     max_heading_noise_deg: float = 10.0
     """Greatest standard deviation of the angle behind a clock hour or a bearing."""
 
@@ -67,13 +69,15 @@ class Motion(NamedTuple):
 
     clip_id: str
     domain: Domain
-    centre_noise_m: float  # one standard deviation of a position, per axis
+    noise: tuple[Noise, ...]  # of each of J objects
     xyz_m: Array  # (J, n, 3) positions on the grid
 
     @classmethod
     def of(cls, clip: Clip) -> Motion:
         """A clip's."""
-        return cls(clip.clip_id, clip.scene.domain, clip.scene.centre_noise_m, clip.xyz_m)
+        of_scene = white(clip.scene.centre_noise_m)
+        noise = tuple(track.noise or of_scene for track in clip.tracks)
+        return cls(clip.clip_id, clip.scene.domain, noise, clip.xyz_m)
 
     @property
     def colors(self) -> tuple[str, ...]:
@@ -196,7 +200,7 @@ def _direction_queries(task: Task, motion: Motion, gates: QuestionGates) -> Iter
 def _timestamp_queries(task: Task, motion: Motion, gates: QuestionGates) -> Iterator[Query | Rejected]:
     """When each object moves into each hour that it ever moves into."""
     for j, xyz_m in enumerate(motion.xyz_m):
-        runs = direction_intervals(xyz_m, motion.centre_noise_m)
+        runs = direction_intervals(xyz_m, motion.noise[j])
         if isinstance(runs, Rejected):
             yield runs
             continue
@@ -251,14 +255,14 @@ def _answer_measurement(motion: Motion, query: Query, wording: Wording, gates: Q
     if isinstance(measured, Rejected):
         return measured
     value = f"{measured.value:.2f}"
-    sigma = round(measured.sigma, 4) if motion.centre_noise_m else None
+    sigma = round(measured.sigma, 4) if motion.noise[j] != NOISELESS else None
     words = {"object": name_of(motion, j), "value": value}
     return make_question(query, wording, wording.answer, words, value, sigma=sigma)
 
 
 def _answer_direction(motion: Motion, query: Query, wording: Wording, gates: QuestionGates) -> Question | Rejected:
     (j,) = query.objects
-    direction = movement_direction(motion.xyz_m[j], motion.centre_noise_m)
+    direction = movement_direction(motion.xyz_m[j], motion.noise[j])
     if isinstance(direction, Rejected):
         return direction
     if _too_noisy(direction.sigma_rad, gates):
@@ -269,7 +273,7 @@ def _answer_direction(motion: Motion, query: Query, wording: Wording, gates: Que
 
 def _answer_timestamp(motion: Motion, query: Query, wording: Wording, gates: QuestionGates) -> Question | Rejected:
     (j,) = query.objects
-    runs = direction_intervals(motion.xyz_m[j], motion.centre_noise_m)
+    runs = direction_intervals(motion.xyz_m[j], motion.noise[j])
     if isinstance(runs, Rejected):
         return runs
     runs = [run for run in runs if run.hour == query.hour]
@@ -315,7 +319,8 @@ def _answer_bearings(motion: Motion, query: Query, wording: Wording, gates: Ques
     nets_m = [float(np.linalg.norm(net_displacement(xyz_m))) for xyz_m in (a, b)]
     if min(nets_m) < gates.min_distance_m - ROUNDING:
         return Rejected("moved too little")
-    if _too_noisy(float(np.hypot(*(np.sqrt(2) * motion.centre_noise_m / np.array(nets_m)))), gates):
+    noise_m = np.array([motion.noise[j].centre_m for j in query.objects])
+    if _too_noisy(float(np.hypot(*(np.sqrt(2) * noise_m / np.array(nets_m)))), gates):
         return Rejected("heading lost in label noise")
     angle_rad = bearing_difference(a, b)
     if SAME_RAD + ROUNDING < angle_rad < DIFFERENT_RAD - ROUNDING:
@@ -341,12 +346,14 @@ def measure(motion: Motion, query: Query, j: int, gates: QuestionGates) -> Measu
     """How far object j gets in the seconds asked about, in metres; where speed is asked for, its average in km/h."""
     how = traveling_speed if query.task.startswith("traveling_speed") else traveled_distance
     xyz_m, horizontal = motion.xyz_m[j, query.span.points], motion.domain == "sports"
-    if traveled_distance(xyz_m, 0.0, horizontal).value < gates.min_distance_m - ROUNDING:
+    if traveled_distance(xyz_m, horizontal=horizontal).value < gates.min_distance_m - ROUNDING:
         return Rejected("moved too little")
-    measured = how(xyz_m, motion.centre_noise_m, horizontal)
-    if measured.relative_noise > gates.max_relative_noise:
+    noise = motion.noise[j]
+    if how(xyz_m, noise._replace(stretch=0.0), horizontal).relative_noise > gates.max_relative_noise:
         return Rejected("motion lost in label noise")
-    return measured
+    if noise.stretch > gates.max_stretch:
+        return Rejected("scale too uncertain")
+    return how(xyz_m, noise, horizontal)
 
 
 def _too_noisy(sigma_rad: float, gates: QuestionGates) -> bool:

@@ -18,7 +18,7 @@ from stvlm.hashing import stable_hash
 from stvlm.kinematics import MPS_TO_KMH, Measurement
 from stvlm.questions.asking import Motion, Query, QuestionGates, make_question, measure, name_of
 from stvlm.questions.templates import comparison_words, multistep_wordings
-from stvlm.records import MultistepTask, Question, Rejected, Step, Task
+from stvlm.records import NOISELESS, MultistepTask, Question, Rejected, Step, Task
 
 T = TypeVar("T")
 
@@ -76,7 +76,7 @@ def take_further(base_id: str, motion: Motion, query: Query, gates: QuestionGate
         steps.append(Step("difference", float(value), unit))
     if value < LEAST:
         return Rejected("too small for two decimals")
-    if basis.relative_noise > gates.max_relative_noise:
+    if len(known) == 2 and basis.relative_noise > gates.max_relative_noise:
         return Rejected("difference lost in label noise")
     kind = _choose(base_id, KINDS[query.task])
     given, further = _further(kind, base_id, value)
@@ -87,7 +87,7 @@ def take_further(base_id: str, motion: Motion, query: Query, gates: QuestionGate
     result = f"{steps[-1].value:.2f}"
     target = str(value) if kind in UNITS else result
     # To first order, a quotient is off by the same share as what is measured in it.
-    sigma = round(float(target) * basis.sigma / basis.value, 4) if motion.centre_noise_m else None
+    sigma = round(float(target) * basis.sigma / basis.value, 4) if motion.noise[best] != NOISELESS else None
     names = [name_of(motion, j) for j in query.objects]
     words = {"object": names[0], "given": given, "value": result}
     words |= {"measured": str(printed[0]), "slower": str(printed[-1])}

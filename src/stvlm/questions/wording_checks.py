@@ -12,7 +12,7 @@ import numpy as np
 from stvlm.kinematics import STEP_S
 from stvlm.questions.asking import Motion, Query, QuestionGates, Span, answer
 from stvlm.questions.templates import ASKED_FOR, Wording, held_out_wordings, wordings
-from stvlm.records import Array, Question, Task
+from stvlm.records import NOISELESS, Array, Question, Task
 from stvlm.scoring import COMPARISONS, parse_answer, parse_target
 
 LENGTH = (15, 250)
@@ -189,7 +189,7 @@ def _asked(wording: Wording) -> Iterator[Question]:
     """A wording's questions about 5 s of objects that go straight on, or turn right after half of it."""
     task, whole = task_of(wording), Span(0, 10, True)
     for objects in _casts(task, wording.objects):
-        motion = Motion("", "driving", 0.0, np.array(objects))
+        motion = Motion("", "driving", (NOISELESS,) * len(objects), np.array(objects))
         for span in (whole, Span(2, 8, False)) if wording.part else (whole,):
             query = Query(task, tuple(range(len(objects))), span, "", 3 if task == "direction_timestamp" else 0)
             question = answer(motion, query, QuestionGates(), wording)

@@ -7,7 +7,7 @@ file, the column and the cure, and costs its recording only.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path, PureWindowsPath
 from typing import NamedTuple
@@ -19,8 +19,8 @@ import pyarrow.parquet as pq
 from stvlm.files import read_json
 from stvlm.geometry import se3
 from stvlm.recipes import from_mapping, nearest
-from stvlm.recording_folder import BOX, CENTRE, FRAMES, QUAT, TRACKS, XYZ, Description
-from stvlm.records import CATEGORIES, Array, Camera, DataError, Frames, Recording, Rejected, Scene, Track
+from stvlm.recording_folder import BOX, BOX_PX, BOXES, CENTRE, FRAMES, NOISE, QUAT, TRACKS, XYZ, Description
+from stvlm.records import CATEGORIES, Array, Camera, DataError, Frames, Noise, Recording, Rejected, Scene, Track
 from stvlm.sources.folders import walk, wrong_root
 from stvlm.sources.images import ImageFiles
 from stvlm.sources.splits import listed
@@ -78,6 +78,7 @@ def read_recording(folder: Path, recording: Recording) -> list[Scene]:
     if not tracks:
         return []
     _check_clocks(folder, tracks, views)
+    boxes_px = _read_boxes(folder / "boxes.parquet", tracks, views)
     return [
         Scene(
             source=recording.source,
@@ -91,6 +92,8 @@ def read_recording(folder: Path, recording: Recording) -> list[Scene]:
             world_SE3_camera=view.world_SE3_camera,
             tracks=tracks,
             frames=view.frames,
+            boxes_px=None if boxes_px is None else boxes_px[view.camera.name],
+            licence=described.licence,
         )
         for view in views
     ]
@@ -131,14 +134,56 @@ def _read_tracks(path: Path) -> tuple[Track, ...]:
     _refuse(path, incomplete | (boxed != boxed[first]), together)
     _refuse(path, np.asarray((box[:, :3] <= 0).any(axis=1)), f"{', '.join(BOX[:3])} are in metres, above 0")
     _refuse(path, said != said[first], "seen is given in all rows of a track_id or in none")
+    noise = np.stack([table[name] for name in NOISE], axis=1)
+    noisy = ~np.isnan(noise).any(axis=1)
+    alike = (np.nan_to_num(noise) == np.nan_to_num(noise[first])).all(axis=1) & (noisy == noisy[first])
+    _refuse(path, ~noisy & ~np.isnan(noise).all(axis=1), f"{', '.join(NOISE)} are given together or not at all")
+    _refuse(path, ~alike, f"{', '.join(NOISE)} are the same in all rows of a track_id")
+    _refuse(path, noisy & (np.nan_to_num(noise) < 0).any(axis=1), f"{', '.join(NOISE)} are 0 or more")
+    grades = np.array([grade or "" for grade in table["grade"]], dtype=object)
+    _refuse(path, grades != grades[first], "grade is the same in all rows of a track_id")
     tracks = []
     for track_id, rows in zip(ids.tolist(), _groups(owner), strict=True):
         size_lwh_m, yaw_rad = (box[rows, :3], box[rows, 3]) if boxed[rows[0]] else (None, None)
         seen_then = seen[rows].astype(bool) if said[rows[0]] else None
         tracks.append(
-            Track(track_id, categories[rows[0]], times_ns[rows], centre[rows], size_lwh_m, yaw_rad, seen_then)
+            Track(
+                track_id=track_id,
+                category=categories[rows[0]],
+                times_ns=times_ns[rows],
+                xyz_m=centre[rows],
+                size_lwh_m=size_lwh_m,
+                yaw_rad=yaw_rad,
+                seen=seen_then,
+                noise=Noise(*noise[rows[0]].tolist()) if noisy[rows[0]] else None,
+                grade=grades[rows[0]],
+            )
         )
     return tuple(tracks)
+
+
+def _read_boxes(path: Path, tracks: Sequence[Track], views: Sequence[_View]) -> dict[str, dict[str, Array]] | None:
+    """For each camera's name and track's id the boxes (F, 4) in its frames; None without the file."""
+    if not path.exists():
+        return None
+    table = _read(path, BOXES)
+    boxes_px = np.stack([table[name] for name in BOX_PX], axis=1)
+    cameras, track_ids = ([view.camera.name for view in views], [track.track_id for track in tracks])
+    _refuse(path, ~np.isin(table["camera"], cameras), f"camera is none of {_DESCRIPTION}'s: {', '.join(cameras)}")
+    _refuse(path, ~np.isin(table["track_id"], track_ids), "track_id is none of tracks.parquet's")
+    empty = np.asarray((boxes_px[:, :2] >= boxes_px[:, 2:]).any(axis=1))
+    _refuse(path, empty, f"{', '.join(BOX_PX)} are the left, upper, right and lower edge of a box")
+    out = {}
+    for view in views:
+        rows = np.flatnonzero(table["camera"] == view.camera.name)
+        frame = np.searchsorted(view.times_ns, table["time_ns"][rows]).clip(max=len(view.times_ns) - 1)
+        off = view.times_ns[frame] != table["time_ns"][rows]
+        _refuse(path, off, "time_ns is of no frame of its camera in frames.parquet", rows)
+        of_camera = {track_id: np.full((len(view.times_ns), 4), np.nan) for track_id in track_ids}
+        for row, k in zip(rows, frame, strict=True):
+            of_camera[table["track_id"][row]][k] = boxes_px[row]
+        out[view.camera.name] = of_camera
+    return out
 
 
 def _read_frames(path: Path, cameras: tuple[Camera, ...]) -> list[_View]:

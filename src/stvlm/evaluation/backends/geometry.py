@@ -16,7 +16,7 @@ from stvlm.evaluation.trajectories import Trajectories, Trajectory, trajectory_o
 from stvlm.kinematics import STEP_S
 from stvlm.questions.asking import Motion, Query, QuestionGates, Span, answer
 from stvlm.questions.multistep import KINDS, take_further
-from stvlm.records import DataError, Question, Task
+from stvlm.records import NOISELESS, DataError, Question, Task
 from stvlm.scoring import COMPARISONS
 
 Row = Mapping[str, Any]
@@ -43,7 +43,7 @@ def answer_from(row: Row, trajectory: Trajectory) -> str:
 
     Raises DataError for a wording that is not the library's own.
     """
-    motion = Motion(row["clip_id"], trajectory.domain, 0.0, trajectory.xyz_m)
+    motion = Motion(row["clip_id"], trajectory.domain, (NOISELESS,) * len(trajectory.xyz_m), trajectory.xyz_m)
     first, last = round(row["start_s"] / STEP_S), round(row["end_s"] / STEP_S)
     span = Span(first, last, (first, last) == (0, motion.whole.last))
     is_multistep = row["id"].endswith("-multistep")

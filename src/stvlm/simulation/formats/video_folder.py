@@ -27,8 +27,8 @@ def write_video_folder(
         files = [f"{camera}/{time_ns}.jpg" for time_ns in scene.frame_times_ns.tolist()]
         if images:
             write_images(scene, [folder / file for file in files])
-        written = scene if pseudo_noise_m is None else _pseudo(scene, pseudo_noise_m)
-        write_recording(folder, [written], {camera: files} if images else None, licence="Apache-2.0")
+        written = replace(scene if pseudo_noise_m is None else _pseudo(scene, pseudo_noise_m), licence="Apache-2.0")
+        write_recording(folder, [written], {camera: files} if images else None)
     write_splits(source, root)
 
 
