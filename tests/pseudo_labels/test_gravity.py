@@ -56,7 +56,7 @@ def test_without_ground_the_cameras_tell_it() -> None:
 
 
 def test_nothing_in_a_box_is_ground() -> None:
-    """All of the road is in a box, with a platform's lower level in its depth."""
+    """Here all of the road is in one."""
     geometry = as_tools_have_it(3)
     no = np.zeros(3, dtype=bool)
     box = ObjectTrack("1", "other", np.tile([0.0, 170, 639, 359], (3, 1)), np.ones(3), no, no)
@@ -70,13 +70,15 @@ def test_an_upright_geometry_stays_as_it_is() -> None:
     assert found.by == "tool" and found.geometry is geometry
 
 
-def test_a_camera_that_looks_straight_down_has_its_top_ahead() -> None:
-    """The tool's first camera looks along its z, so up is -z where all of them look down: said by their upper sides."""
-    geometry = replace(as_tools_have_it(2), depth=None, crop=None)
-    pose = np.eye(4)
-    pose[:3, :3] = np.array([[1.0, 0, 0], [0, 0, -1], [0, 1, 0]])  # looks along world -y, its upper side is world -z
-    level = upright(replace(geometry, world_SE3_camera=np.stack([pose, pose])), None, GroundFit()).geometry
-    np.testing.assert_allclose(level.world_SE3_camera[0, :3, :3], [[0, 0, 1], [-1, 0, 0], [0, -1, 0]], atol=1e-12)
+def test_a_camera_that_looks_straight_down_has_its_upper_side_ahead() -> None:
+    """The other two stand upright in a world whose y points up."""
+    there = np.tile(np.eye(4), (3, 1, 1))
+    there[0, :3, :3] = np.array([[-1.0, 0, 0], [0, 0, -1], [0, -1, 0]]).T  # columns: its x, y, z; above it is world z
+    there[1:, :3, :3] = np.diag([1.0, -1, -1])
+    bare = replace(street(3), world_SE3_camera=there, is_upright=False, depth=None, crop=None)
+    found = upright(bare, None, GroundFit()).geometry.world_SE3_camera[0]
+    np.testing.assert_allclose(found[:3, 2], [0, 0, -1], atol=1e-12)
+    np.testing.assert_allclose(-found[:3, 1], [1, 0, 0], atol=1e-12)
 
 
 def test_the_ground_below_each_camera() -> None:
