@@ -10,6 +10,7 @@ from stvlm.pseudo_labels.artefacts import (
     Footage,
     Geometry,
     LiftedTrack,
+    MetricDepth,
     ObjectTrack,
     ObjectTracks,
     Provenance,
@@ -34,6 +35,19 @@ def geometry(**changes: Any) -> Geometry:
         "crop": resized((64, 48), (8, 6)),
     }
     return Geometry(**fields | changes)
+
+
+def metric_depth(**changes: Any) -> MetricDepth:
+    fields = {
+        "times_s": [0.0, 0.5, 1.0],
+        "image_size_px": (64, 48),
+        "frames": [0, 2],
+        "depth_m": np.ones((2, 6, 8), dtype=np.float32),
+        "crop": resized((64, 48), (8, 6)),
+        "provenance": MADE,
+        "focal_px": [50.0, 51.0],
+    }
+    return MetricDepth(**fields | changes)
 
 
 def object_track(**changes: Any) -> ObjectTrack:
@@ -107,6 +121,30 @@ TRANSPOSED = [[50, 0, 0], [0, 50, 0], [32, 24, 1]]
 def test_a_geometry_refuses(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         geometry(**changes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"times_s": [0.5, 0.5, 1.0]}, "times_s must increase strictly"),
+        ({"frames": [2, 0]}, "frames must increase strictly"),
+        ({"frames": [0, 3]}, "frames are at least one, and of the 3 of the footage"),
+        ({"frames": [-1, 0]}, "frames are at least one, and of the 3 of the footage"),
+        ({"frames": np.zeros(0), "depth_m": np.ones((0, 6, 8))}, "frames are at least one"),
+        ({"depth_m": np.ones((3, 6, 8))}, r"depth_m must have shape \(2, 'h', 'w'\), got \(3, 6, 8\)"),
+        ({"depth_m": np.full((2, 6, 8), np.nan)}, "depth_m is 0 or more, and finite"),
+        ({"focal_px": [50.0]}, r"focal_px must have shape \(2,\), got \(1,\)"),
+        ({"focal_px": [50.0, 0.0]}, "focal_px is positive"),
+    ],
+)
+def test_metric_depth_refuses(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        metric_depth(**changes)
+
+
+def test_metric_depth_of_the_last_frame_alone() -> None:
+    last = metric_depth(frames=[2], depth_m=np.ones((1, 6, 8)), focal_px=None)
+    assert (last.frames.tolist(), last.depth_m.dtype, last.focal_px) == ([2], np.float32, None)
 
 
 @pytest.mark.parametrize(

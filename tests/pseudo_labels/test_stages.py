@@ -9,15 +9,25 @@ from typing import Any
 import numpy as np
 import pytest
 
-from stvlm.pseudo_labels.artefacts import Geometry, LiftedTrack, ObjectTrack, ObjectTracks, Provenance, resized
+from stvlm.pseudo_labels.artefacts import (
+    Geometry,
+    LiftedTrack,
+    MetricDepth,
+    ObjectTrack,
+    ObjectTracks,
+    Provenance,
+    resized,
+)
 from stvlm.pseudo_labels.stages import (
     content_hash,
     is_done,
     read_geometry,
     read_lifted_tracks,
+    read_metric_depth,
     read_object_tracks,
     write_geometry,
     write_lifted_tracks,
+    write_metric_depth,
     write_object_tracks,
 )
 from stvlm.records import DataError
@@ -38,6 +48,11 @@ def make_geometry(with_maps: bool = True) -> Geometry:
     }
     K_px = np.tile([[50.0, 0, 32], [0, 51, 24], [0, 0, 1]], (3, 1, 1))
     return Geometry(TIMES_S, poses, K_px, (64, 48), True, "arbitrary", MADE, **maps if with_maps else {})  # type: ignore
+
+
+def make_metric_depth(focal_px: list[float] | None = None) -> MetricDepth:
+    depth_m = np.random.default_rng(4).random((2, 6, 8), dtype=np.float32)
+    return MetricDepth(TIMES_S, (64, 48), [0, 2], depth_m, resized((64, 48), (8, 6)), MADE, focal_px)  # type: ignore
 
 
 def make_tracks() -> ObjectTracks:
@@ -62,6 +77,8 @@ def make_lifted() -> list[LiftedTrack]:
 def write(folder: Path, kind: str = "geometry") -> None:
     if kind == "geometry":
         write_geometry(folder, make_geometry(), "in", {"fps": 10, "size": (4, 3)})
+    elif kind == "metric_depth":
+        write_metric_depth(folder, make_metric_depth([50.0, 51.5]), "in", {})
     elif kind == "object_tracks":
         write_object_tracks(folder, make_tracks(), "in", {})
     else:
@@ -98,6 +115,17 @@ def test_a_geometry_without_maps_leaves_no_old_ones_behind(tmp_path: Path) -> No
     write_geometry(tmp_path, make_geometry(with_maps=False), "in", {})
     same(read_geometry(tmp_path), make_geometry(with_maps=False))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["arrays.npz", "manifest.json"]
+
+
+@pytest.mark.parametrize("focal_px", [None, [50.0, 51.5]])
+def test_metric_depth_reads_back_and_its_map_stays_on_disk(tmp_path: Path, focal_px: list[float] | None) -> None:
+    write(tmp_path, "metric_depth")
+    write_metric_depth(tmp_path, make_metric_depth(focal_px), "in", {})
+    read = read_metric_depth(tmp_path)
+    same(read, make_metric_depth(focal_px))
+    assert isinstance(read.depth_m, np.memmap) and not read.depth_m.flags.writeable
+    with pytest.raises(DataError, match="holds metric_depth, not geometry"):
+        read_geometry(tmp_path)
 
 
 def test_tracks_read_back_in_their_order(tmp_path: Path) -> None:
@@ -165,6 +193,7 @@ def overwrite(path: Path) -> None:
         ("geometry", "depth.npy", Path.unlink, r"depth\.npy: is missing; remove"),
         ("geometry", "depth.npy", overwrite, r"depth\.npy: does not read \(.*; remove"),
         ("geometry", "arrays.npz", overwrite, r"arrays\.npz: does not read \(.*; remove"),
+        ("metric_depth", "depth_m.npy", overwrite, r"depth_m\.npy: does not read \(.*; remove"),
         ("object_tracks", "tracks.parquet", overwrite, r"tracks\.parquet: does not read \(.*; remove"),
         ("lifted_tracks", "tracks.parquet", cut, r"tracks\.parquet: has \d+ bytes"),
         ("lifted_tracks", "manifest.json", cut, r"manifest\.json: not valid JSON"),
@@ -172,7 +201,12 @@ def overwrite(path: Path) -> None:
     ],
 )
 def test_damage_is_told(tmp_path: Path, kind: str, file: str, spoil: Callable[[Path], None], message: str) -> None:
-    readers = {"geometry": read_geometry, "object_tracks": read_object_tracks, "lifted_tracks": read_lifted_tracks}
+    readers: dict[str, Callable[[Path], object]] = {
+        "geometry": read_geometry,
+        "metric_depth": read_metric_depth,
+        "object_tracks": read_object_tracks,
+        "lifted_tracks": read_lifted_tracks,
+    }
     write(tmp_path, kind)
     spoil(tmp_path / file)
     with pytest.raises(DataError, match=message) as caught:

@@ -1,4 +1,4 @@
-"""What the stages hand to each other: Footage, Geometry, ObjectTracks, LiftedTrack.
+"""What the stages hand to each other: Footage, Geometry, MetricDepth, ObjectTracks, LiftedTrack.
 
 Each is validated once, when it is made, and trusted afterwards; arrays are read-only.
 
@@ -8,6 +8,7 @@ coordinates, so that an image reaches from -0.5 to its width - 0.5. Depth is alo
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -133,13 +134,41 @@ class Geometry:
                 maps = _maps(maps, np.bool_ if name == "moving" else np.float32, shape, name)
                 shape = maps.shape
                 set_fields(self, **{name: maps})
-        for maps, holds, what in (
-            (self.depth, _is_depth, "depth is 0 or more, and finite"),
-            (self.confidence, _is_share, "confidence lies in 0..1"),
-        ):
-            # What is mapped from a file was checked when it was written, and is read frame by frame.
-            if maps is not None and not isinstance(maps, np.memmap) and not all(holds(frame) for frame in maps):
-                raise ValueError(what)
+        _check_maps(self.depth, _is_depth, "depth is 0 or more, and finite")
+        _check_maps(self.confidence, _is_share, "confidence lies in 0..1")
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class MetricDepth:
+    """How far everything was in some frames of a footage, as a network for single images says it, in metres.
+
+    Maps that are read-only already are kept as they are, as in a `Geometry`.
+    """
+
+    times_s: Array  # (N,) of the footage
+    image_size_px: tuple[int, int]  # width, height
+    frames: Array  # (m,) int64, those of the N that have a map, strictly increasing
+    depth_m: Array  # (m, h, w) float32 along the optical axis; 0 where unknown
+    crop: DepthCrop  # where the pixels of depth_m lie in the image
+    provenance: Provenance
+    focal_px: Array | None = None  # (m,) focal length in the original image, of networks that tell it
+
+    def __post_init__(self) -> None:
+        times_s = read_only(self.times_s, np.float64, (None,), "times_s")
+        check_increasing(times_s, "times_s")
+        frames = read_only(self.frames, np.int64, (None,), "frames")
+        check_increasing(frames, "frames")
+        if not len(frames) or frames[0] < 0 or frames[-1] >= len(times_s):
+            raise ValueError(f"frames are at least one, and of the {len(times_s)} of the footage")
+        depth_m = _maps(self.depth_m, np.float32, (len(frames), None, None), "depth_m")
+        _check_maps(depth_m, _is_depth, "depth_m is 0 or more, and finite")
+        size_px = _size(self.image_size_px)
+        set_fields(self, times_s=times_s, image_size_px=size_px, frames=frames, depth_m=depth_m)
+        if self.focal_px is not None:
+            focal_px = read_only(self.focal_px, np.float64, (len(frames),), "focal_px")
+            if (focal_px <= 0).any():
+                raise ValueError("focal_px is positive")
+            set_fields(self, focal_px=focal_px)
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -246,6 +275,12 @@ def _maps(value: Array, dtype: type, shape: tuple[int | None, ...], what: str) -
     value = np.array(value, dtype=dtype)
     value.setflags(write=False)
     return value
+
+
+def _check_maps(maps: Array | None, holds: Callable[[Array], bool], what: str) -> None:
+    # What is mapped from a file was checked when it was written, and is read frame by frame.
+    if maps is not None and not isinstance(maps, np.memmap) and not all(holds(frame) for frame in maps):
+        raise ValueError(what)
 
 
 def _is_depth(values: Array) -> bool:

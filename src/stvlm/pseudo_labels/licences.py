@@ -14,6 +14,7 @@ from stvlm.recipes import from_mapping, nearest
 from stvlm.records import DataError
 
 _FILE = Path(__file__).with_name("licences.yaml")
+_BETWEEN = " + "
 
 
 @dataclass(frozen=True)
@@ -57,9 +58,19 @@ def provenance_of(tool: str, model: str | None = None) -> Provenance:
     return Provenance(tool=tool, model=model, licence=terms)
 
 
+def joined(*parts: Provenance) -> Provenance:
+    """What several tools make together, under the terms of all of them."""
+    tool, model, revision = (_BETWEEN.join(getattr(p, name) for p in parts) for name in ("tool", "model", "revision"))
+    return Provenance(tool, model, revision, "; ".join(dict.fromkeys(p.licence or f"{p.model}: ?" for p in parts)))
+
+
 def may_be_sold(made_by: Provenance) -> bool:
-    """Whether an artefact may be used commercially: code and weights allow it. Raises DataError as above."""
-    return _known(made_by.tool).code.commercial and _weights(made_by.tool, made_by.model).commercial
+    """Whether an artefact may be used commercially: code and weights allow it, of every tool that took part.
+
+    Raises DataError as above.
+    """
+    parts = zip(made_by.tool.split(_BETWEEN), made_by.model.split(_BETWEEN), strict=True)
+    return all(_known(tool).code.commercial and _weights(tool, model).commercial for tool, model in parts)
 
 
 def _known(tool: str) -> ToolLicence:

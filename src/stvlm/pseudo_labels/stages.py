@@ -1,10 +1,12 @@
 """The records between the stages as files, so that a stage that was done need not be done again.
 
     <folder of one video and stage>/manifest.json     a `Manifest`; written last, so that without it there is nothing
-                                    arrays.npz        of a geometry: times, poses, intrinsics
+                                    arrays.npz        of a geometry: times, poses, intrinsics; of metric depth: times,
+                                                      frames, focal lengths
                                     depth.npy         maps, each a file of its own that is mapped, not read: a frame
                                     confidence.npy    comes into memory when it is looked at
                                     moving.npy
+                                    depth_m.npy       the map of metric depth
                                     tracks.parquet    of object tracks and lifted tracks
 
 What was written by another version, is cut off or belongs to another stage is a DataError that names file and cure.
@@ -16,12 +18,12 @@ import hashlib
 import json
 import zipfile
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -33,6 +35,7 @@ from stvlm.pseudo_labels.artefacts import (
     DepthCrop,
     Geometry,
     LiftedTrack,
+    MetricDepth,
     ObjectTrack,
     ObjectTracks,
     Provenance,
@@ -44,7 +47,8 @@ from stvlm.records import Array, DataError
 SCHEMA = 1
 """Grows when the form changes; what has another number is made anew."""
 
-Kind = Literal["geometry", "object_tracks", "lifted_tracks"]
+T = TypeVar("T")
+Kind = Literal["geometry", "metric_depth", "object_tracks", "lifted_tracks"]
 
 _MANIFEST, _ARRAYS, _TRACKS = "manifest.json", "arrays.npz", "tracks.parquet"
 _MAPS = ("depth", "confidence", "moving")
@@ -73,6 +77,7 @@ _LIFTED = pa.schema(
 )
 _UNITS: dict[Kind, dict[str, str]] = {
     "geometry": {"time": "s", "poses": "world_SE3_camera, OpenCV axes", "pixel": "of the original image"},
+    "metric_depth": {"time": "s", "depth": "m", "pixel": "of the original image"},
     "object_tracks": {"time": "s", "pixel": "of the original image", "mask": "run lengths down the columns"},
     "lifted_tracks": {"time": "s", "place": "m, world frame of the geometry"},
 }
@@ -101,6 +106,12 @@ class _OfGeometry:
     is_upright: bool
     scale: Scale
     crop: DepthCrop | None
+
+
+@dataclass(frozen=True)
+class _OfMetricDepth:
+    image_size_px: tuple[int, int]
+    crop: DepthCrop
 
 
 @dataclass(frozen=True)
@@ -159,40 +170,26 @@ def read_manifest(folder: Path, kind: Kind) -> Manifest:
 
 def write_geometry(folder: Path, geometry: Geometry, inputs: str, options: Mapping[str, object]) -> None:
     """Writes a geometry; `inputs` is the hash of what it was made from, `options` how."""
-    _begin(folder)
-    with whole_file(folder / _ARRAYS) as temporary:
-        np.savez(temporary, times_s=geometry.times_s, world_SE3_camera=geometry.world_SE3_camera, K_px=geometry.K_px)
-    files = [_ARRAYS]
-    for name in _MAPS:
-        maps, path = getattr(geometry, name), folder / f"{name}.npy"
-        if maps is None:
-            path.unlink(missing_ok=True)
-        else:
-            with whole_file(path) as temporary:
-                np.save(temporary, maps)
-            files.append(path.name)
+    files = _write_arrays(folder, geometry, ("times_s", "world_SE3_camera", "K_px"), _MAPS)
     details = _OfGeometry(geometry.image_size_px, geometry.is_upright, geometry.scale, geometry.crop)
     _end(folder, "geometry", geometry.provenance, inputs, options, files, asdict(details))
 
 
 def read_geometry(folder: Path) -> Geometry:
     """A geometry whose maps are mapped from their files; raises DataError."""
-    manifest = read_manifest(folder, "geometry")
-    details = from_mapping(_OfGeometry, manifest.details, str(folder / _MANIFEST))
-    path = folder / _ARRAYS
-    try:
-        with np.load(path, allow_pickle=False) as arrays:
-            motion = {name: arrays[name] for name in ("times_s", "world_SE3_camera", "K_px")}
-        maps = {}
-        for name in _MAPS:
-            path = folder / f"{name}.npy"
-            if path.name in manifest.files:
-                maps[name] = np.load(path, mmap_mode="r", allow_pickle=False)
-        path = folder / _MANIFEST
-        return Geometry(**motion, **maps, **{name: getattr(details, name) for name in _OfGeometry.__annotations__},
-                        provenance=manifest.provenance)  # fmt: skip
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise _damaged(folder, path, error) from error
+    return _read_arrays(folder, "geometry", Geometry, _OfGeometry, _MAPS)
+
+
+def write_metric_depth(folder: Path, depth: MetricDepth, inputs: str, options: Mapping[str, object]) -> None:
+    """Writes metric depth; `inputs` is the hash of what it was made from, `options` how."""
+    files = _write_arrays(folder, depth, ("times_s", "frames", "focal_px"), ("depth_m",))
+    details = _OfMetricDepth(depth.image_size_px, depth.crop)
+    _end(folder, "metric_depth", depth.provenance, inputs, options, files, asdict(details))
+
+
+def read_metric_depth(folder: Path) -> MetricDepth:
+    """Metric depth whose maps are mapped from their file; raises DataError."""
+    return _read_arrays(folder, "metric_depth", MetricDepth, _OfMetricDepth, ("depth_m",))
 
 
 def write_object_tracks(folder: Path, tracks: ObjectTracks, inputs: str, options: Mapping[str, object]) -> None:
@@ -285,6 +282,43 @@ def read_lifted_tracks(folder: Path) -> list[LiftedTrack]:
 def _begin(folder: Path) -> None:
     """From here until the end the folder holds nothing."""
     (folder / _MANIFEST).unlink(missing_ok=True)
+
+
+def _write_arrays(folder: Path, record: object, arrays: Sequence[str], maps: Sequence[str]) -> list[str]:
+    """Writes a record's fields, those that it has; gives the names of the files."""
+    _begin(folder)
+    given = {name: getattr(record, name) for name in (*arrays, *maps) if getattr(record, name) is not None}
+    with whole_file(folder / _ARRAYS) as temporary:
+        np.savez(temporary, **{name: given[name] for name in arrays if name in given})
+    files = [_ARRAYS]
+    for name in maps:
+        path = folder / f"{name}.npy"
+        if name in given:
+            with whole_file(path) as temporary:
+                np.save(temporary, given[name])
+            files.append(path.name)
+        else:
+            path.unlink(missing_ok=True)
+    return files
+
+
+def _read_arrays(folder: Path, kind: Kind, record: Callable[..., T], details: type[Any], maps: Sequence[str]) -> T:
+    """The record of arrays, maps and details (a dataclass of the rest of its fields) that a stage's folder holds."""
+    manifest = read_manifest(folder, kind)
+    of_kind = from_mapping(details, manifest.details, str(folder / _MANIFEST))
+    path = folder / _ARRAYS
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            given = {name: file[name] for name in file.files}
+        for name in maps:
+            path = folder / f"{name}.npy"
+            if path.name in manifest.files:
+                given[name] = np.load(path, mmap_mode="r", allow_pickle=False)
+        path = folder / _MANIFEST
+        rest = {entry.name: getattr(of_kind, entry.name) for entry in fields(details)}
+        return record(**given, **rest, provenance=manifest.provenance)
+    except (OSError, ValueError, TypeError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise _damaged(folder, path, error) from error
 
 
 def _end(

@@ -1,19 +1,29 @@
-"""Frames of a video file as the frames of a scene, by their number and never by a guess from the frame rate."""
+"""Frames of a video file as the frames of a scene, by their number and never by a guess from the frame rate.
+
+Images are as a player shows them: upright, turned by the file's display matrix, which phones write; and with square
+pixels, the width stretched where the file says that its pixels are not. Sizes are those of such images.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import lru_cache
 from pathlib import Path
 
 import av
 import numpy as np
+from av.sidedata.sidedata import Type as SideData
 
 from stvlm.records import Array, ImageError
 
 MAX_SKIP = 60
 """How many frames are decoded and thrown away, at most, before the reader seeks instead."""
+
+
+class NoVideoError(ImageError):
+    """A file that holds no pictures, but sound for example."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -55,10 +65,13 @@ def size_px(path: Path) -> tuple[int, int]:
     """Width and height of a video's frames; raises ImageError."""
     try:
         with av.open(str(path)) as container:
-            stream = container.streams.video[0]
-            return stream.width, stream.height
-    except (av.FFmpegError, OSError, ValueError, IndexError) as error:
-        raise ImageError(f"{path}: the video cannot be opened ({error})") from error
+            stream = _stream(path, container)
+            for frame in container.decode(stream):
+                height_px, width_px = _as_shown(frame, stream.sample_aspect_ratio).shape[:2]
+                return width_px, height_px
+    except (av.FFmpegError, OSError, ValueError) as error:
+        raise _unopened(path, error) from error
+    raise _unopened(path, "it has no frames")
 
 
 @lru_cache(maxsize=64)
@@ -66,12 +79,46 @@ def presentation_times(path: Path) -> Array:
     """When each frame is shown, (N,) int64 in the stream's time base, increasing; raises ImageError."""
     try:
         with av.open(str(path)) as container:
-            packets = container.demux(video=0)
+            packets = container.demux(_stream(path, container))
             shown = (packet for packet in packets if not packet.is_discard)  # by the edit list of a cut video
             times = [packet.pts for packet in shown if packet.pts is not None]
-    except (av.FFmpegError, OSError, ValueError, IndexError) as error:
-        raise ImageError(f"{path}: the video cannot be opened ({error})") from error
+    except (av.FFmpegError, OSError, ValueError) as error:
+        raise _unopened(path, error) from error
     return np.unique(np.array(times, dtype=np.int64))
+
+
+def times_s(path: Path) -> Array:
+    """When each frame is shown, (N,) seconds from the first; raises ImageError."""
+    times = presentation_times(path)
+    with av.open(str(path)) as container:
+        time_base = _stream(path, container).time_base
+    return np.asarray((times - times[:1]) * time_base.numerator / time_base.denominator)
+
+
+def _stream(path: Path, container: av.container.InputContainer) -> av.VideoStream:
+    if not container.streams.video:
+        raise NoVideoError(f"{path}: holds no video stream; give a video file, or remove it")
+    return container.streams.video[0]
+
+
+def _unopened(path: Path, reason: object) -> ImageError:
+    return ImageError(f"{path}: the video cannot be opened ({reason})")
+
+
+def _as_shown(frame: av.VideoFrame, pixel_aspect: Fraction | None) -> Array:
+    """The image (H, W, 3) uint8 RGB, with square pixels and upright."""
+    if frame.is_corrupt:
+        raise ValueError("it is damaged")
+    width_px = round(frame.width * (pixel_aspect or 1))
+    pixels = frame.to_ndarray(format="rgb24", width=width_px, height=frame.height)
+    matrix = frame.side_data.get(SideData.DISPLAYMATRIX)
+    if matrix is None:
+        return np.asarray(pixels)
+    (a, b), (c, d) = np.frombuffer(matrix, dtype=np.int32).reshape(3, 3)[:2, :2].astype(float)
+    # A pixel at (x, y) is shown at (a x + c y, b x + d y). Players round to right angles, and so do we.
+    if abs(b) + abs(c) > abs(a) + abs(d):
+        pixels, a, d = pixels.transpose(1, 0, 2), c, b
+    return np.ascontiguousarray(pixels[:: -1 if d < 0 else 1, :: -1 if a < 0 else 1])
 
 
 class _Reader:
@@ -80,7 +127,7 @@ class _Reader:
     def __init__(self, path: Path) -> None:
         self.path, self.times = path, presentation_times(path)
         self.container = av.open(str(path))
-        self.stream = self.container.streams.video[0]
+        self.stream = _stream(path, self.container)
         self.stream.thread_type = "AUTO"
         self.frames: Iterator[av.VideoFrame] = self.container.decode(self.stream)
         self.next = 0
@@ -96,7 +143,7 @@ class _Reader:
                 self.next = number + 1
                 if frame.pts != self.times[number]:
                     break
-                return np.asarray(frame.to_ndarray(format="rgb24"))
+                return _as_shown(frame, self.stream.sample_aspect_ratio)
         raise ValueError("it is damaged")
 
 

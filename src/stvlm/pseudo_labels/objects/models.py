@@ -1,0 +1,70 @@
+"""Networks of the Transformers library: loaded once a process, on a GPU where there is one."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+from stvlm.programs import first_line
+from stvlm.pseudo_labels.artefacts import Footage, Provenance
+from stvlm.pseudo_labels.licences import provenance_of, tool_licences
+from stvlm.records import Array, DataError
+
+
+class Network(NamedTuple):
+    """A network and what prepares its inputs."""
+
+    model: Any
+    processor: Any
+    revision: str
+
+
+def torch_and_transformers() -> tuple[Any, Any]:
+    """Both libraries; raises DataError where one is not installed."""
+    try:
+        import torch
+        import transformers
+    except ImportError as error:
+        raise DataError("finding objects needs PyTorch and Transformers; type: pip install 'stvlm[pseudo]'") from error
+    return torch, transformers
+
+
+@lru_cache(maxsize=4)
+def load(model: str, revision: str | None, kind: str, half: bool) -> Network:
+    """A model by its id on the Hub or its folder, through one of the Transformers library's classes.
+
+    `half`: in bfloat16 where it is on a GPU. Raises DataError.
+    """
+    torch, transformers = torch_and_transformers()
+    on_gpu = torch.cuda.is_available()
+    dtype = torch.bfloat16 if half and on_gpu else torch.float32
+    transformers.utils.logging.disable_progress_bar()
+    before = transformers.utils.logging.get_verbosity()
+    transformers.utils.logging.set_verbosity_error()
+    try:
+        processor = transformers.AutoProcessor.from_pretrained(model, revision=revision)
+        network = getattr(transformers, kind).from_pretrained(model, revision=revision, dtype=dtype)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, ImportError, RuntimeError) as error:
+        cure = f"give an id on the Hub or a folder; once: hf download {model}"
+        raise DataError(f"{model}: cannot be loaded ({first_line(error)}); {cure}") from error
+    finally:
+        transformers.utils.logging.set_verbosity(before)
+    found = getattr(network.config, "_commit_hash", None)
+    return Network(network.eval().to("cuda" if on_gpu else "cpu"), processor, found or revision or "")
+
+
+def made_by(tool: str, model: str, revision: str) -> Provenance:
+    """Who made an artefact; of a model that licences.yaml does not know, one's own for example, without a licence."""
+    if model in tool_licences()[tool].weights:
+        return replace(provenance_of(tool, model), revision=revision)
+    return Provenance(tool=tool, model=model, revision=revision)
+
+
+def checked(image: Array, footage: Footage) -> Array:
+    """An image (H, W, 3) uint8; raises DataError where it is of another size than the footage."""
+    width, height = footage.image_size_px
+    if image.shape != (height, width, 3):
+        found = f"an image has the shape {image.shape}, not {(height, width, 3)}"
+        raise DataError(f"{footage.video_id}: {found}; give RGB images of one size")
+    return image

@@ -1,0 +1,102 @@
+"""The real classes of the networks, with few and random weights, saved as a user's folder would be."""
+
+from pathlib import Path
+
+import torch
+from transformers import (
+    BertTokenizerFast,
+    GroundingDinoConfig,
+    GroundingDinoForObjectDetection,
+    GroundingDinoImageProcessor,
+    GroundingDinoProcessor,
+    Sam2ImageProcessor,
+    Sam2VideoConfig,
+    Sam2VideoModel,
+    Sam2VideoProcessor,
+    Sam2VideoVideoProcessor,
+)
+
+PIECES = ["car", "bus", "truck", "motor", "##cycle", "bi", "person", "##s"]
+
+
+def write_grounding_dino(folder: Path) -> str:
+    folder.mkdir(parents=True)
+    vocabulary = folder / "vocab.txt"
+    vocabulary.write_text("\n".join(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", ".", *PIECES]))
+    tokenizer = BertTokenizerFast(vocab=str(vocabulary))
+    torch.manual_seed(0)
+    config = GroundingDinoConfig(
+        backbone_config={
+            "model_type": "swin",
+            "image_size": 64,
+            "embed_dim": 8,
+            "depths": [1, 1, 1, 1],
+            "num_heads": [1, 1, 2, 2],
+            "window_size": 4,
+            "out_features": ["stage2", "stage3", "stage4"],
+        },
+        text_config={
+            "model_type": "bert",
+            "hidden_size": 16,
+            "num_hidden_layers": 1,
+            "num_attention_heads": 2,
+            "intermediate_size": 16,
+            "vocab_size": len(tokenizer),
+        },
+        d_model=32,
+        encoder_layers=1,
+        decoder_layers=2,
+        encoder_attention_heads=2,
+        decoder_attention_heads=2,
+        encoder_ffn_dim=32,
+        decoder_ffn_dim=32,
+        num_queries=10,
+        max_text_len=32,
+    )
+    GroundingDinoForObjectDetection(config).save_pretrained(folder)
+    images = GroundingDinoImageProcessor(size={"shortest_edge": 64, "longest_edge": 96})
+    GroundingDinoProcessor(images, tokenizer).save_pretrained(folder)
+    return str(folder)
+
+
+def write_sam2(folder: Path) -> str:
+    side = 64
+    torch.manual_seed(0)
+    config = Sam2VideoConfig(
+        vision_config={
+            "model_type": "sam2_vision_model",
+            "backbone_config": {
+                "model_type": "sam2_hiera_det_model",
+                "hidden_size": 8,
+                "image_size": [side, side],
+                "num_attention_heads": 1,
+                "blocks_per_stage": [1, 1, 1, 1],
+                "embed_dim_per_stage": [8, 16, 32, 64],
+                "num_attention_heads_per_stage": [1, 1, 1, 1],
+                "window_size_per_stage": [4, 4, 4, 4],
+                "window_positional_embedding_background_size": [4, 4],
+                "global_attention_blocks": [],
+            },
+            "backbone_channel_list": [64, 32, 16, 8],
+            "backbone_feature_sizes": [[side // 4] * 2, [side // 8] * 2, [side // 16] * 2],
+            "fpn_hidden_size": 128,
+        },
+        prompt_encoder_config={"hidden_size": 128, "image_size": side},
+        mask_decoder_config={"hidden_size": 128, "mlp_dim": 32, "num_attention_heads": 2, "iou_head_hidden_dim": 32},
+        image_size=side,
+        memory_attention_hidden_size=128,
+        memory_attention_num_layers=1,
+        memory_attention_feed_forward_hidden_size=32,
+        memory_attention_rope_feat_sizes=[side // 16] * 2,
+        memory_encoder_hidden_size=128,
+        memory_encoder_output_channels=64,
+        mask_downsampler_embed_dim=128,
+        memory_fuser_num_layers=1,
+        memory_fuser_embed_dim=128,
+        memory_fuser_intermediate_dim=32,
+    )
+    Sam2VideoModel(config).save_pretrained(folder)
+    size = {"height": side, "width": side}
+    images = Sam2ImageProcessor(size=size, mask_size={"height": side // 4, "width": side // 4})
+    Sam2VideoProcessor(images, Sam2VideoVideoProcessor(size=size)).save_pretrained(folder)
+    return str(folder)
