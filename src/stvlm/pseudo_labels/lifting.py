@@ -37,6 +37,9 @@ Region = Literal["america_asia", "europe"]
 GAUSSIAN_MAD = 1.4826
 """Standard deviation of a normal distribution over its median absolute deviation."""
 
+LEAST_CORE = 0.25
+"""A mask of which cutting off its rim would leave less than this share keeps it."""
+
 _SIZES = Path(__file__).with_name("class_sizes.yaml")
 
 
@@ -67,7 +70,7 @@ class Lifting:
     box_inset: float = 0.2
     """Share of a box that is cut off at each side where it stands in for a mask."""
     least_confidence: float = 0.0
-    least_pixels: int = 30
+    least_pixels: int = 10
     """A frame with fewer pixels of known depth gives no place."""
     outlier_sigmas: float = 3.0
     """Depth further off the median is left out; the median deviation tells a standard deviation. With 0, none is."""
@@ -188,13 +191,17 @@ def _from_depth(
         inside = (column >= 0) & (row >= 0) & (column < mask.shape[1]) & (row < mask.shape[0])
         inside[inside] = mask[row[inside], column[inside]]
         if settings.erode_px:
-            inside = binary_erosion(inside, iterations=settings.erode_px)
+            core = binary_erosion(inside, iterations=settings.erode_px)
+            if core.sum() >= max(settings.least_pixels, LEAST_CORE * inside.sum()):
+                inside = core
     depth_m = np.asarray(geometry.depth[frame, top:bottom, left:right], dtype=np.float64)
     inside &= depth_m > 0
     if geometry.confidence is not None:
         inside &= geometry.confidence[frame, top:bottom, left:right] >= settings.least_confidence
     if not inside.any():
         return None
+    if settings.outlier_sigmas and size is not None:
+        inside &= _within(depth_m, inside, float(np.hypot(size.length_m, size.width_m)))
     if settings.outlier_sigmas:
         off_m = np.abs(depth_m - np.median(depth_m[inside]))
         inside &= off_m <= max(settings.outlier_sigmas * GAUSSIAN_MAD * np.median(off_m[inside]), 1e-6)
@@ -209,6 +216,14 @@ def _from_depth(
         middle_m = _pushed(middle_m, depth_of_side_m(size, (x1 - x0) / K_px[0, 0] * middle_m[2]))
         along_m = np.hypot(along_m, _stance_m(size))
     return _Place(middle_m, float(along_m), float(across_m))
+
+
+def _within(depth_m: Array, inside: Array, length_m: float) -> Array:
+    """Which depths (h, w) lie in the stretch so long that holds most of those inside; of several, in the nearest."""
+    sorted_m = np.sort(depth_m[inside])
+    count = np.searchsorted(sorted_m, sorted_m + length_m, side="right") - np.arange(len(sorted_m))
+    near_m = sorted_m[np.argmax(count)]
+    return np.asarray((depth_m >= near_m) & (depth_m <= near_m + length_m))
 
 
 def _from_box(
