@@ -272,7 +272,8 @@ def _mask(where: str, segmentation: _Runs | list[list[float]] | None, image_size
         for polygon in segmentation:
             if len(polygon) < 6 or len(polygon) % 2:
                 raise DataError(f"{where}: a polygon of {len(polygon)} numbers; give x and y of three corners or more")
-        return np.any([_filled(np.reshape(it, (-1, 2)) - 0.5, image_size_px) for it in segmentation], axis=0)
+        parts = [_filled(np.reshape(it, (-1, 2)) - 0.5, image_size_px) for it in segmentation]
+        return np.asarray(np.any(parts, axis=0))
     try:
         text = segmentation.counts
         counts = decompressed(text) if isinstance(text, str) else np.array(text, dtype=np.int64)
