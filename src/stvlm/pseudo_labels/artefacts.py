@@ -236,6 +236,7 @@ class LiftedTrack:
     times_s: Array  # (n,) strictly increasing
     xyz_m: Array  # (n, 3) in the geometry's world frame
     covariance_m2: Array  # (n, 3, 3) of xyz_m, in the same frame
+    stretch: float = 0.0  # one standard deviation of what is wrong with all its distances from the camera, relative
 
     def __post_init__(self) -> None:
         what = f"track {self.track_id!r}"
@@ -247,6 +248,8 @@ class LiftedTrack:
         covariance = read_only(self.covariance_m2, np.float64, (n, 3, 3), f"{what}: covariance_m2")
         if not np.allclose(covariance, np.swapaxes(covariance, 1, 2)) or (np.linalg.eigvalsh(covariance) < -1e-9).any():
             raise ValueError(f"{what}: covariance_m2 holds matrices that are symmetric and not negative")
+        if not 0 <= self.stretch < np.inf:
+            raise ValueError(f"{what}: stretch is 0 or more, got {self.stretch}")
         xyz_m = read_only(self.xyz_m, np.float64, (n, 3), f"{what}: xyz_m")
         set_fields(self, times_s=times_s, xyz_m=xyz_m, covariance_m2=covariance)
 

@@ -64,7 +64,7 @@ class Limits:
     )
     """By class; a class that is not here has a vehicle's."""
     scale_sigma: float = 0.08
-    """One standard deviation of what is wrong by the same factor throughout: the scale, and the size of an object."""
+    """One standard deviation of what is wrong with the whole world, the camera's path too, by the same factor."""
     significant_sigmas: float = 3.0
     significant_m: float = 1.0
     """What ends nearer to where it began than either of them is stationary."""
@@ -168,9 +168,8 @@ def judge(smoothed: Smoothed, geometry: Geometry, limits: Limits) -> Label | Rej
     net_m = grid_m[-1] - grid_m[0]
     ends = track.covariance_m2[[0, -1]]
     frames = np.searchsorted(geometry.times_s, track.times_s[[0, -1]])
-    camera_SE3_world = inverse_se3(geometry.world_SE3_camera[frames])
-    seen_m = transform(camera_SE3_world, track.xyz_m[[0, -1]][:, None])[:, 0]
-    stretch_m = limits.scale_sigma * max(way_m, float(np.linalg.norm(seen_m[1] - seen_m[0])))
+    away_m = track.xyz_m[[0, -1]] - geometry.world_SE3_camera[frames, :3, 3]
+    stretch_m = np.hypot(limits.scale_sigma * way_m, track.stretch * np.linalg.norm(away_m[1] - away_m[0]))
     sigma_m = float(np.hypot(_sigma_along(ends, velocity_mps[[0, -1]]), stretch_m))
     net_sigma_m = np.hypot(_sigma_along(ends, np.stack([net_m, net_m])), stretch_m)
     moving = bool(np.linalg.norm(net_m) > max(limits.significant_sigmas * net_sigma_m, limits.significant_m))

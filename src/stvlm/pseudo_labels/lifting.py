@@ -37,6 +37,9 @@ Region = Literal["america_asia", "europe"]
 GAUSSIAN_MAD = 1.4826
 """Standard deviation of a normal distribution over its median absolute deviation."""
 
+LEAST_CORE = 0.25
+"""A mask of which cutting off its rim would leave less than this share keeps it."""
+
 _SIZES = Path(__file__).with_name("class_sizes.yaml")
 
 
@@ -67,12 +70,14 @@ class Lifting:
     box_inset: float = 0.2
     """Share of a box that is cut off at each side where it stands in for a mask."""
     least_confidence: float = 0.0
-    least_pixels: int = 30
+    least_pixels: int = 10
     """A frame with fewer pixels of known depth gives no place."""
     outlier_sigmas: float = 3.0
     """Depth further off the median is left out; the median deviation tells a standard deviation. With 0, none is."""
     depth_noise: float = 0.05
     """One standard deviation of depth, relative, from frame to frame."""
+    depth_stretch: float = 0.03
+    """One standard deviation of an object's depth against the camera's path, the same in all frames, relative."""
     edge_px: float = 2.0
     """One standard deviation of where a box's edge is."""
 
@@ -133,7 +138,7 @@ def lift(
     size = class_sizes(settings.region).get(track.category)
     if size is None and (settings.to_centre or geometry.depth is None):
         return Rejected("no size is known of its class", f"track {track.track_id}: {track.category}")
-    frames, places_m, covariances_m2 = [], [], []
+    frames, places_m, covariances_m2, stretches = [], [], [], []
     for frame in _whole(track) if geometry.depth is None else _uncut(track):
         if geometry.depth is None:
             assert size is not None
@@ -149,19 +154,28 @@ def lift(
         along = np.outer(along, along)
         covariance_m2 = distance.along_m**2 * along + distance.across_m**2 * (np.eye(3) - along)
         covariances_m2.append(pose[:3, :3] @ covariance_m2 @ pose[:3, :3].T)
+        stretches.append(distance.stretch)
     if not frames:
         return Rejected("no frame tells where it is", f"track {track.track_id}")
     return LiftedTrack(
-        track.track_id, track.category, geometry.times_s[frames], np.array(places_m), np.array(covariances_m2)
+        track_id=track.track_id,
+        category=track.category,
+        times_s=geometry.times_s[frames],
+        xyz_m=np.array(places_m),
+        covariance_m2=np.array(covariances_m2),
+        stretch=float(np.median(stretches)),
     )
 
 
 class _Place(NamedTuple):
-    """A place in the camera's frame, and one standard deviation along its ray and across it, in metres."""
+    """A place in the camera's frame, and one standard deviation along its ray and across it, in metres: what differs
+    from frame to frame. What is the same in all frames is `stretch`, relative to the distance.
+    """
 
     xyz_m: Array
     along_m: float
     across_m: float
+    stretch: float
 
 
 def _from_depth(
@@ -188,13 +202,17 @@ def _from_depth(
         inside = (column >= 0) & (row >= 0) & (column < mask.shape[1]) & (row < mask.shape[0])
         inside[inside] = mask[row[inside], column[inside]]
         if settings.erode_px:
-            inside = binary_erosion(inside, iterations=settings.erode_px)
+            core = binary_erosion(inside, iterations=settings.erode_px)
+            if core.sum() >= max(settings.least_pixels, LEAST_CORE * inside.sum()):
+                inside = core
     depth_m = np.asarray(geometry.depth[frame, top:bottom, left:right], dtype=np.float64)
     inside &= depth_m > 0
     if geometry.confidence is not None:
         inside &= geometry.confidence[frame, top:bottom, left:right] >= settings.least_confidence
     if not inside.any():
         return None
+    if settings.outlier_sigmas and size is not None:
+        inside &= _within(depth_m, inside, float(np.hypot(size.length_m, size.width_m)))
     if settings.outlier_sigmas:
         off_m = np.abs(depth_m - np.median(depth_m[inside]))
         inside &= off_m <= max(settings.outlier_sigmas * GAUSSIAN_MAD * np.median(off_m[inside]), 1e-6)
@@ -208,7 +226,15 @@ def _from_depth(
     if settings.to_centre and size is not None:
         middle_m = _pushed(middle_m, depth_of_side_m(size, (x1 - x0) / K_px[0, 0] * middle_m[2]))
         along_m = np.hypot(along_m, _stance_m(size))
-    return _Place(middle_m, float(along_m), float(across_m))
+    return _Place(middle_m, float(along_m), float(across_m), settings.depth_stretch)
+
+
+def _within(depth_m: Array, inside: Array, length_m: float) -> Array:
+    """Which depths (h, w) lie in the stretch so long that holds most of those inside; of several, in the nearest."""
+    sorted_m = np.sort(depth_m[inside])
+    count = np.searchsorted(sorted_m, sorted_m + length_m, side="right") - np.arange(len(sorted_m))
+    near_m = sorted_m[np.argmax(count)]
+    return np.asarray((depth_m >= near_m) & (depth_m <= near_m + length_m))
 
 
 def _from_box(
@@ -232,7 +258,8 @@ def _from_box(
     if settings.to_centre:
         near_m = _pushed(near_m, depth_of_corner_m(size, (x1 - x0) / K_px[0, 0] * depth_m))
     along_m = np.hypot(np.linalg.norm(near_m) / np.sqrt(weight.sum()), _stance_m(size))
-    return _Place(near_m, float(along_m), float(settings.edge_px / K_px[0, 0] * depth_m))
+    stretch = size.spread * weight[0] / weight.sum()
+    return _Place(near_m, float(along_m), float(settings.edge_px / K_px[0, 0] * depth_m), float(stretch))
 
 
 def depth_of_side_m(size: ClassSize, width_m: float) -> float:

@@ -8,7 +8,7 @@ and back (Rauch, Tung and Striebel, 1965), came closest: it knows that depth is 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple, get_args
 
 import numpy as np
@@ -30,6 +30,8 @@ class Smoothing:
     method: Method = "rts"
     acceleration_m2s3: float = 3.0
     """Power of the white acceleration that an object may have, per axis: in a second its speed changes by the root."""
+    drift: float = 0.5
+    """Share of the places' variance that outlasts the smoothing: networks err alike in frames that look alike."""
     gate: float = 16.27
     """Squared Mahalanobis distance from the prediction beyond which a place is left out: 0.1 % of chi-squared (3)."""
     window_s: float = 2.1
@@ -61,8 +63,9 @@ def smooth(track: LiftedTrack, settings: Smoothing) -> Smoothed:
     if settings.method == "savgol":
         xyz_m = _savgol(times_s, xyz_m, settings.window_s)
     else:
-        xyz_m, covariance_m2, used = _rts(times_s, xyz_m, covariance_m2, settings)
-    return Smoothed(LiftedTrack(track.track_id, track.category, times_s, xyz_m, covariance_m2), used)
+        xyz_m, found_m2, used = _rts(times_s, xyz_m, covariance_m2, settings)
+        covariance_m2 = found_m2 + settings.drift * covariance_m2
+    return Smoothed(replace(track, xyz_m=xyz_m, covariance_m2=covariance_m2), used)
 
 
 def _savgol(times_s: Array, xyz_m: Array, window_s: float) -> Array:

@@ -95,7 +95,11 @@ def write_sam2(folder: Path) -> str:
         memory_fuser_embed_dim=128,
         memory_fuser_intermediate_dim=32,
     )
-    Sam2VideoModel(config).save_pretrained(folder)
+    model = Sam2VideoModel(config)
+    with torch.no_grad():  # it always sees its object, else there is little to follow
+        model.mask_decoder.pred_obj_score_head.proj_out.weight.zero_()
+        model.mask_decoder.pred_obj_score_head.proj_out.bias.fill_(2.0)
+    model.save_pretrained(folder)
     size = {"height": side, "width": side}
     images = Sam2ImageProcessor(size=size, mask_size={"height": side // 4, "width": side // 4})
     Sam2VideoProcessor(images, Sam2VideoVideoProcessor(size=size)).save_pretrained(folder)
