@@ -126,7 +126,7 @@ def of_smoothing(root: Path) -> dict[str, Any]:
         covariance_m2 = sigma_m**2 * along + 0.05**2 * (np.eye(3) - along)
         noisy = LiftedTrack("", true.category, true.times_s, noisy_m, covariance_m2)
         for name, settings in SMOOTHING.items():
-            scores[name].add(on_grid(smooth(noisy, settings).track), on_grid(true))
+            scores[name].add(on_grid(smooth(noisy, settings)), on_grid(true))
     return {name: score.summary() for name, score in scores.items()}
 
 

@@ -15,7 +15,6 @@ from stvlm.pseudo_labels.filters import (
     on_grid,
     static_residual,
 )
-from stvlm.pseudo_labels.smoothing import Smoothed
 from stvlm.records import Array, Rejected
 
 N = 41
@@ -45,7 +44,7 @@ def at(track: LiftedTrack, frames: Array) -> LiftedTrack:
 
 
 def label(track: LiftedTrack, geometry: Geometry | None = None, limits: Limits | None = None) -> Label | Rejected:
-    return judge(Smoothed(track, np.ones(len(track.times_s), dtype=bool)), geometry or camera(), limits or Limits())
+    return judge(track, geometry or camera(), limits or Limits())
 
 
 def kept(*args: object) -> Label:
@@ -152,9 +151,8 @@ def test_what_cannot_be_is_rejected() -> None:
     jolt = moving(0, 10)
     xyz_m = np.minimum(jolt.xyz_m, 20)  # stops within half a second
     assert label(replace(jolt, xyz_m=xyz_m)) == Rejected("changes its speed faster than its class can", "track 7")
-    used = np.arange(N) >= 10
-    doubtful = judge(Smoothed(moving(0, 5), used), camera(), Limits())
-    assert doubtful == Rejected("its places contradict each other", "track 7")
+    doubtful = replace(moving(0, 5), outliers=0.21)
+    assert label(doubtful) == Rejected("its places contradict each other", "track 7")
     assert label(at(moving(0, 5), np.arange(3))) == Rejected("too short", "track 7")
 
 

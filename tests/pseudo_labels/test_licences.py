@@ -24,6 +24,12 @@ def test_every_reader_has_a_licence_and_a_default_model() -> None:
         ("monst3r", None, False),
         ("vipe", "dav3", False),
         ("vggt_omega", None, False),
+        ("transformers_depth", None, False),
+        ("transformers_depth", "depth-anything/Depth-Anything-V2-Metric-Outdoor-Small-hf", True),
+        ("transformers_depth", "apple/DepthPro-hf", False),
+        ("metric3d_onnx", None, True),
+        ("colmap", None, True),
+        ("known_poses", "kitti", True),
     ],
 )
 def test_code_and_weights_both_have_to_allow_it(tool: str, model: str | None, sold: bool) -> None:

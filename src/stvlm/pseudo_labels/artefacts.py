@@ -237,6 +237,8 @@ class LiftedTrack:
     xyz_m: Array  # (n, 3) in the geometry's world frame
     covariance_m2: Array  # (n, 3, 3) of xyz_m, in the same frame
     stretch: float = 0.0  # one standard deviation of what is wrong with all its distances from the camera, relative
+    step_m: float | None = None  # the same of how far it goes to the side in half a second; None before it is smoothed
+    outliers: float = 0.0  # share of its places that the smoother left out
 
     def __post_init__(self) -> None:
         what = f"track {self.track_id!r}"
@@ -248,8 +250,8 @@ class LiftedTrack:
         covariance = read_only(self.covariance_m2, np.float64, (n, 3, 3), f"{what}: covariance_m2")
         if not np.allclose(covariance, np.swapaxes(covariance, 1, 2)) or (np.linalg.eigvalsh(covariance) < -1e-9).any():
             raise ValueError(f"{what}: covariance_m2 holds matrices that are symmetric and not negative")
-        if not 0 <= self.stretch < np.inf:
-            raise ValueError(f"{what}: stretch is 0 or more, got {self.stretch}")
+        if not (0 <= self.stretch < np.inf and 0 <= self.outliers <= 1 and 0 <= (self.step_m or 0) < np.inf):
+            raise ValueError(f"{what}: stretch and step_m are 0 or more, and outliers is a share")
         xyz_m = read_only(self.xyz_m, np.float64, (n, 3), f"{what}: xyz_m")
         set_fields(self, times_s=times_s, xyz_m=xyz_m, covariance_m2=covariance)
 

@@ -23,8 +23,7 @@ from stvlm.geometry import inverse_se3, transform
 from stvlm.kinematics import Measurement
 from stvlm.pseudo_labels.artefacts import Geometry, LiftedTrack, ObjectTrack
 from stvlm.pseudo_labels.points import world_points
-from stvlm.pseudo_labels.smoothing import Smoothed
-from stvlm.records import Array, Rejected
+from stvlm.records import Array, Noise, Rejected
 
 Grade = Literal["A", "B", "C"]
 GRADE_FLOOR_M = 2.0
@@ -87,6 +86,7 @@ class Label(NamedTuple):
     moving: bool  # a stationary one may be compared with others, but has no direction
     distance_m: Measurement
     speed_kmh: Measurement
+    noise: Noise  # what makes up the sigmas, for any part of the way
     grade: Grade
 
 
@@ -141,7 +141,7 @@ def longest_part(track: LiftedTrack, geometry: Geometry, limits: Limits) -> Lift
     return replace(track, times_s=track.times_s[part], xyz_m=track.xyz_m[part], covariance_m2=track.covariance_m2[part])
 
 
-def judge(smoothed: Smoothed, geometry: Geometry, limits: Limits) -> Label | Rejected:
+def judge(track: LiftedTrack, geometry: Geometry, limits: Limits) -> Label | Rejected:
     """What a smooth track without gaps says of its motion, and how well.
 
     The sigma of its way has two parts. Errors that change from frame to frame are worth, on a way that turns little,
@@ -149,9 +149,8 @@ def judge(smoothed: Smoothed, geometry: Geometry, limits: Limits) -> Label | Rej
     relative to the camera: of a car that stays before a moving camera it changes nothing, of a parked one that is
     approached it makes a moving one.
     """
-    track = smoothed.track
     what = f"track {track.track_id}"
-    if 1 - smoothed.used.mean() > limits.most_outliers:
+    if track.outliers > limits.most_outliers:
         return Rejected("its places contradict each other", what)
     grid_m = on_grid(track)
     if len(grid_m) < 2:
@@ -170,7 +169,8 @@ def judge(smoothed: Smoothed, geometry: Geometry, limits: Limits) -> Label | Rej
     frames = np.searchsorted(geometry.times_s, track.times_s[[0, -1]])
     away_m = track.xyz_m[[0, -1]] - geometry.world_SE3_camera[frames, :3, 3]
     stretch_m = np.hypot(limits.scale_sigma * way_m, track.stretch * np.linalg.norm(away_m[1] - away_m[0]))
-    sigma_m = float(np.hypot(_sigma_along(ends, velocity_mps[[0, -1]]), stretch_m))
+    ends_m = _sigma_along(ends, velocity_mps[[0, -1]])
+    sigma_m = float(np.hypot(ends_m, stretch_m))
     net_sigma_m = np.hypot(_sigma_along(ends, np.stack([net_m, net_m])), stretch_m)
     moving = bool(np.linalg.norm(net_m) > max(limits.significant_sigmas * net_sigma_m, limits.significant_m))
     relative = sigma_m / max(way_m, GRADE_FLOOR_M)
@@ -179,7 +179,9 @@ def judge(smoothed: Smoothed, geometry: Geometry, limits: Limits) -> Label | Rej
     grade: Grade = "A" if relative <= limits.grades[0] else "B" if relative <= limits.grades[1] else "C"
     distance_m = Measurement(way_m, sigma_m, 0.0)
     to_kmh = kinematics.MPS_TO_KMH / ((len(grid_m) - 1) * kinematics.STEP_S)
-    return Label(track, moving, distance_m, Measurement(*(part * to_kmh for part in distance_m)), grade)
+    centre_m = ends_m / np.sqrt(2)
+    noise = Noise(centre_m, centre_m if track.step_m is None else track.step_m, float(stretch_m / max(way_m, 1e-9)))
+    return Label(track, moving, distance_m, Measurement(*(part * to_kmh for part in distance_m)), noise, grade)
 
 
 def on_grid(track: LiftedTrack) -> Array:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
@@ -32,12 +32,13 @@ class ToolLicence:
 
     name: str
     """The tool, as its makers write it."""
-    url: str
-    looked_at: str
-    """The version whose code and terms were read."""
     code: Terms
-    weights: Mapping[str, Terms]
-    """By model; the first is the one that is meant where none is named."""
+    url: str = ""
+    """Where it is; nothing for what is part of this package."""
+    looked_at: str = ""
+    """The version whose code and terms were read."""
+    weights: Mapping[str, Terms] = field(default_factory=dict)
+    """By model; the first is the one that is meant where none is named. Empty for what runs without."""
 
 
 @cache
@@ -50,7 +51,7 @@ def tool_licences() -> Mapping[str, ToolLicence]:
 def provenance_of(tool: str, model: str | None = None) -> Provenance:
     """What is made with a tool and one of its models; raises DataError where either is not known."""
     known = _known(tool)
-    model = model or next(iter(known.weights))
+    model = model or next(iter(known.weights), "")
     weights = _weights(tool, model)
     terms = known.code.licence
     if weights.licence != terms:
@@ -81,6 +82,8 @@ def _known(tool: str) -> ToolLicence:
 
 def _weights(tool: str, model: str) -> Terms:
     known = _known(tool).weights
+    if not known:
+        return _known(tool).code
     if model not in known:
         raise DataError(f"{tool}: the licence of model {model!r} is not known{nearest(model, known)}")
     return known[model]

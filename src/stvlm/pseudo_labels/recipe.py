@@ -55,7 +55,7 @@ class CameraMotion:
         if self.by in IN_PROCESS and given:
             raise ValueError(f"{self.by} is made here, and takes no {given[0]}")
         if self.by in READERS and len(given) != 1:
-            raise ValueError(f"{self.by} is a tool: give either the command that runs it or the artefacts that it wrote")
+            raise ValueError(f"{self.by} is a tool: give the command that runs it, or the artefacts that it wrote")
         if self.artefacts is not None and "{excerpt}" not in self.artefacts:
             raise ValueError("artefacts names a folder or file for each excerpt; write {excerpt} where its id stands")
 

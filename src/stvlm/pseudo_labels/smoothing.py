@@ -14,6 +14,7 @@ from typing import Literal, NamedTuple, get_args
 import numpy as np
 from scipy.signal import savgol_filter
 
+from stvlm.kinematics import STEP_S
 from stvlm.pseudo_labels.artefacts import LiftedTrack
 from stvlm.records import Array
 
@@ -44,28 +45,35 @@ class Smoothing:
             raise ValueError("acceleration_m2s3, gate and window_s are positive")
 
 
-class Smoothed(NamedTuple):
-    """A smooth track at the times of the one that was measured, and which of its places (n,) went into it."""
-
-    track: LiftedTrack
-    used: Array
-
-
-def smooth(track: LiftedTrack, settings: Smoothing) -> Smoothed:
-    """A track, smoothed; of one or two places, and with `none`, the track itself.
+def smooth(track: LiftedTrack, settings: Smoothing) -> LiftedTrack:
+    """A track, smoothed, at the times at which it was measured; of one or two places, and with `none`, at its places.
 
     `rts` gives the covariance of what it found, the other methods leave what was measured.
     """
     times_s, xyz_m, covariance_m2 = track.times_s, track.xyz_m, track.covariance_m2
-    used = np.ones(len(times_s), dtype=bool)
-    if settings.method == "none" or len(times_s) <= SAVGOL_ORDER:
-        return Smoothed(track, used)
-    if settings.method == "savgol":
+    if not len(times_s):
+        return track
+    if settings.method == "rts" and len(times_s) > SAVGOL_ORDER:
+        states, used = _rts(times_s, xyz_m, covariance_m2, settings)
+        velocity_mps, shift_m2 = states.mean[:, 3:], states.covariance[:, 3:, 3:] * (STEP_S**2 / 2)
+        found_m2 = states.covariance[:, :3, :3] + settings.drift * covariance_m2
+        step_m = _to_the_side(velocity_mps, shift_m2)
+        outliers = 1 - float(used.mean())
+        return replace(track, xyz_m=states.mean[:, :3], covariance_m2=found_m2, step_m=step_m, outliers=outliers)
+    if settings.method == "savgol" and len(times_s) > SAVGOL_ORDER:
         xyz_m = _savgol(times_s, xyz_m, settings.window_s)
-    else:
-        xyz_m, found_m2, used = _rts(times_s, xyz_m, covariance_m2, settings)
-        covariance_m2 = found_m2 + settings.drift * covariance_m2
-    return Smoothed(replace(track, xyz_m=xyz_m, covariance_m2=covariance_m2), used)
+    return replace(track, xyz_m=xyz_m, step_m=_to_the_side(xyz_m - xyz_m[:1], covariance_m2))
+
+
+def _to_the_side(along: Array, covariances_m2: Array) -> float:
+    """One standard deviation, in the median, across directions (n, 3) on the ground; 0 is any."""
+    lengths = np.linalg.norm(along[:, :2], axis=1, keepdims=True)
+    units = np.divide(along[:, :2], lengths, out=np.zeros((len(along), 2)), where=lengths > 0)
+    across = np.stack([-units[:, 1], units[:, 0]], axis=1)
+    flat_m2 = covariances_m2[:, :2, :2]
+    side_m2 = np.einsum("ki,kij,kj->k", across, flat_m2, across)
+    any_m2 = np.linalg.eigvalsh(flat_m2)[:, -1]
+    return float(np.sqrt(np.median(np.maximum(np.where(lengths[:, 0] > 0, side_m2, any_m2), 0))))
 
 
 def _savgol(times_s: Array, xyz_m: Array, window_s: float) -> Array:
@@ -79,16 +87,25 @@ def _savgol(times_s: Array, xyz_m: Array, window_s: float) -> Array:
     return np.stack([np.interp(times_s, grid_s, axis_m) for axis_m in even_m.T], axis=1)
 
 
-def _rts(times_s: Array, xyz_m: Array, covariance_m2: Array, settings: Smoothing) -> tuple[Array, Array, Array]:
-    """Smoothed places (n, 3), their covariances (n, 3, 3), and which were used (n,)."""
+def _rts(times_s: Array, xyz_m: Array, covariance_m2: Array, settings: Smoothing) -> tuple[_States, Array]:
+    """The smoothed states, and which places (n,) were used."""
     forwards = _filter(times_s, xyz_m, covariance_m2, settings)
     if not forwards.used.all():
         # Where the first place is wrong, all that follow look wrong: begin at the other end, and believe the majority.
         backwards = _filter(-times_s[::-1], xyz_m[::-1], covariance_m2[::-1], settings)
         if backwards.used.sum() > forwards.used.sum():
-            found_m, found_m2 = _back(backwards)
-            return found_m[::-1], found_m2[::-1], backwards.used[::-1]
-    return *_back(forwards), forwards.used
+            found = _back(backwards)
+            turned = np.repeat([1.0, -1.0], 3)  # velocities, in a time that ran backwards
+            mean, covariance = found.mean[::-1] * turned, found.covariance[::-1] * np.outer(turned, turned)
+            return _States(mean, covariance), backwards.used[::-1]
+    return _back(forwards), forwards.used
+
+
+class _States(NamedTuple):
+    """Place and velocity (n, 6) and covariance (n, 6, 6), given all measurements."""
+
+    mean: Array
+    covariance: Array
 
 
 class _Pass(NamedTuple):
@@ -127,13 +144,11 @@ def _filter(times_s: Array, xyz_m: Array, covariance_m2: Array, settings: Smooth
     return _Pass(mean, covariance, predicted, predicted_covariance, steps, used)
 
 
-def _back(states: _Pass) -> tuple[Array, Array]:
-    """Places (n, 3) and covariances (n, 3, 3), given all measurements."""
+def _back(states: _Pass) -> _States:
     mean, covariance = states.mean.copy(), states.covariance.copy()
     for k in range(len(mean) - 2, -1, -1):
         before = states.predicted_covariance[k + 1]
         gain = np.linalg.solve(before, states.steps[k + 1] @ states.covariance[k]).T
         mean[k] += gain @ (mean[k + 1] - states.predicted[k + 1])
         covariance[k] += gain @ (covariance[k + 1] - before) @ gain.T
-    place = covariance[:, :3, :3]
-    return mean[:, :3], (place + np.swapaxes(place, 1, 2)) / 2
+    return _States(mean, (covariance + np.swapaxes(covariance, 1, 2)) / 2)

@@ -42,18 +42,21 @@ from stvlm.pseudo_labels.artefacts import (
     Scale,
 )
 from stvlm.recipes import from_mapping
-from stvlm.records import Array, DataError
+from stvlm.recording_folder import ImageRef, write_recording
+from stvlm.records import Array, DataError, Scene
 
 SCHEMA = 1
 """Grows when the form changes; what has another number is made anew."""
 
 T = TypeVar("T")
-Kind = Literal["geometry", "metric_depth", "object_tracks", "lifted_tracks"]
+Kind = Literal["geometry", "metric_depth", "object_tracks", "lifted_tracks", "recording", "excerpts", "rejected"]
 
 _MANIFEST, _ARRAYS, _TRACKS = "manifest.json", "arrays.npz", "tracks.parquet"
 _MAPS = ("depth", "confidence", "moving")
 _BOX = ("x0_px", "y0_px", "x1_px", "y1_px")
 _CENTRE = ("x_m", "y_m", "z_m")
+_OF_LIFTED = ("stretch", "step_m", "outliers")
+"""What a lifted track has one of, in each of its rows."""
 _OBJECTS = pa.schema(
     [
         ("track_id", pa.string()),
@@ -73,13 +76,15 @@ _LIFTED = pa.schema(
         ("time_s", pa.float64()),
         *((name, pa.float64()) for name in _CENTRE),
         ("covariance_m2", pa.list_(pa.float64(), 9)),  # row by row
+        *((name, pa.float64()) for name in _OF_LIFTED),
     ]
 )
-_UNITS: dict[Kind, dict[str, str]] = {
+_UNITS: dict[str, dict[str, str]] = {
     "geometry": {"time": "s", "poses": "world_SE3_camera, OpenCV axes", "pixel": "of the original image"},
     "metric_depth": {"time": "s", "depth": "m", "pixel": "of the original image"},
     "object_tracks": {"time": "s", "pixel": "of the original image", "mask": "run lengths down the columns"},
     "lifted_tracks": {"time": "s", "place": "m, world frame of the geometry"},
+    "recording": {"time": "ns", "place": "m, world frame", "pixel": "of the original image"},
 }
 
 
@@ -96,8 +101,10 @@ class Manifest:
     units: Mapping[str, str]
     files: Mapping[str, int]
     """Its other files, and how many bytes each has."""
-    details: Mapping[str, object] = field(default_factory=dict)
+    details: Mapping[str, Any] = field(default_factory=dict)
     """What the kind has beside its arrays."""
+    left_out: Mapping[str, int] = field(default_factory=dict)
+    """Why things are not in it that might be, and how many."""
 
 
 @dataclass(frozen=True)
@@ -146,8 +153,11 @@ def is_done(folder: Path, kind: Kind, inputs: str, options: Mapping[str, object]
     return False
 
 
-def read_manifest(folder: Path, kind: Kind) -> Manifest:
-    """A stage's manifest, whose files are there and as long as they were; raises DataError."""
+def read_manifest(folder: Path, kind: Kind | None = None) -> Manifest:
+    """A stage's manifest, of any kind where none is named; its files are there and as long as they were.
+
+    Raises DataError.
+    """
     where = folder / _MANIFEST
     again = f"remove {folder} and run the stage again"
     if not where.exists():
@@ -157,7 +167,7 @@ def read_manifest(folder: Path, kind: Kind) -> Manifest:
     if schema != SCHEMA:
         raise DataError(f"{where}: has schema {schema!r}, this version reads {SCHEMA}; {again}")
     manifest = from_mapping(Manifest, values, str(where))
-    if manifest.kind != kind:
+    if kind is not None and manifest.kind != kind:
         raise DataError(f"{where}: holds {manifest.kind}, not {kind}; give the folder of the stage that makes those")
     for name, n_bytes in manifest.files.items():
         path = folder / name
@@ -243,6 +253,7 @@ def write_lifted_tracks(
     provenance: Provenance,
     inputs: str,
     options: Mapping[str, object],
+    left_out: Mapping[str, int] | None = None,
 ) -> None:
     """Writes lifted tracks; `inputs` is the hash of what they were made from, `options` how."""
     _begin(folder)
@@ -255,10 +266,11 @@ def write_lifted_tracks(
             "time_s": track.times_s,
             **dict(zip(_CENTRE, track.xyz_m.T, strict=True)),
             "covariance_m2": list(track.covariance_m2.reshape(n, 9)),
+            **{name: [getattr(track, name)] * n for name in _OF_LIFTED},
         }
         parts.append(columns)
     _write_table(folder, _LIFTED, parts)
-    _end(folder, "lifted_tracks", provenance, inputs, options, [_TRACKS], {})
+    _end(folder, "lifted_tracks", provenance, inputs, options, [_TRACKS], {}, left_out)
 
 
 def read_lifted_tracks(folder: Path) -> list[LiftedTrack]:
@@ -272,11 +284,41 @@ def read_lifted_tracks(folder: Path) -> list[LiftedTrack]:
                 times_s=table["time_s"].to_numpy(),
                 xyz_m=_columns(table, _CENTRE),
                 covariance_m2=np.array(table["covariance_m2"].to_pylist()).reshape(-1, 3, 3),
+                **{name: table[name][0].as_py() for name in _OF_LIFTED},
             )
             for table in _read_tables(folder, _LIFTED)
         ]
     except (OSError, ValueError, KeyError, pa.ArrowException) as error:
         raise _damaged(folder, folder / _TRACKS, error) from error
+
+
+def write_scene(
+    folder: Path,
+    scene: Scene,
+    images: Sequence[ImageRef] | None,
+    provenance: Provenance,
+    inputs: str,
+    options: Mapping[str, object],
+    left_out: Mapping[str, int],
+) -> None:
+    """Writes a scene in the form of `stvlm.recording_folder`; `images`: where its frames will be, from that folder."""
+    _begin(folder)
+    write_recording(folder, [scene], None if images is None else {scene.camera.name: images})
+    files = [path.name for path in sorted(folder.iterdir())]
+    _end(folder, "recording", provenance, inputs, options, files, {}, left_out)
+
+
+def write_details(
+    folder: Path,
+    kind: Kind,
+    details: Mapping[str, Any],
+    inputs: str,
+    options: Mapping[str, object],
+    left_out: Mapping[str, int] | None = None,
+) -> None:
+    """Writes what has no arrays: which excerpts a video has, or {"reason", "subject"} of what was rejected."""
+    _begin(folder)
+    _end(folder, kind, Provenance("stvlm"), inputs, options, [], details, left_out)
 
 
 def _begin(folder: Path) -> None:
@@ -328,10 +370,12 @@ def _end(
     inputs: str,
     options: Mapping[str, object],
     files: Sequence[str],
-    details: Mapping[str, object],
+    details: Mapping[str, Any],
+    left_out: Mapping[str, int] | None = None,
 ) -> None:
     sizes = {name: (folder / name).stat().st_size for name in files}
-    manifest = Manifest(SCHEMA, kind, provenance, inputs, options, _UNITS[kind], sizes, details)
+    of_kind = _UNITS.get(kind, {})
+    manifest = Manifest(SCHEMA, kind, provenance, inputs, options, of_kind, sizes, details, left_out or {})
     write_json(folder / _MANIFEST, asdict(manifest))
 
 

@@ -55,7 +55,7 @@ def test_from_frames_to_tracks(detector: str, tracker: str, images: Array) -> No
     assert isinstance(found, ObjectTracks)
     assert found.image_size_px == SIZE_PX and found.times_s.tolist() == footage.times_s.tolist()
     assert [track.track_id for track in found.tracks] == [str(i + 1) for i in range(len(found.tracks))]
-    assert 2 <= len(found.tracks)
+    assert len(found.tracks) >= 2
     for k in range(6):
         masks = [
             decode_mask(track.masks[k], SIZE_PX) for track in found.tracks if track.masks and track.masks[k] is not None

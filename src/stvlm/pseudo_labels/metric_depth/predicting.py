@@ -1,0 +1,62 @@
+"""What the networks have in common: the frames that they see, the size of their maps, what is said of a missing one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+
+from stvlm.pseudo_labels.artefacts import Footage, Provenance
+from stvlm.pseudo_labels.licences import provenance_of, tool_licences
+from stvlm.records import Array, DataError
+
+Read = Callable[[int], Array]
+"""Frame index -> image (H, W, 3) uint8 RGB of the footage's size, undistorted."""
+
+TIME_TOLERANCE_S = 1e-6
+
+
+def check_options(every_s: float, longest_side_px: int, calibration: float) -> None:
+    """Raises ValueError where what every network is told makes no sense."""
+    if every_s < 0 or longest_side_px < 1 or calibration <= 0:
+        raise ValueError("every_s is 0 or more; longest_side_px and calibration are positive")
+
+
+def chosen_frames(footage: Footage, every_s: float) -> Array:
+    """The frames (m,) int64 that are seen: the first, and each that comes so long, or longer, after the one before."""
+    chosen = [0]
+    for frame, time_s in enumerate(footage.times_s):
+        if frame and time_s - footage.times_s[chosen[-1]] >= every_s - TIME_TOLERANCE_S:
+            chosen.append(frame)
+    return np.array(chosen)
+
+
+def image_of(read: Read, frame: int, footage: Footage) -> Array:
+    """A frame's image; raises DataError where it has another size than the footage."""
+    image = read(frame)
+    width, height = footage.image_size_px
+    if image.shape != (height, width, 3):
+        found = f"an image has shape {image.shape}, not {(height, width, 3)}"
+        raise DataError(f"{footage.video_id}: {found}; give colour images of one size")
+    return image
+
+
+def map_size(image_size_px: tuple[int, int], longest_side_px: int) -> tuple[int, int]:
+    """Width and height of maps whose longer side is no longer than that, and no longer than the image's."""
+    shrink = min(longest_side_px / max(image_size_px), 1)
+    width, height = (max(round(side * shrink), 1) for side in image_size_px)
+    return width, height
+
+
+def not_had(model: str, error: Exception) -> DataError:
+    """What is said of a model that is not here and cannot be had, or does not load."""
+    reason = " ".join(str(error).split())[:200]
+    return DataError(f"{model}: cannot be had ({reason}); check its name, or give the folder it was downloaded to")
+
+
+def made_by(tool: str, model: str, revision: str) -> Provenance:
+    """What made a depth; the licence of a model that is not in licences.yaml, one's own for example, is not told."""
+    if model in tool_licences()[tool].weights:
+        return replace(provenance_of(tool, model), revision=revision)
+    return Provenance(tool, model, revision)
