@@ -62,11 +62,11 @@ class View:
         return self._camera is not None and bool(self._camera.distortion)
 
     @property
-    def _crop(self) -> DepthCrop:
+    def crop(self) -> DepthCrop:
         return resized(self.video.image_size_px, self.footage.image_size_px)
 
     def _to_video(self, pixels: Array) -> Array:
-        pixels = self._crop.to_image(pixels)
+        pixels = self.crop.to_image(pixels)
         if self._camera is None or not self._is_bent:
             return pixels
         return np.asarray(project(self._camera, rays(intrinsics(self._camera), pixels)))
@@ -77,7 +77,7 @@ class View:
             lens = opencv().fisheye if self._camera.lens == "fisheye" else opencv()
             flat = lens.undistortPoints(pixels.reshape(-1, 1, 2), K_px, distortion, P=K_px)
             pixels = flat.reshape(pixels.shape)
-        return self._crop.to_depth(pixels)
+        return self.crop.to_depth(pixels)
 
     def _boxes(self, boxes_px: Array, to: Any) -> Array:
         """Around where a box's corners and the middles of its edges come to lie, cut at nothing."""

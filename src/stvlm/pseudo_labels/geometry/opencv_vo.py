@@ -24,6 +24,7 @@ from scipy.spatial.transform import Rotation
 
 from stvlm.pseudo_labels.artefacts import Footage, Geometry, ObjectTracks, Provenance
 from stvlm.pseudo_labels.points import rays
+from stvlm.pseudo_labels.views import opencv
 from stvlm.records import Array, DataError, Rejected
 
 FEATURES, LEAST_FEATURES = 900, 60
@@ -41,6 +42,7 @@ TILT_RAD = 0.02
 """One standard deviation of the road's pitch and roll against the camera."""
 MEDIAN_OF = 9
 TURN_RAD = np.deg2rad(0.5)
+NO_MOTION = "the camera does not move"
 
 
 class _Step(NamedTuple):
@@ -71,7 +73,7 @@ def visual_odometry(
 
     Raises DataError where OpenCV is not installed, or an image has another size.
     """
-    cv2 = _opencv()
+    cv2 = opencv()
     n = len(footage.times_s)
     steps: list[_Step] = []
     images = (_grey(cv2, read(k), footage) for k in range(n))
@@ -88,7 +90,7 @@ def visual_odometry(
     moves = np.array([step.heading.any() for step in steps], dtype=bool)
     if not moves.any():
         turned = any(Rotation.from_matrix(step.rotation).magnitude() > TURN_RAD for step in steps)
-        return Rejected("the camera only turns" if turned else "the camera does not move", footage.video_id)
+        return Rejected("the camera only turns" if turned else NO_MOTION, footage.video_id)
     told = np.array([len(step.road[0]) >= LEAST_PATCHES for step in steps], dtype=bool)
     if 2 * told.sum() < moves.sum():
         return Rejected("the road does not tell the scale", footage.video_id)
@@ -108,14 +110,6 @@ def visual_odometry(
         scale="metric",
         provenance=Provenance(tool="opencv_vo"),
     )
-
-
-def _opencv() -> Any:
-    try:
-        import cv2
-    except ImportError as error:
-        raise DataError("visual odometry needs OpenCV; type: pip install 'stvlm[pseudo]'") from error
-    return cv2
 
 
 def _grey(cv2: Any, image: Array, footage: Footage) -> Array:

@@ -1,0 +1,176 @@
+"""From a video's images to labels, one step after another, in memory. `pipeline` keeps what each of them makes.
+
+    objects_of -> geometry_of -> depth_of -> world_of -> lifted -> smoothed -> labels_of
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+from stvlm.pseudo_labels import filters
+from stvlm.pseudo_labels.artefacts import Geometry, LiftedTrack, MetricDepth, ObjectTracks
+from stvlm.pseudo_labels.filters import Label, clear_frames, judge, longest_part, static_residual
+from stvlm.pseudo_labels.geometry import READERS
+from stvlm.pseudo_labels.geometry.colmap import global_mapping
+from stvlm.pseudo_labels.geometry.command import run_tool
+from stvlm.pseudo_labels.geometry.given import static_camera
+from stvlm.pseudo_labels.geometry.opencv_vo import NO_MOTION, visual_odometry
+from stvlm.pseudo_labels.gravity import ground_of, upright
+from stvlm.pseudo_labels.lifting import Ground, lift
+from stvlm.pseudo_labels.metric_depth import metric3d_onnx, transformers_depth
+from stvlm.pseudo_labels.objects import grounding_dino_sam2, sam3
+from stvlm.pseudo_labels.objects.finishing import flagged
+from stvlm.pseudo_labels.recipe import CameraMotion, Depth, Objects, PseudoLabelling
+from stvlm.pseudo_labels.scale import Scale, scale_of, scaled, with_depth
+from stvlm.pseudo_labels.smoothing import smooth
+from stvlm.pseudo_labels.views import View
+from stvlm.records import DataError, Rejected
+
+NO_INTRINSICS = "no intrinsics; give hfov_deg of its collection in the recipe, or a NAME.camera.json beside the video"
+TOOL_FAILED = "the tool made no geometry of it"
+GUESSED_SLOPE_RAD = 0.1
+"""One standard deviation of the ground's slope where only the way in which the camera is held tells it."""
+
+
+class World(NamedTuple):
+    """A geometry in metres whose z axis points up, and what told both."""
+
+    geometry: Geometry
+    scale: Scale
+    up_by: str
+
+
+def objects_of(view: View, settings: Objects) -> ObjectTracks | Rejected:
+    """The objects in a video's images; raises DataError where a network cannot be had."""
+    if settings.by == "grounding_dino_sam2":
+        return grounding_dino_sam2.find(view.footage, view.read, settings.grounding_dino_sam2)
+    if settings.by == "sam3":
+        return sam3.find(view.footage, view.read, settings.sam3)
+    given = view.objects()
+    if given is None or not given.tracks:
+        return Rejected("no boxes came with it", view.footage.video_id)
+    said = [(track.truncated.any(), track.occluded.any()) for track in given.tracks]
+    truncated, occluded = (any(flags) for flags in zip(*said, strict=True))
+    return flagged(given, truncated=not truncated, occluded=not occluded)
+
+
+def geometry_of(
+    view: View, objects: ObjectTracks | None, settings: CameraMotion, out: Path | None = None
+) -> Geometry | Rejected:
+    """How the camera moved, and depth where that is told.
+
+    Args:
+        view: the images.
+        objects: what may move, and is not looked at by what is made here; a tool is not told.
+        settings: who tells it.
+        out: where a tool writes to.
+    """
+    footage, K_px, what = view.footage, view.K_px, view.footage.video_id
+    if settings.by in READERS:
+        try:
+            if settings.artefacts is not None:
+                place = Path(settings.artefacts.replace("{excerpt}", footage.video_id))
+                return READERS[settings.by](place, footage, settings.model)
+            assert settings.command is not None and out is not None
+            return run_tool(settings.by, settings.command, footage, out, frames=view, timeout_s=settings.timeout_s,
+                            model=settings.model)  # fmt: skip
+        except DataError as error:
+            return Rejected(TOOL_FAILED, str(error))
+    if K_px is None:
+        return Rejected(NO_INTRINSICS, what)
+    if settings.by == "static_camera":
+        return static_camera(footage, K_px)
+    if settings.by == "colmap":
+        return global_mapping(footage, view.read, K_px, objects)
+    height_m = view.video.camera_height_m
+    if height_m is None:
+        return Rejected("no camera height; give camera_height_m of its collection in the recipe", what)
+    found = visual_odometry(footage, view.read, K_px, height_m, objects)
+    return static_camera(footage, K_px) if isinstance(found, Rejected) and found.reason == NO_MOTION else found
+
+
+def depth_of(view: View, settings: Depth) -> MetricDepth | Rejected:
+    """Depth in metres; raises DataError where a network cannot be had."""
+    if settings.by == "transformers":
+        return transformers_depth.predict(view.footage, view.read, view.K_px, settings.transformers)
+    return metric3d_onnx.predict(view.footage, view.read, view.K_px, settings.metric3d_onnx)
+
+
+def world_of(
+    geometry: Geometry,
+    depth: MetricDepth | None,
+    objects: ObjectTracks,
+    camera_height_m: float | None,
+    recipe: PseudoLabelling,
+) -> World | Rejected:
+    """The geometry in metres, upright, with the depth that objects are lifted by.
+
+    A geometry without dense depth of its own has that of the network, where it saw all frames.
+    """
+    found = scale_of(geometry, depth, objects, camera_height_m, recipe.scale)
+    if isinstance(found, Rejected):
+        return found._replace(subject=found.subject or "")
+    geometry = scaled(geometry, found)
+    if geometry.provenance.tool == "colmap":  # its depth is that of a few points
+        geometry = replace(geometry, depth=None, crop=None, confidence=None, moving=None)
+    if geometry.depth is None and depth is not None and len(depth.frames) == len(geometry.times_s):
+        geometry = with_depth(geometry, depth)
+    turned = upright(geometry, objects, recipe.ground)
+    return World(turned.geometry, found, turned.by)
+
+
+def lifted(
+    objects: ObjectTracks, world: World, camera_height_m: float | None, recipe: PseudoLabelling
+) -> tuple[list[LiftedTrack], Counter[str]]:
+    """The objects' places, and why frames and tracks have none."""
+    ground: Ground | None = None
+    if camera_height_m is not None:
+        ground = ground_of(world.geometry, camera_height_m)
+        if world.up_by == "camera":
+            ground = replace(ground, slope_rad=GUESSED_SLOPE_RAD)
+    tracks, left_out = [], Counter[str]()
+    for track in objects.tracks:
+        clear, frames = clear_frames(track, objects.image_size_px, recipe.filters)
+        left_out.update({f"frame: {reason}": n for reason, n in frames.items()})
+        found = clear if isinstance(clear, Rejected) else lift(clear, world.geometry, recipe.lifting, ground)
+        if isinstance(found, Rejected):
+            left_out[f"track: {found.reason}"] += 1
+        else:
+            tracks.append(found)
+    return tracks, left_out
+
+
+def smoothed(
+    tracks: Sequence[LiftedTrack], world: World, recipe: PseudoLabelling
+) -> tuple[list[LiftedTrack], Counter[str]]:
+    """The longest part of each track without a gap, smooth; and why tracks have none."""
+    kept, left_out = [], Counter[str]()
+    for track in tracks:
+        part = longest_part(track, world.geometry, recipe.filters)
+        if isinstance(part, Rejected):
+            left_out[f"track: {part.reason}"] += 1
+        else:
+            kept.append(smooth(part, recipe.smoothing))
+    return kept, left_out
+
+
+def labels_of(
+    tracks: Sequence[LiftedTrack], world: World, limits: filters.Limits
+) -> tuple[list[Label], Counter[str]] | Rejected:
+    """The labels of a video, stationary objects among them; Rejected where static things seem to move."""
+    if world.geometry.depth is not None:
+        residual = static_residual(world.geometry, limits)
+        if isinstance(residual, Rejected):
+            return residual
+    labels, left_out = [], Counter[str]()
+    for track in tracks:
+        found = judge(track, world.geometry, limits)
+        if isinstance(found, Rejected):
+            left_out[f"track: {found.reason}"] += 1
+        else:
+            labels.append(found)
+    return labels, left_out
