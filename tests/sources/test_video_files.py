@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from stvlm.records import ImageError
-from stvlm.sources.video_files import VideoFrames
+from stvlm.sources.video_files import NoVideoError, VideoFrames, size_px, times_s
 
 WIDTH, HEIGHT, COUNT = 64, 48, 150
 
@@ -83,3 +83,89 @@ def test_a_damaged_video_is_unavailable_or_an_error(video: Path, tmp_path: Path,
     assert not frames.available().any()
     with pytest.raises(ImageError, match=r"damaged\.mp4: the video cannot be opened"):
         frames.read(0)
+
+
+@pytest.fixture(scope="module")
+def corners() -> np.ndarray:
+    """Red at the top left, green at the top right, blue at the bottom left, black at the bottom right."""
+    image = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
+    image[:24, :32, 0] = image[:24, 32:, 1] = image[24:, :32, 2] = 255
+    return image
+
+
+def write(path: Path, image: np.ndarray, pixels: str = "yuv420p", turned: tuple[int, bool] | None = None) -> Path:
+    """A video of ten times the same image."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=10, options={"crf": "1"})
+        stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, pixels
+        if turned is not None:
+            stream.set_display_rotation(turned[0], hflip=turned[1])
+        for _ in range(10):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
+        container.mux(stream.encode())
+    return path
+
+
+def quarters(image: np.ndarray) -> list[str]:
+    """The colour of each quarter of an image, by row."""
+    height, width = image.shape[:2]
+    at = [[image[y, x] for x in (width // 4, 3 * width // 4)] for y in (height // 4, 3 * height // 4)]
+    return ["".join("rgb"[int(np.argmax(pixel))] if pixel.max() > 99 else "." for pixel in row) for row in at]
+
+
+@pytest.mark.parametrize(
+    ("turned", "shown"),  # degrees counter-clockwise, then mirrored or not
+    [
+        (None, ["rg", "b."]),
+        ((90, False), ["g.", "rb"]),
+        ((180, False), [".b", "gr"]),
+        ((270, False), ["br", ".g"]),
+        ((0, True), ["gr", ".b"]),
+        ((90, True), [".g", "br"]),
+    ],
+)
+def test_images_are_upright(
+    tmp_path: Path, corners: np.ndarray, turned: tuple[int, bool] | None, shown: list[str]
+) -> None:
+    path = write(tmp_path / "phone.mp4", corners, turned=turned)
+    size = (HEIGHT, WIDTH) if turned and turned[0] % 180 else (WIDTH, HEIGHT)
+    assert size_px(path) == size
+    image = VideoFrames(path, np.arange(10), *size).read(3)
+    assert image.shape == (size[1], size[0], 3) and image.flags.c_contiguous
+    assert quarters(image) == shown
+
+
+def test_pixels_are_square(tmp_path: Path, corners: np.ndarray) -> None:
+    with av.open(str(tmp_path / "wide.mp4"), "w") as container:
+        stream = container.add_stream("libx264", rate=10)
+        stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
+        stream.codec_context.sample_aspect_ratio = Fraction(4, 3)
+        container.mux(stream.encode(av.VideoFrame.from_ndarray(corners, format="rgb24")))
+        container.mux(stream.encode())
+    assert size_px(tmp_path / "wide.mp4") == (85, HEIGHT)
+    image = VideoFrames(tmp_path / "wide.mp4", np.arange(1), 85, HEIGHT).read(0)
+    assert image.shape == (HEIGHT, 85, 3) and quarters(image) == ["rg", "b."]
+
+
+@pytest.mark.parametrize("pixels", ["yuv420p", "yuvj420p", "yuv444p", "yuv420p10le"])
+def test_colours_come_out_as_they_went_in(tmp_path: Path, pixels: str) -> None:
+    for colour in ((200, 50, 20), (255, 255, 255), (10, 10, 10)):
+        path = write(tmp_path / f"{colour[0]}.mp4", np.full((HEIGHT, WIDTH, 3), colour, np.uint8), pixels)
+        image = VideoFrames(path, np.arange(10), WIDTH, HEIGHT).read(0)
+        np.testing.assert_allclose(image[20, 30], colour, atol=4)
+
+
+def test_times_are_seconds_from_the_first_frame(video: Path) -> None:
+    assert times_s(video)[:4].tolist() == pytest.approx([0, 23 / 900, 53 / 900, 90 / 900])
+
+
+def test_a_file_without_pictures_is_told_from_damage(tmp_path: Path) -> None:
+    with av.open(str(tmp_path / "sound.mp4"), "w") as container:
+        stream = container.add_stream("aac", rate=8000)
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, 8000), np.float32), format="fltp", layout="mono")
+        frame.sample_rate = 8000
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    for ask in (size_px, times_s):
+        with pytest.raises(NoVideoError, match=r"sound\.mp4: holds no video stream; give a video file, or remove it"):
+            ask(tmp_path / "sound.mp4")

@@ -138,7 +138,8 @@ def _track(agent: Agent, masks: list[Array], noise: Noise, rng: np.random.Genera
         if box is None:
             continue
         if noise.edge_px:
-            mask = _stretched(mask, box, np.round(box + noise.edge_px * rng.normal(size=4)).astype(int))
+            inner = (box > 0) & (box < [w - 1, h - 1, w - 1, h - 1])  # where the image ends, every mask does
+            mask = _stretched(mask, box, np.round(box + inner * noise.edge_px * rng.normal(size=4)).astype(int))
             box = _box(mask)
             if box is None:
                 continue

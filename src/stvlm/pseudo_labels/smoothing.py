@@ -31,7 +31,7 @@ class Smoothing:
     method: Method = "rts"
     acceleration_m2s3: float = 3.0
     """Power of the white acceleration that an object may have, per axis: in a second its speed changes by the root."""
-    drift: float = 0.5
+    drift: float = 0.25
     """Share of the places' variance that outlasts the smoothing: networks err alike in frames that look alike."""
     gate: float = 16.27
     """Squared Mahalanobis distance from the prediction beyond which a place is left out: 0.1 % of chi-squared (3)."""

@@ -159,7 +159,7 @@ def test_frames_that_do_not_decode_are_counted() -> None:
     assert spans(excerpts(video, SHORT)) == [
         ("a/0", 15, 1.4),
         ("a/1", 22, 2.1),
-        Rejected("damaged", "a, 1.50 to 1.70 s"),
+        Rejected("unreadable", "a, 1.50 to 1.70 s"),
     ]
 
 
@@ -170,7 +170,7 @@ def test_a_video_cut_off_while_it_was_fetched_is_used_as_far_as_it_goes(tmp_path
     (tmp_path / "cut.mkv").write_bytes(whole[: len(whole) // 2])
     items = excerpts(opened(tmp_path / "cut.mkv"), SHORT)
     assert isinstance(items[0], Video) and 20 < len(items[0].times_s) < 80
-    assert [item.reason for item in items[1:] if isinstance(item, Rejected)] in ([], ["damaged"])
+    assert [item.reason for item in items[1:] if isinstance(item, Rejected)] in ([], ["unreadable"])
 
 
 @pytest.mark.skipif(ROOT is None, reason="STVLM_REALDATA names no folder of real samples")

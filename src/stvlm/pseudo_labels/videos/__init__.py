@@ -8,13 +8,19 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from stvlm.pseudo_labels.videos.bdd100k import Bdd100k
 from stvlm.pseudo_labels.videos.folder import VideoFiles
+from stvlm.pseudo_labels.videos.llava_video import LlavaVideo
+from stvlm.pseudo_labels.videos.multisports import MultiSports
 from stvlm.pseudo_labels.videos.video import Video, VideoSource, excerpt
 from stvlm.records import DataError
 
 __all__ = ["Video", "VideoSource", "excerpt", "open_videos"]
 
 _READERS: dict[str, Callable[[Path, Mapping[str, Any]], VideoSource]] = {
+    "bdd100k": Bdd100k,
+    "llava_video": LlavaVideo,
+    "multisports": MultiSports,
     "video_folder": partial(VideoFiles, "video_folder"),
 }
 

@@ -95,7 +95,7 @@ def evenly(times_s: Array, most_hz: float) -> Array:
     return np.sort(nearest_first[first[points <= steps[-1] + 1e-6]])  # a point after the end has no frame
 
 
-_KEPT, _REPEATED, _FROZEN, _BLACK, _DAMAGED = "", "repeated", "frozen", "black", "damaged"
+_KEPT, _REPEATED, _FROZEN, _BLACK, _UNREADABLE = "", "repeated", "frozen", "black", "unreadable"
 
 
 class _Looks(NamedTuple):
@@ -113,7 +113,7 @@ def _look_at(video: Video, frames: Array) -> _Looks:
         try:
             pixels = video.frames.read(frame, min(_SHEET_PX[0], video.image_size_px[0]))
         except ImageError:
-            looks.kind[i] = _DAMAGED
+            looks.kind[i] = _UNREADABLE
             continue
         sheet = np.asarray(Image.fromarray(pixels).resize(_SHEET_PX, Image.Resampling.BOX)).astype(np.int64)
         if sheet.max() <= BLACK:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
@@ -13,9 +13,10 @@ from PIL import Image
 
 from stvlm.pseudo_labels.videos.video import Video
 from stvlm.recipes import from_mapping
-from stvlm.records import Array, Camera, DataError, Domain, ImageError, Recording, Rejected
+from stvlm.records import Array, Camera, DataError, Domain, ImageError, Recording, Rejected, Split
 from stvlm.sources.images import DAMAGE, ImageFiles
 from stvlm.sources.licences import licence_of
+from stvlm.sources.splits import listed
 from stvlm.sources.video_files import NoVideoError, VideoFrames, size_px, times_s
 
 CAMERA = "camera"
@@ -65,6 +66,23 @@ def camera_of_hfov(image_size_px: tuple[int, int], hfov_deg: float) -> Camera:
     return Camera(CAMERA, width_px, height_px, focal_px, focal_px, (width_px - 1) / 2, (height_px - 1) / 2)
 
 
+def split_of_each(
+    name: str, root: Path, ids: Iterable[str], official: Mapping[str, Split] | None
+) -> list[Recording | Rejected]:
+    """A Recording for each id, sorted: by the root's splits.json, else by the publisher's lists, else "train".
+
+    Raises DataError.
+    """
+    if (root / "splits.json").is_file():
+        return listed(name, root, ids)
+    return [
+        Recording(name, video_id, "train" if official is None else official[video_id])
+        if official is None or video_id in official
+        else Rejected("not in the official split lists", video_id)
+        for video_id in sorted(ids)
+    ]
+
+
 def of_video_file(recording: Recording, path: Path, known: About) -> Video | Rejected:
     """All frames of a video file, at the times at which it shows them."""
     try:
@@ -82,7 +100,7 @@ def of_video_file(recording: Recording, path: Path, known: About) -> Video | Rej
         times_s=shown_s,
         image_size_px=image_size_px,
         frames=VideoFrames(path, numbers, *image_size_px),
-        images=tuple((str(path), number) for number in numbers.tolist()),
+        images=tuple((str(path.absolute()), number) for number in numbers.tolist()),
         camera=None if known.hfov_deg is None else camera_of_hfov(image_size_px, known.hfov_deg),
         camera_height_m=known.camera_height_m,
         licence=known.licence,
@@ -103,7 +121,7 @@ def of_image_files(recording: Recording, paths: list[Path], taken_s: Array, know
         times_s=taken_s - taken_s[0],
         image_size_px=image_size_px,
         frames=ImageFiles(tuple(paths), *image_size_px),
-        images=tuple(str(path) for path in paths),
+        images=tuple(str(path.absolute()) for path in paths),
         camera=None if known.hfov_deg is None else camera_of_hfov(image_size_px, known.hfov_deg),
         camera_height_m=known.camera_height_m,
         licence=known.licence,

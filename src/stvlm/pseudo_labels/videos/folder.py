@@ -28,12 +28,12 @@ from stvlm.pseudo_labels.videos.files import (
     number_of,
     of_image_files,
     of_video_file,
+    split_of_each,
 )
 from stvlm.pseudo_labels.videos.video import Video
 from stvlm.recipes import from_mapping
 from stvlm.records import Camera, DataError, Recording, Rejected
 from stvlm.sources.folders import walk, wrong_root
-from stvlm.sources.splits import listed
 
 SUFFIXES = (".mp4", ".mov", ".mkv", ".avi", ".webm", ".m4v")
 IMAGES = (".jpg", ".jpeg", ".png")
@@ -125,7 +125,7 @@ class VideoFiles:
     def recordings(self) -> list[Recording | Rejected]:
         """Every video, by id."""
         found, rejected = self._found
-        return [*split_of_each(self.name, self._path, found), *rejected]
+        return [*split_of_each(self.name, self._path, found, None), *rejected]
 
     def video(self, recording: Recording) -> Video | Rejected:
         """The video, with what lies beside it."""
@@ -159,13 +159,6 @@ class VideoFiles:
             if path.is_file():
                 return dataclasses.replace(video, boxes=read(path, video.footage()))
         return video
-
-
-def split_of_each(name: str, root: Path, ids: Mapping[str, object]) -> list[Recording | Rejected]:
-    """A Recording for each id, sorted: by the root's splits.json, else "train"; raises DataError."""
-    if (root / "splits.json").is_file():
-        return listed(name, root, ids)
-    return [Recording(name, video_id, "train") for video_id in sorted(ids)]
 
 
 def _inside_another(video_id: str, ids: Mapping[str, object]) -> bool:

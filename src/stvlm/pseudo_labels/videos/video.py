@@ -22,23 +22,26 @@ class Video:
     times_s: Array  # (N,) float64, when each frame is shown, strictly increasing
     image_size_px: tuple[int, int]  # width, height, as it is seen: upright
     frames: Frames  # N of them
-    images: tuple[ImageRef, ...]  # where each frame is on disk, as absolute paths
+    images: tuple[ImageRef, ...] | None  # where each frame is on disk, as absolute paths; None where they are rendered
     camera: Camera | None = None  # of that size; None where its intrinsics are not known
     camera_height_m: float | None = None  # above the ground, where that is known
     boxes: ObjectTracks | None = None  # what people or a tracker have marked, at `times_s`
     licence: str = ""  # of the images
+    start_s: float = 0.0  # where it begins in the video that it is an excerpt of
 
     def __post_init__(self) -> None:
         what = f"video {self.recording.scene_id!r}"
         times_s = read_only(self.times_s, np.float64, (None,), f"{what}: times_s")
         check_increasing(times_s, f"{what}: times_s")
-        if not len(times_s) == len(self.images) > 0:
+        if not len(times_s):
+            raise ValueError(f"{what}: has no frames")
+        if self.images is not None and len(self.images) != len(times_s):
             raise ValueError(f"{what}: {len(times_s)} times for {len(self.images)} images")
         if self.camera is not None and (self.camera.width_px, self.camera.height_px) != self.image_size_px:
             raise ValueError(f"{what}: its camera has another size than {self.image_size_px}")
         if self.boxes is not None and not np.array_equal(self.boxes.times_s, times_s):
             raise ValueError(f"{what}: its boxes are of other times")
-        set_fields(self, times_s=times_s, images=tuple(self.images))
+        set_fields(self, times_s=times_s)
 
     def footage(self) -> Footage:
         """What the stages know of it."""
@@ -51,7 +54,9 @@ class VideoSource(Protocol):
     name: str
 
     def recordings(self) -> Sequence[Recording | Rejected]:
-        """Every video, sorted by id, and what is left out; raises DataError when the folder is not this source's."""
+        """Every video, in an order that stays, and what is left out; raises DataError when the folder is not this
+        source's.
+        """
 
     def video(self, recording: Recording) -> Video | Rejected:
         """A video, its images not decoded; what cannot be used is Rejected."""
@@ -75,8 +80,9 @@ def excerpt(video: Video, frames: Array, name: str) -> Video:
         recording=video.recording._replace(scene_id=name),
         times_s=times_s,
         frames=_Chosen(video.frames, frames),
-        images=tuple(video.images[frame] for frame in frames),
+        images=None if video.images is None else tuple(video.images[frame] for frame in frames),
         boxes=boxes,
+        start_s=video.start_s + float(video.times_s[frames[0]]),
     )
 
 
