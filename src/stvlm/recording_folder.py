@@ -72,6 +72,8 @@ class Description:
             raise ValueError("cameras holds at least one camera, each with a name of its own")
 
 
+FILES = ("recording.json", "frames.parquet", "tracks.parquet", "boxes.parquet")
+"""What a recording is, beside its images."""
 ImageRef = str | tuple[str, int]
 """An image file, or a video file and the number of one of its frames, from 0; paths are relative to the recording."""
 

@@ -79,6 +79,12 @@ class Limits:
             raise ValueError("fill is a range of shares")
 
 
+OF_FRAMES = ("least_score", "least_height_px", "least_area", "fill")
+"""The limits that `clear_frames` keeps."""
+OF_PLACES = ("most_range_m", "least_s", "least_coverage", "most_gap_s")
+"""The limits that `longest_part` keeps."""
+
+
 class Label(NamedTuple):
     """A track that is kept."""
 

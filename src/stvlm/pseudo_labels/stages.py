@@ -42,6 +42,7 @@ from stvlm.pseudo_labels.artefacts import (
     Scale,
 )
 from stvlm.recipes import from_mapping
+from stvlm.recording_folder import FILES as RECORDING_FILES
 from stvlm.recording_folder import ImageRef, write_recording
 from stvlm.records import Array, DataError, Scene
 
@@ -51,7 +52,7 @@ SCHEMA = 1
 T = TypeVar("T")
 Kind = Literal["geometry", "metric_depth", "object_tracks", "lifted_tracks", "recording", "excerpts", "rejected"]
 
-_MANIFEST, _ARRAYS, _TRACKS = "manifest.json", "arrays.npz", "tracks.parquet"
+MANIFEST, _ARRAYS, _TRACKS = "manifest.json", "arrays.npz", "tracks.parquet"
 _MAPS = ("depth", "confidence", "moving")
 _BOX = ("x0_px", "y0_px", "x1_px", "y1_px")
 _CENTRE = ("x_m", "y_m", "z_m")
@@ -105,6 +106,8 @@ class Manifest:
     """What the kind has beside its arrays."""
     left_out: Mapping[str, int] = field(default_factory=dict)
     """Why things are not in it that might be, and how many."""
+    notes: Mapping[str, Any] = field(default_factory=dict)
+    """What else was found out."""
 
 
 @dataclass(frozen=True)
@@ -158,7 +161,7 @@ def read_manifest(folder: Path, kind: Kind | None = None) -> Manifest:
 
     Raises DataError.
     """
-    where = folder / _MANIFEST
+    where = folder / MANIFEST
     again = f"remove {folder} and run the stage again"
     if not where.exists():
         raise DataError(f"{where}: is missing: the stage has not run, or not to its end; run it again")
@@ -178,11 +181,17 @@ def read_manifest(folder: Path, kind: Kind | None = None) -> Manifest:
     return manifest
 
 
-def write_geometry(folder: Path, geometry: Geometry, inputs: str, options: Mapping[str, object]) -> None:
-    """Writes a geometry; `inputs` is the hash of what it was made from, `options` how."""
+def write_geometry(
+    folder: Path,
+    geometry: Geometry,
+    inputs: str,
+    options: Mapping[str, object],
+    notes: Mapping[str, Any] | None = None,
+) -> None:
+    """Writes a geometry; `inputs` is the hash of what it was made from, `options` how, `notes` what else is known."""
     files = _write_arrays(folder, geometry, ("times_s", "world_SE3_camera", "K_px"), _MAPS)
     details = _OfGeometry(geometry.image_size_px, geometry.is_upright, geometry.scale, geometry.crop)
-    _end(folder, "geometry", geometry.provenance, inputs, options, files, asdict(details))
+    _end(folder, "geometry", geometry.provenance, inputs, options, files, asdict(details), notes=notes)
 
 
 def read_geometry(folder: Path) -> Geometry:
@@ -227,7 +236,7 @@ def write_object_tracks(folder: Path, tracks: ObjectTracks, inputs: str, options
 def read_object_tracks(folder: Path) -> ObjectTracks:
     """Object tracks; raises DataError."""
     manifest = read_manifest(folder, "object_tracks")
-    details = from_mapping(_OfTracks, manifest.details, str(folder / _MANIFEST))
+    details = from_mapping(_OfTracks, manifest.details, str(folder / MANIFEST))
     try:
         tracks = []
         for table in _read_tables(folder, _OBJECTS):
@@ -300,12 +309,13 @@ def write_scene(
     inputs: str,
     options: Mapping[str, object],
     left_out: Mapping[str, int],
+    notes: Mapping[str, Any],
 ) -> None:
     """Writes a scene in the form of `stvlm.recording_folder`; `images`: where its frames will be, from that folder."""
     _begin(folder)
     write_recording(folder, [scene], None if images is None else {scene.camera.name: images})
-    files = [path.name for path in sorted(folder.iterdir())]
-    _end(folder, "recording", provenance, inputs, options, files, {}, left_out)
+    files = [name for name in RECORDING_FILES if (folder / name).exists()]
+    _end(folder, "recording", provenance, inputs, options, files, {}, left_out, notes)
 
 
 def write_details(
@@ -323,7 +333,7 @@ def write_details(
 
 def _begin(folder: Path) -> None:
     """From here until the end the folder holds nothing."""
-    (folder / _MANIFEST).unlink(missing_ok=True)
+    (folder / MANIFEST).unlink(missing_ok=True)
 
 
 def _write_arrays(folder: Path, record: object, arrays: Sequence[str], maps: Sequence[str]) -> list[str]:
@@ -347,7 +357,7 @@ def _write_arrays(folder: Path, record: object, arrays: Sequence[str], maps: Seq
 def _read_arrays(folder: Path, kind: Kind, record: Callable[..., T], details: type[Any], maps: Sequence[str]) -> T:
     """The record of arrays, maps and details (a dataclass of the rest of its fields) that a stage's folder holds."""
     manifest = read_manifest(folder, kind)
-    of_kind = from_mapping(details, manifest.details, str(folder / _MANIFEST))
+    of_kind = from_mapping(details, manifest.details, str(folder / MANIFEST))
     path = folder / _ARRAYS
     try:
         with np.load(path, allow_pickle=False) as file:
@@ -356,7 +366,7 @@ def _read_arrays(folder: Path, kind: Kind, record: Callable[..., T], details: ty
             path = folder / f"{name}.npy"
             if path.name in manifest.files:
                 given[name] = np.load(path, mmap_mode="r", allow_pickle=False)
-        path = folder / _MANIFEST
+        path = folder / MANIFEST
         rest = {entry.name: getattr(of_kind, entry.name) for entry in fields(details)}
         return record(**given, **rest, provenance=manifest.provenance)
     except (OSError, ValueError, TypeError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
@@ -372,11 +382,14 @@ def _end(
     files: Sequence[str],
     details: Mapping[str, Any],
     left_out: Mapping[str, int] | None = None,
+    notes: Mapping[str, Any] | None = None,
 ) -> None:
     sizes = {name: (folder / name).stat().st_size for name in files}
     of_kind = _UNITS.get(kind, {})
-    manifest = Manifest(SCHEMA, kind, provenance, inputs, options, of_kind, sizes, details, left_out or {})
-    write_json(folder / _MANIFEST, asdict(manifest))
+    manifest = Manifest(
+        SCHEMA, kind, provenance, inputs, options, of_kind, sizes, details, left_out or {}, notes or {}
+    )
+    write_json(folder / MANIFEST, asdict(manifest))
 
 
 def _write_table(folder: Path, schema: pa.Schema, parts: Iterable[Mapping[str, Any]]) -> None:

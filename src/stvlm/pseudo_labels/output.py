@@ -1,0 +1,146 @@
+"""What a run leaves: a folder of recordings that build.py takes as a --source, and a report of what became of all."""
+
+from __future__ import annotations
+
+import shutil
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from stvlm import __version__
+from stvlm.files import locked, read_json, write_json
+from stvlm.pseudo_labels import stages
+from stvlm.pseudo_labels.pipeline import COST, LINK, Labelled, Outcome, Request, label_videos
+from stvlm.recipes import to_mapping
+from stvlm.records import DataError
+
+REPORT = "pseudo_labels.json"
+
+
+def label(request: Request, out: Path, work: Path) -> dict[str, Any]:
+    """Labels video into `out`, and returns the report that lies there; `work` keeps what the stages make.
+
+    `out` is made anew when all is done, in one step. Raises DataError, also where nothing could be labelled, or where
+    `out` holds something else.
+    """
+    if out.exists() and not (out / REPORT).is_file() and (not out.is_dir() or any(out.iterdir())):
+        raise DataError(f"{out}: is not empty and holds no pseudo-labels; choose another --out")
+    with locked(work / "lock"):
+        outcome = label_videos(request, work)
+        report = report_of(request, outcome)
+        if not outcome.labelled:
+            write_json(work / REPORT, report)
+            reasons = Counter(item.reason for of_stage in outcome.rejected.values() for item in of_stage)
+            told = "; ".join(f"{reason} ({n}x)" for reason, n in reasons.most_common(3)) or "there are no videos"
+            raise DataError(f"nothing could be labelled: {told}; see {work / REPORT}")
+        with _made_anew(out) as new:
+            splits: dict[str, list[str]] = defaultdict(list)
+            for labelled in outcome.labelled:
+                _place(labelled, new)
+                splits[labelled.excerpt.recording.split].append(labelled.excerpt.name)
+            write_json(new / "splits.json", {split: sorted(names) for split, names in splits.items()})
+            write_json(new / REPORT, report)
+    return report
+
+
+@contextmanager
+def _made_anew(out: Path) -> Iterator[Path]:
+    """A folder that takes the place of `out` when the block ends."""
+    new, old = (out.absolute().with_name(f".{out.name}.{name}") for name in ("new", "old"))
+    shutil.rmtree(new, ignore_errors=True)
+    new.mkdir(parents=True)
+    try:
+        yield new
+        shutil.rmtree(old, ignore_errors=True)
+        if out.exists():
+            out.rename(old)
+        new.rename(out)
+    finally:
+        for folder in (new, old):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _place(labelled: Labelled, root: Path) -> None:
+    """A recording's tables, and beside them a link to its video or to the folder of its images."""
+    place = root / labelled.excerpt.name
+    place.mkdir(parents=True)
+    for name in stages.read_manifest(labelled.recording, "recording").files:
+        shutil.copyfile(labelled.recording / name, place / name)
+    images = labelled.excerpt.video().images
+    if images is None:
+        return
+    if isinstance(images[0], str):
+        folders = {Path(str(image)).parent for image in images}
+        if len(folders) > 1:
+            raise DataError(f"{labelled.excerpt.name}: its images lie in several folders; put or link them into one")
+        (place / LINK).symlink_to(folders.pop())
+    else:
+        (place / f"{LINK}{Path(images[0][0]).suffix}").symlink_to(images[0][0])
+
+
+def report_of(request: Request, outcome: Outcome) -> dict[str, Any]:
+    """What was made, of what, under which licences; why the rest was not; and what it cost."""
+    manifests = [stages.read_manifest(item.recording, "recording") for item in outcome.labelled]
+    grades: Counter[str] = Counter()
+    for manifest in manifests:
+        grades.update(manifest.notes["grades"])
+    lost = sum(len(items) for name, items in outcome.rejected.items() if name != "excerpts")
+    return {
+        "stvlm": __version__,
+        "recipe": to_mapping(request.recipe),
+        "collections": sorted(request.paths),
+        "limit": request.limit,
+        "excerpts": len(outcome.labelled) + lost,
+        "labelled_excerpts": len(outcome.labelled),
+        "moving_objects": grades.total(),
+        "by_grade": dict(sorted(grades.items())),
+        "licences": sorted({manifest.notes["licence"] for manifest in manifests}),
+        "stages": {name: _of_stage(outcome, name) for name, folders in outcome.folders.items() if folders},
+    }
+
+
+def _of_stage(outcome: Outcome, name: str) -> dict[str, Any]:
+    """How many results a stage has, what it left out and why, and what it cost, which is of this machine."""
+    folders, rejected = outcome.folders[name], outcome.rejected[name]
+    left_out: Counter[str] = Counter()
+    for folder in folders:
+        left_out.update(stages.read_manifest(folder).left_out)
+    costs = [read_json(folder / COST) for folder in folders if (folder / COST).exists()]
+    return {
+        "done": len(folders),
+        "rejected": _counted(item.reason for item in rejected),
+        "examples": [*{item.reason: f"{item.reason}: {item.subject}" for item in reversed(rejected)}.values()],
+        "left_out": dict(left_out.most_common()),
+        "cost": {
+            "seconds_each": round(float(np.mean([cost["seconds"] for cost in costs])), 3) if costs else None,
+            **{
+                key: max(cost[key] for cost in costs if key in cost)
+                for key in ("peak_mb", "gpu_peak_mb")
+                if any(key in cost for cost in costs)
+            },
+        },
+    }
+
+
+def _counted(reasons: Iterable[str]) -> dict[str, int]:
+    return dict(Counter(reasons).most_common())
+
+
+def as_text(report: Mapping[str, Any]) -> str:
+    """The report for people."""
+    grades = ", ".join(f"{n} of grade {grade}" for grade, n in report["by_grade"].items())
+    lines = [
+        f"{report['labelled_excerpts']} of {report['excerpts']} excerpts have labels, of {report['moving_objects']} "
+        f"moving objects ({grades})"
+    ]
+    for name, of_stage in report["stages"].items():
+        cost = ", ".join(f"{key.replace('_', ' ')} {value:g}" for key, value in of_stage["cost"].items() if value)
+        lines.append(f"{name}: {of_stage['done']} ({cost})")
+        for key in ("rejected", "left_out"):
+            lines += [f"    {reason}: {n}" for reason, n in of_stage[key].items()]
+        lines += [f"    as {example}" for example in of_stage["examples"]]
+    return "\n".join([*lines, *(f"licence: {licence}" for licence in report["licences"])])
