@@ -42,6 +42,7 @@ _MORE = _OVERTAKES | words(
     " greater greatest higher highest larger largest bigger biggest wins won winner leads"
 )
 _LESS = _TRAILS | words("less least fewer fewest slower slowest shorter shortest lower lowest smaller smallest loses")
+_ENDS_OF_ORDER = (_MORE | _LESS) - _OVERTAKES - _TRAILS - words("more less")
 _SIZES = words("longer longest larger largest bigger biggest smaller smallest")  # of an object, unless it says of what
 _TIMES = {
     "twice": 1,
@@ -57,11 +58,14 @@ _TIMES = {
 _THAN = _OVERTAKES | _TRAILS | words("than compared comparison relative versus vs against over")
 # "Farther from the camera", "less time", "most of the video", "the second fastest" and "at least" compare no motion.
 _PLACES = words("camera ego viewer observer ahead background foreground center centre edge acceleration")
-_AFTER_NO_COMPARISON = words("to right left time times seconds of or likely clearly visible about accurate")
+_AFTER_NO_COMPARISON = words("to right left time times seconds or likely clearly visible about accurate")
+_ALL = words("two three four both all them these objects")
 _BEFORE_NO_COMPARISON = words("second third next at or")
+_SPAN = words("whole entire full course time period interval video clip span given same")  # "over the whole video"
 _PASSIVE = words("is was are were be been being gets got")
 _TIES = words("equal equally same identical tie tied similar similarly")
 _NO_TIES = words("time place spot position point lane road scene direction type color")  # that are the same
+_WHOLLY = words("whole entire full overall total altogether")
 _PARTLY = words("initially first beginning start early half moments")
 
 
@@ -89,7 +93,8 @@ def _relation(tokens: Tokens) -> tuple[int, int, str]:
                 is_passive = "by" in tokens[i + 1 : i + 3] and not _PASSIVE.isdisjoint(tokens[max(0, i - 2) : i])
                 return (i, -sign, "by") if is_passive else (i, sign, token)  # "is outpaced by"
             is_amount = after == "than" and i + 2 < len(tokens) and is_number(tokens[i + 2])  # "more than 20 m"
-            if after in _AFTER_NO_COMPARISON or is_amount or (token in _SIZES and _NOUNS.isdisjoint(tokens)):
+            is_share = after == "of" and _ALL.isdisjoint(tokens[i + 2 : i + 5])  # "most of the video", not "of the two"
+            if after in _AFTER_NO_COMPARISON or is_share or is_amount or (token in _SIZES and _NOUNS.isdisjoint(tokens)):
                 continue
             return i, -1 if token in ("more", "most") and after in _SLOW else sign, token
     return plain
@@ -111,7 +116,9 @@ def _colors(tokens: Tokens, relation: int, word: str, choices: Sequence[str]) ->
     others: list[str] = []
     early, compared = 0, False
     for i, token in enumerate(tokens):
-        if token in _THAN or (i > relation and (token in ("as", "by", "behind") or token == "of" == word)):
+        if (token in _THAN and not (token == "over" and not _SPAN.isdisjoint(tokens[i + 1 : i + 4]))) or (
+            i > relation and (token in ("as", "by", "behind") or token == "of" == word)
+        ):
             compared = True
         elif token in {"is", "was"}:  # "faster than the blue object is the red one"
             compared = False
@@ -141,7 +148,7 @@ def read_winner(
     """
     asked_tokens = tokens_of(question.lower())
     asked = _relation(asked_tokens)[1]
-    ranking = _ranking(clauses, choices)
+    ranking = _ranking(clauses, choices, asked)
     if ranking:
         sign, names = ranking
         return (names[0] if sign == (asked or sign) else names[-1]), ""
@@ -172,7 +179,7 @@ def read_winner(
                 denied.update(after or mentions.subjects)
                 if after and len(front := set(mentions.subjects) - after) == 1:
                     named.append((1, front))
-            elif mentions.subjects and _names(tokens, choices):
+            elif mentions.subjects and _PARTLY.isdisjoint(clause.lead) and _names(tokens, choices):
                 who = set(mentions.subjects)
                 named.append((1 + clause.concludes if len(who) < len(choices) else 0, who))
             # "The red object, which is a car, moves faster": a clause may leave its subject to the one before.
@@ -193,7 +200,7 @@ def read_winner(
             continue
         others = set(mentions.others) & set(choices) or set(choices) - who
         rank = (
-            2 * clause.concludes + _fits(clause, dimension) - 2 * is_plain - 3 * (not _PARTLY.isdisjoint(clause.lead))
+            2 * clause.concludes + _fits(clause, dimension) - 2 * is_plain - 3 * _is_partly(clause)
         )
         # "Blue covers less than red", when asked which covers more, is red.
         agrees = (-sign if negated else sign) == (asked or sign)
@@ -201,15 +208,28 @@ def read_winner(
     return _conclude(claims, named, denied, tie, choices, values, asked)
 
 
-def _ranking(clauses: list[Clause], choices: Sequence[str]) -> tuple[int, list[str]] | None:
-    """All choices in order, and whether from most to least (+1): "From fastest to slowest: red, blue, green"."""
+def _ranking(clauses: list[Clause], choices: Sequence[str], asked: int) -> tuple[int, list[str]] | None:
+    """All choices in order, and whether from most to least (+1): "From fastest to slowest: red, blue", "red < blue"."""
+    tokens = [token for clause in clauses for token in clause.tokens]
+    names = [token for token in tokens if token in choices]
+    if sorted(names) != sorted(choices):
+        return None
     for clause in clauses:
-        for i, token in enumerate(clause.tokens):
-            if token == "to" and 0 < i < len(clause.tokens) - 1:
-                first, last = clause.tokens[i - 1], clause.tokens[i + 1]
-                if (first in _MORE and last in _LESS) or (first in _LESS and last in _MORE):
-                    names = [token for clause in clauses for token in clause.tokens if token in choices]
-                    return (1 if first in _MORE else -1, names) if sorted(names) == sorted(choices) else None
+        signs = [1 if token in _MORE else -1 for token in clause.tokens if token in _ENDS_OF_ORDER]
+        if "to" in clause.tokens and len(signs) == 2 and sum(signs) == 0:
+            return signs[0], names
+        for word, sign in (("descending", 1), ("decreasing", 1), ("ascending", -1), ("increasing", -1)):
+            if word in clause.tokens:
+                return sign, names
+    signs = [1 if token == ">" else -1 for token in tokens if token in (">", "<")]
+    if len(signs) == len(names) - 1 and abs(sum(signs)) == len(signs):
+        return signs[0], names
+    # "Blue, then red, then green", or one a line, from the one asked for on
+    is_list = [clause.tokens for clause in clauses if len(clause.tokens) < 3] == [clause.tokens for clause in clauses]
+    in_lines = is_list and len({clause.sentence for clause in clauses}) == len(names)
+    in_turn = tokens.count("then") + tokens.count("followed") >= len(names) - 1 and not any(map(is_number, tokens))
+    if len(names) > 2 and (in_lines or in_turn):
+        return next((sign for clause in clauses if (sign := _relation(clause.tokens)[1])), asked), names
     return None
 
 
@@ -261,6 +281,11 @@ def _names(tokens: Tokens, choices: Sequence[str]) -> bool:
         if token not in _NAMING and token not in choices and token.isalpha() and follower not in ("box", "boxes", "car")
     ]  # a "bouding box" is one all the same, and a "sports car"
     return len(strange) < 2 and not any(token.endswith(("er", "est", "ly", "ing", "ed", "s")) for token in strange)
+
+
+def _is_partly(clause: Clause) -> bool:
+    """Whether it tells of a part of the time: "at first red is faster"; not "..., but over the whole video it is"."""
+    return not _PARTLY.isdisjoint(clause.lead) and _WHOLLY.isdisjoint(clause.tokens)
 
 
 def _fits(clause: Clause, dimension: str) -> int:
@@ -356,7 +381,7 @@ def read_sameness(clauses: list[Clause], question: str) -> Verdict:
     verdicts: list[tuple[int, str]] = []
     for clause in clauses:
         before, tokens = "", clause.tokens
-        rank = 2 * clause.concludes - 2 * (not _PARTLY.isdisjoint(clause.lead)) - 5 * _is_of_a_third(tokens, asked)
+        rank = 2 * clause.concludes - 2 * _is_partly(clause) - 5 * _is_of_a_third(tokens, asked)
         if _LEAVES_OPEN.search(clause.text):
             continue
         negated = tokens[-1] in _NO and ":" in tokens  # "Same direction: no"

@@ -62,6 +62,7 @@ _MEASURES = {
 }  # fmt: skip
 
 _OPERATORS = words("+ × * / times plus minus")
+_BOUNDS = words("than under over below above least most exceed exceeds")
 _EQUALS = words("= gives equals yields")
 _DIFFERENCE = words("more less farther further faster slower away ahead behind apart greater shorter longer fewer off")
 _OF_A_THING_AFTER = words("wide tall high deep apart per each every")
@@ -183,6 +184,7 @@ def _rank(
     rank += mention.before in _EQUALS
     rank += -3 if not measure.part.isdisjoint(lead) else not measure.about.isdisjoint(lead)
     rank += stands_alone(mention)
+    rank -= 2 * (mention.before in _BOUNDS)  # "less than 5 m, perhaps 3 m"
     rank -= 5 * mention.aside  # "20 m (66 ft)": the second is a rounded copy of the first.
     rank -= 30 * is_denied(mention) + 6 * (mention.after in _DIFFERENCE)
     rank -= 4 * _is_operand(mention)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-from .measures import COLORS, best, is_denied, owner, stands_alone, topics
+from .measures import _REACH, COLORS, best, is_denied, owner, stands_alone, topics
 from .quantities import TO, Mention, between, mentions_of
 from .references import Parsed
-from .text import Clause, clause_of, tokens_of, words
+from .text import Clause, clause_of, is_negation, tokens_of, words
 
 _TURNS = words("then turns turning turned finally")
 _NAMES_REFERENCE = words(
@@ -78,6 +78,7 @@ def _hour_rank(mention: Mention, asked: frozenset[str], topic_of: dict[int, froz
     rank = -8 * _is_reference(mention) + 2 * mention.clause.concludes
     rank += 3 * (not _AT_THE_END.isdisjoint(mention.clause.lead))
     rank -= 2 * mention.aside
+    rank += 4 * (mention.before == "to" and mention.clause.tokens[mention.first - 2] in ("closer", "nearer"))
     return rank - 10 * _is_of_another(mention, asked, topic_of)
 
 
@@ -136,18 +137,22 @@ def read_interval(clauses: list[Clause], question: str) -> Parsed:
     asked = _hours(clause_of(question))
     colors, topic_of = COLORS.intersection(tokens_of(question)), topics(clauses)
     told = {id(clause): _hours(clause) for clause in clauses}  # hours that a clause speaks of
-    ranked, durations = [], set[int]()
+    ranked, durations, denied = [], set[int](), 0
     for former, latter in pairwise(moments):
         if former.clause is latter.clause and _joins_moments(former, latter):
             if former.before in _TAKES:  # "It takes 3 to 4 seconds"
                 durations.add(id(former.clause))
                 continue
-            rank = _interval_rank(former, asked, told) - 10 * _is_of_another(former, colors, topic_of)
-            ranked.append((rank, (former.value, latter.value)))
+            denied += _is_ruled_out(former)
+            if not _is_ruled_out(former):
+                rank = _interval_rank(former, asked, told) - 10 * _is_of_another(former, colors, topic_of)
+                ranked.append((rank, (former.value, latter.value)))
     for moment in moments:
         if _is_from_start(moment):
             rank = _interval_rank(moment, asked, told) - 10 * _is_of_another(moment, colors, topic_of)
             ranked.append((rank, (0.0, moment.value)))
+    if denied and not ranked:
+        return Parsed(None, "no interval")
     if not ranked:
         ends = _two_moments([moment for moment in moments if id(moment.clause) not in durations])
         if len(ends) != 2:
@@ -200,10 +205,16 @@ def _hours(clause: Clause) -> set[float]:
     return {mention.value for mention in mentions_of(clause) if mention.kind == "hour" and not _is_reference(mention)}
 
 
+def _is_ruled_out(mention: Mention) -> bool:
+    """Whether it is said not to be: "it does not move that way from 1 to 2 s"; "not until 2 s" rules nothing out."""
+    before = mention.clause.tokens[max(0, mention.first - _REACH) : mention.first]
+    return is_denied(mention) or (any(map(is_negation, before)) and {"until", "before", "only", "exactly"}.isdisjoint(before))
+
+
 def _interval_rank(mention: Mention, asked: set[float], told: dict[int, set[float]]) -> int:
     hours = told[id(mention.clause)]
     lead = mention.clause.lead
-    rank = 2 * mention.clause.concludes - 6 * is_denied(mention)
+    rank = 2 * mention.clause.concludes
     rank -= 4 * (not _VIDEO.isdisjoint(lead) and not _OF_THE_VIDEO.isdisjoint(lead))
     rank -= 3 * bool(asked and hours and hours.isdisjoint(asked))
     return rank + bool(asked & hours)
