@@ -16,7 +16,7 @@ _YES = words("yes y yeah yep yup true correct indeed")
 _NO = words("no n nope false incorrect")
 _NOT_AFTER_NO = words("difference significant real noticeable clear change idea object one information")
 _HEDGES = words(
-    "i would say think that my answer : , probably likely most definitely absolutely certainly really statement"
+    "i i'd i'm would say think exactly that my answer : , probably likely most definitely absolutely certainly really statement"
 )
 _ECHOES = words("it they both does do is are did this so")
 _ASKS_FOR_A_NAME = words("which who whose what name")
@@ -31,12 +31,13 @@ _DIMENSION = {
 }
 _OVERTAKES = words(
     "exceeds exceed exceeded outpaces outpace outpaced outdistances outdistanced surpasses surpass surpassed outruns"
-    " outran outrun overtakes overtook overtaken beats beat beaten passes passed >"
+    " outran outrun overtakes overtook overtaken catches caught beats beat beaten passes passed >"
 )
 _TRAILS = words("trails lags trailing lagging <")
 # These compare only where each object has one: "Red is fast, blue is slow."
-_FAST = words("fast quickly rapidly long far")
-_SLOW = words("slow slowly short little barely hardly stationary parked")
+_FAST = words("fast quickly rapidly long far high")
+_SLOW = words("slow slowly short low little barely hardly stationary parked")
+_MOVES = words("move moves moved moving travel travels traveled traveling")
 _MORE = _OVERTAKES | words(
     "more most faster fastest quicker quickest swifter swiftest farther farthest further furthest longer longest"
     " greater greatest higher highest larger largest bigger biggest wins won winner leads"
@@ -65,7 +66,7 @@ _SPAN = words("whole entire full course time period interval video clip span giv
 _PASSIVE = words("is was are were be been being gets got")
 _TIES = words("equal equally same identical tie tied similar similarly")
 _NO_TIES = words("time place spot position point lane road scene direction type color")  # that are the same
-_WHOLLY = words("whole entire full overall total altogether")
+_WHOLLY = words("whole entire full overall total altogether end ends ended")
 _PARTLY = words("initially first beginning start early half moments")
 
 
@@ -83,7 +84,9 @@ def _relation(tokens: Tokens) -> tuple[int, int, str]:
             return i, -of_the_other if token in _SLOW else of_the_other, "as"  # "half as fast as", "not as fast as"
         if before in _BEFORE_NO_COMPARISON or not _PLACES.isdisjoint(tokens[i + 1 : i + 5]):
             continue
-        if token in _FAST or token in _SLOW:
+        if token in _MOVES and is_negation(before):
+            plain = (i, 1, "far")  # "does not move" is slow
+        elif token in _FAST or token in _SLOW:
             if after in ("from", "away") or before in ("how", "so", "too") or plain[1]:
                 continue
             plain = (i, 1 if token in _FAST else -1, token)
@@ -189,7 +192,7 @@ def read_winner(
         if equal and not negated and not mentions.others and is_plain:
             tie = True
             continue
-        if tokens[0] in ("which", "who") and latest and not mentions.subjects:  # "Red is behind blue, which is faster"
+        if tokens[0] in ("which", "who") and latest and "it" not in tokens and not mentions.subjects:  # "Red is behind blue, which is faster"
             subjects = latest
         # "It is faster than blue": who is not what it is measured by.
         subjects = mentions.subjects or subjects
@@ -384,6 +387,8 @@ def read_sameness(clauses: list[Clause], question: str) -> Verdict:
         rank = 2 * clause.concludes - 2 * _is_partly(clause) - 5 * _is_of_a_third(tokens, asked)
         if _LEAVES_OPEN.search(clause.text):
             continue
+        if "side by side" in clause.text:
+            verdicts.append((rank - 1, "same"))
         negated = tokens[-1] in _NO and ":" in tokens  # "Same direction: no"
         for i, (token, follower) in enumerate(zip(tokens, [*tokens[1:], ""], strict=True)):
             negated = (

@@ -11,9 +11,9 @@ from itertools import groupby, pairwise
 from typing import NamedTuple
 
 from .choices import compared
-from .quantities import Mention, between, join_ranges, mentions_of, named_units
+from .quantities import UNITS, Mention, between, join_ranges, mentions_of, named_units
 from .references import Parsed
-from .text import Clause, Tokens, clause_of, is_negation, tokens_of, words
+from .text import Clause, Tokens, clause_of, is_negation, is_number, tokens_of, words
 
 
 class _Measure(NamedTuple):
@@ -262,11 +262,15 @@ def is_denied(mention: Mention) -> bool:
     before = mention.clause.tokens[max(0, mention.first - 4) : mention.first]
     if before[-1:] in (["from"], ["between"]):  # "not from 1 to 6 s"
         before.pop()
-    if before[-2:] in (["rather", "than"], ["instead", "of"]):
-        return True
+    if before[-2:] in (["rather", "than"], ["instead", "of"]) or before[-1:] == ["than"] and _is_amount(before[-2:-1]):
+        return True  # "rather 10 than 11 o'clock"
     if "opposite" in before:  # "the opposite of 3 o'clock"
         return True
     return any(map(is_negation, before)) and _QUALIFIED.isdisjoint(before)
+
+
+def _is_amount(tokens: Tokens) -> bool:
+    return any(is_number(token) or token in UNITS for token in tokens)
 
 
 def _is_of_a_thing(mention: Mention) -> bool:

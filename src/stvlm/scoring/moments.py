@@ -51,7 +51,7 @@ def read_hour(clauses: list[Clause], question: str) -> Parsed:
     for former, latter in pairwise(mentions):
         if latter is hour and former.clause is hour.clause and former.value != hour.value:
             gap = between(former, latter)
-            if former.before != "from" and (gap in TO or gap in ("and", "or", "/")):
+            if former.before != "from" and not _sets_out(former, gap) and (gap in TO or gap in ("and", "or", "/")):
                 return Parsed(None, "several hours")
     if len({mention.value for mention in leading}) > 1 and not _in_turn(leading):
         return Parsed(None, "several hours")
@@ -91,9 +91,16 @@ def _is_of_another(mention: Mention, asked: frozenset[str], topic_of: dict[int, 
 def _in_turn(hours: list[Mention]) -> bool:
     """Whether hours are told as a course: "from 12 o'clock to 3 o'clock", "first 12, then 2"."""
     first, last = hours[0], hours[-1]
+    if _sets_out(first, between(first, hours[1])):
+        return True
     return "from" in first.clause.tokens[max(0, first.first - 2) : first.first] or not _TURNS.isdisjoint(
         last.clause.lead
     )
+
+
+def _sets_out(hour: Mention, gap: str) -> bool:
+    """Whether it is the first of "12 o'clock to 3 o'clock", no end of "12-1 o'clock"."""
+    return hour.value == 12.0 and hour.clause.tokens[hour.end - 1] == "o'clock" and gap == "to"
 
 
 def _is_reference(hour: Mention) -> bool:
@@ -120,6 +127,7 @@ def _lays_the_clock(hour: Mention) -> bool:
     return follows or (hour.before in _SAYS_WHAT_IS and not _LAYS_THE_CLOCK.isdisjoint(before))
 
 
+_AT_ANOTHER_TIME = words("before previously prior after afterwards afterward thereafter otherwise")
 _VIDEO = words("video clip footage")
 _OF_THE_VIDEO = words("spans lasts duration length total long")
 _TAKES = ("for", "takes", "take")
@@ -178,7 +186,7 @@ def _two_moments(moments: list[Mention]) -> list[Mention]:
         ends = [moment for moment in ends if _OF_THE_VIDEO.isdisjoint(moment.clause.lead)] or ends
     if len(ends) == 3 and abs(ends[1].value - ends[0].value - ends[2].value) < _ROUNDING_S:
         ends.pop()  # "It starts at 3.5 s, ends at 6 s: a duration of 2.5 s"
-    if len(ends) == 1 and len(moments) == 2 and moments[1].before in _LASTS:
+    if len(ends) == 1 and len(moments) == 2 and (moments[1].before in _LASTS or moments[1].after == "later"):
         return [ends[0], moments[1]._replace(number=ends[0].value + moments[1].value, unit=1.0)]
     return [] if len(ends) == 2 and between(*ends) == "or" else ends
 
@@ -216,6 +224,7 @@ def _interval_rank(mention: Mention, asked: set[float], told: dict[int, set[floa
     lead = mention.clause.lead
     rank = 2 * mention.clause.concludes
     rank -= 4 * (not _VIDEO.isdisjoint(lead) and not _OF_THE_VIDEO.isdisjoint(lead))
+    rank -= not _AT_ANOTHER_TIME.isdisjoint(lead)  # "Before that, it goes straight on from 0 to 2 s"
     rank -= 3 * bool(asked and hours and hours.isdisjoint(asked))
     return rank + bool(asked & hours)
 

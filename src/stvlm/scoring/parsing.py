@@ -28,7 +28,7 @@ _PAINT = re.compile(  # "the blue car in the red box", "the red-boxed blue car",
     rf"|\b(box \((?:an? |the )?)(?:{_COLOR}) (?=[a-z]+\))"
 )
 _CORRECTS = re.compile(  # a clause that takes back what stands before it
-    r"(?<=[\s.!?,;:(-])(?<!\w )(?:(?:wait|actually|hold on|oops|sorry|correction|corrected|(?:scratch|strike) that|or rather"
+    r"(?<=[\s.!?,;:(-])(?<!\w )(?:(?:but|and|no|hmm|oh)[ ,]{1,2})?(?:(?:wait|actually|hold on|oops|sorry|correction|corrected|(?:scratch|strike) that|or rather"
     r"|i mean|on (?:second thoughts?|closer inspection|reflection)|looking (?:closer|again)|my mistake"
     r"|i (?:was wrong|made (?:a mistake|an error)|need to correct|have to correct|must correct)"
     r"|let me (?:re|correct|double|fix)[\w-]*)\b|no(?= ?[,.:;-]| wait))"

@@ -36,7 +36,7 @@ _TIMES = _table(
     ("min mins minute minutes", 60.0),
     ("h hr hrs hour hours", 3600.0),
 )
-_UNITS = {
+UNITS = {
     **_LENGTHS,
     **_TIMES,
     **_table("speed", ("kmh kph kmph kmhr", 1.0), ("mph", 1.609344), ("mps", 3.6), ("knot knots kt kts kn", 1.852)),
@@ -76,7 +76,7 @@ _RANGE = words("range ranges ranging anywhere somewhere")
 _TOLERANCE = frozenset(
     {"±", "+ / -", "+ -", "plus or minus", "plus / minus", "give or take", "( ±", "with an error of"}
 )
-_SHARING = TO | _TOLERANCE | {"and", "or", "and the"}
+_SHARING = TO | _TOLERANCE | {"and", "or", "and the", "than"}
 # "5 feet 10 inches" is one length, "1 minute 20 seconds" one time.
 _COMPOUNDS = {(0.3048, 0.0254), (0.9144, 0.3048), (1609.344, 0.3048), (1000.0, 1.0), (1.0, 0.01)} | {
     (3600.0, 60.0),
@@ -221,7 +221,7 @@ def _skip(tokens: Tokens, end: int, fillers: Iterable[str]) -> int:
     at = end
     while tokens[at : at + 1] and tokens[at] in fillers:
         at += 1
-    return at if tokens[at : at + 1] and tokens[at] in _UNITS else end
+    return at if tokens[at : at + 1] and tokens[at] in UNITS else end
 
 
 # Units
@@ -229,9 +229,9 @@ def _skip(tokens: Tokens, end: int, fillers: Iterable[str]) -> int:
 
 def unit_at(tokens: Tokens, at: int) -> tuple[str, float, int] | None:
     """The unit that begins at a token: its kind, its size, and where it ends."""
-    if at >= len(tokens) or tokens[at] not in _UNITS:
+    if at >= len(tokens) or tokens[at] not in UNITS:
         return None
-    kind, size = _UNITS[tokens[at]]
+    kind, size = UNITS[tokens[at]]
     following = [*tokens[at + 1 : at + 6], "", ""]
     if tokens[at] == "ms" and following[:3] == ["^", "-", "1"]:
         return "speed", 3.6, at + 4
@@ -278,7 +278,7 @@ def mentions_of(clause: Clause) -> list[Mention]:
             brackets.append(i)
         elif token in (")", "]") and brackets:
             brackets.pop()
-        elif token in _UNITS and i and tokens[i - 1] in ("in", "("):  # "speed (m/s): 5"
+        elif token in UNITS and i and tokens[i - 1] in ("in", "("):  # "speed (m/s): 5"
             unit = unit_at(tokens, i)
             told = unit[:2] if unit else told
         read = _mention_at(clause, i)
