@@ -11,9 +11,9 @@ from itertools import groupby, pairwise
 from typing import NamedTuple
 
 from .choices import compared
-from .quantities import Mention, between, join_ranges, mentions_of, named_units
+from .quantities import UNITS, Mention, between, join_ranges, mentions_of, named_units
 from .references import Parsed
-from .text import Clause, Tokens, clause_of, is_negation, tokens_of, words
+from .text import Clause, Tokens, clause_of, is_negation, is_number, tokens_of, words
 
 
 class _Measure(NamedTuple):
@@ -62,6 +62,7 @@ _MEASURES = {
 }  # fmt: skip
 
 _OPERATORS = words("+ × * / times plus minus")
+_BOUNDS = words("than under over below above least most exceed exceeds")
 _EQUALS = words("= gives equals yields")
 _DIFFERENCE = words("more less farther further faster slower away ahead behind apart greater shorter longer fewer off")
 _OF_A_THING_AFTER = words("wide tall high deep apart per each every")
@@ -96,14 +97,13 @@ def read_measure(clauses: list[Clause], task: str, question: str) -> Parsed:
             mention._replace(unit=unit) for mention in everything if mention.kind == "word" and stands_alone(mention)
         ]
     asked = COLORS.intersection(tokens_of(question))
-    if not mentions:
-        still = measure.kind in ("length", "speed") and _stands_still(clauses, asked, measure)
-        return Parsed(0.0) if still else Parsed(None, f"no {measure.noun}")
     told = {mention.value for mention in mentions_of(clause_of(question)) if mention.kind == measure.kind == "time"}
     topic_of = topics(clauses)
     ranked: list[tuple[int, Mention]] = []
+    single = set(map(id, mentions))
     for mention in join_ranges(mentions):
         rank = _rank(mention, measure, asked, topic_of, bare)
+        rank -= id(mention) not in single  # "between 30 and 40 km/h, probably about 36"
         rank += 5 * (mention.unit == unit != 1.0)  # "20 m, or 66 ft", asked for feet
         rank -= 2 * (mention.value in told)  # "In the 2.5 s asked about, ..."
         if rank > _EXCLUDED:
@@ -113,7 +113,8 @@ def read_measure(clauses: list[Clause], task: str, question: str) -> Parsed:
             ranked.append((rank, mention))
     leading = best(ranked)
     if not leading:
-        return Parsed(None, f"no {measure.noun}")
+        still = measure.kind in ("length", "speed") and _stands_still(clauses, asked, measure)
+        return Parsed(0.0) if still else Parsed(None, f"no {measure.noun}")
     # "10 + 10 m", "10 m ahead and then 10 m to the right"
     in_parts = len(leading) > 1 and not any(measure.part.isdisjoint(mention.clause.lead) for mention in leading)
     value = None if in_parts or all(map(_is_operand, leading)) else _one_value(leading)
@@ -179,13 +180,15 @@ def _rank(
     after = mention.clause.tokens[mention.end : mention.end + 4]
     rank = 0
     rank += 3 * (not measure.whole.isdisjoint(lead))  # "20 m in total. First it moves 12 m, then 8 m."
+    rank += 3 * (not measure.whole.isdisjoint(after[:2]))  # "12 m and then 8 m, 20 m in total"
     rank += 2 * mention.clause.concludes  # "Therefore it moves 20 m"
     rank += mention.before in _EQUALS
     rank += -3 if not measure.part.isdisjoint(lead) else not measure.about.isdisjoint(lead)
     rank += stands_alone(mention)
+    rank -= 2 * (mention.before in _BOUNDS)  # "less than 5 m, perhaps 3 m"
     rank -= 5 * mention.aside  # "20 m (66 ft)": the second is a rounded copy of the first.
     rank -= 30 * is_denied(mention) + 6 * (mention.after in _DIFFERENCE)
-    rank -= 4 * _is_operand(mention)
+    rank -= 6 * _is_operand(mention)
     rank -= 30 * (mention.after in _DIFFERENCE and "than" in after)  # "It moves 5 m farther than the other"
     rank -= 3 * (_is_of_a_thing(mention) or not _ASSUMED.isdisjoint(lead))
     rank -= 30 * (_is_elsewhere(mention, measure) or _is_of_camera(mention))
@@ -262,7 +265,10 @@ def is_denied(mention: Mention) -> bool:
         before.pop()
     if before[-2:] in (["rather", "than"], ["instead", "of"]):
         return True
-    if "opposite" in before:  # "the opposite of 3 o'clock"
+    if before[-1:] == ["than"] and any(is_number(token) or token in UNITS for token in before[-2:-1]):
+        return True  # "rather 10 than 11 o'clock"
+    after = mention.clause.tokens[mention.end : mention.end + 4]
+    if "opposite" in before or not {"wrong", "incorrect"}.isdisjoint(after):  # "the opposite of 3 o'clock"
         return True
     return any(map(is_negation, before)) and _QUALIFIED.isdisjoint(before)
 

@@ -16,8 +16,10 @@ _YES = words("yes y yeah yep yup true correct indeed")
 _NO = words("no n nope false incorrect")
 _NOT_AFTER_NO = words("difference significant real noticeable clear change idea object one information")
 _HEDGES = words(
-    "i i'd i'm would say think exactly that my answer : , probably likely most definitely absolutely certainly really statement"
+    "i i'd i'm would say think exactly that my answer : , probably likely most definitely absolutely certainly"
+    " really statement"
 )
+_AFFIRMS = words("absolutely definitely certainly")
 _ECHOES = words("it they both does do is are did this so")
 _ASKS_FOR_A_NAME = words("which who whose what name")
 
@@ -66,7 +68,7 @@ _SPAN = words("whole entire full course time period interval video clip span giv
 _PASSIVE = words("is was are were be been being gets got")
 _TIES = words("equal equally same identical tie tied similar similarly")
 _NO_TIES = words("time place spot position point lane road scene direction type color")  # that are the same
-_WHOLLY = words("whole entire full overall total altogether end ends ended")
+_WHOLLY = words("whole entire full overall total altogether")
 _PARTLY = words("initially first beginning start early half moments")
 
 
@@ -97,7 +99,12 @@ def _relation(tokens: Tokens) -> tuple[int, int, str]:
                 return (i, -sign, "by") if is_passive else (i, sign, token)  # "is outpaced by"
             is_amount = after == "than" and i + 2 < len(tokens) and is_number(tokens[i + 2])  # "more than 20 m"
             is_share = after == "of" and _ALL.isdisjoint(tokens[i + 2 : i + 5])  # "most of the video", not "of the two"
-            if after in _AFTER_NO_COMPARISON or is_share or is_amount or (token in _SIZES and _NOUNS.isdisjoint(tokens)):
+            if (
+                after in _AFTER_NO_COMPARISON
+                or is_share
+                or is_amount
+                or (token in _SIZES and _NOUNS.isdisjoint(tokens))
+            ):
                 continue
             return i, -1 if token in ("more", "most") and after in _SLOW else sign, token
     return plain
@@ -192,7 +199,9 @@ def read_winner(
         if equal and not negated and not mentions.others and is_plain:
             tie = True
             continue
-        if tokens[0] in ("which", "who") and latest and "it" not in tokens and not mentions.subjects:  # "Red is behind blue, which is faster"
+        if (
+            tokens[0] in ("which", "who") and latest and "it" not in tokens and not mentions.subjects
+        ):  # "Red is behind blue, which is faster"
             subjects = latest
         # "It is faster than blue": who is not what it is measured by.
         subjects = mentions.subjects or subjects
@@ -202,9 +211,7 @@ def read_winner(
         if who == set(choices):  # "No, it moves a greater distance"
             continue
         others = set(mentions.others) & set(choices) or set(choices) - who
-        rank = (
-            2 * clause.concludes + _fits(clause, dimension) - 2 * is_plain - 3 * _is_partly(clause)
-        )
+        rank = 2 * clause.concludes + _fits(clause, dimension) - 2 * is_plain - 3 * _is_partly(clause)
         # "Blue covers less than red", when asked which covers more, is red.
         agrees = (-sign if negated else sign) == (asked or sign)
         claims.append((rank, *_won_and_lost(agrees, who, others, len(choices))))
@@ -350,6 +357,7 @@ _NONE_OF = words("difference indication evidence sign")
 _COMPASS = words("north south east west northeast northwest southeast southwest")
 _APPROACHES = words("approaches approaching approach nears nearing")
 _RECEDES = words("recedes receding recede leaves leaving")
+_FOLLOWS = words("follows following followed")
 _TOWARDS = {
     name: way
     for way, names in {
@@ -396,9 +404,15 @@ def read_sameness(clauses: list[Clause], question: str) -> Verdict:
             )
             if token == "each" and follower == "other" and {"toward", "towards", "from"} & {before}:
                 verdicts.append((rank, "same" if negated else "different"))
+            if token == "apart" and before in _HEADINGS:
+                verdicts.append((rank, "same" if negated else "different"))
             before = token
             if token in _SAME or token in _DIFFERENT:
-                if follower in _NOT_OF_DIRECTION or _is_of_attribute(tokens, i):
+                if (
+                    follower in _NOT_OF_DIRECTION
+                    or _is_of_attribute(tokens, i)
+                    or _is_as_a_third(tokens[i + 1 : i + 6])
+                ):
                     continue
                 # "They move in parallel, in opposite directions."
                 verdicts.append((rank - (token == "parallel"), "same" if (token in _SAME) != negated else "different"))
@@ -407,6 +421,11 @@ def read_sameness(clauses: list[Clause], question: str) -> Verdict:
     top = max(rank for rank, _ in verdicts)
     said = {verdict for rank, verdict in verdicts if rank == top}
     return (said.pop(), "") if len(said) == 1 else (None, "several choices")
+
+
+def _is_as_a_third(after: Tokens) -> bool:
+    """Whether it is something else that one goes like: "in the same direction as the camera"."""
+    return "as" in after and not {"camera", "traffic", "road"}.isdisjoint(after)
 
 
 def _is_of_attribute(tokens: Tokens, i: int) -> bool:
@@ -433,6 +452,10 @@ def _derived_sameness(clauses: list[Clause]) -> Verdict:
                 ways.append("camera")
             elif token in _RECEDES:
                 ways.append("away")
+            if after == "o'clock":
+                ways.append(token)
+            if token in _FOLLOWS and not _NAMED.isdisjoint(clause.tokens[i + 1 : i + 5]):
+                return "same", ""
             # Not the first of "left to right", nor the camera of "away from the camera".
             sets_out = before[-1:] == ["from"] or (
                 after == "to" and clause.tokens[i + 2 : i + 3] in (["left"], ["right"])
@@ -459,6 +482,8 @@ def said_yes_or_no(clauses: list[Clause], choices: Sequence[str], question: str)
         return None
     said = [token for token in clauses[0].tokens if token not in _HEDGES]
     opening, following = [*said, "", ""][:2]
+    if not said and not _AFFIRMS.isdisjoint(clauses[0].tokens):
+        opening = "yes"
     if said and all(token in _ECHOES or is_negation(token) for token in said):  # "They do not", "Not really"
         opening = "no" if any(map(is_negation, said)) else "yes"
     if following in _NOT_AFTER_NO or (opening in _YES and not _NO.isdisjoint(said)):  # "No difference"; "yes and no"

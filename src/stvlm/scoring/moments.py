@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from itertools import pairwise
 
 from .measures import _REACH, COLORS, best, is_denied, owner, stands_alone, topics
@@ -22,7 +23,8 @@ _KEEPS = words(
     "keeps keep keeping kept continues continue continuing continued maintains maintain maintaining maintained"
     " remains remain remaining remained stays stay staying stayed same unchanged still"
 )
-_AT_THE_END = words("end ends ending ended final finally last eventually now")
+_BOX = words("box bounding object")  # "the blue object" is surely another; a "blue car" may be in the red box
+_AT_THE_END = words("finish finishes finished end ends ending ended final finally last eventually now")
 
 
 def read_hour(clauses: list[Clause], question: str) -> Parsed:
@@ -42,9 +44,10 @@ def read_hour(clauses: list[Clause], question: str) -> Parsed:
         return Parsed(None, "no hour")
     turns = not any(not _KEEPS.isdisjoint(clause.tokens) for clause in clauses)
     mentions = [mention for mention in mentions if not is_denied(mention) and not (turns and _lays_the_clock(mention))]
+    asked, topic_of = COLORS.intersection(tokens_of(question)), topics(clauses)
+    mentions = [m for m in mentions if not (_BOX & set(m.clause.tokens) and _is_of_another(m, asked, topic_of))]
     if not mentions:
         return Parsed(None, "no hour")
-    asked, topic_of = COLORS.intersection(tokens_of(question)), topics(clauses)
     leading = best([(_hour_rank(mention, asked, topic_of), mention) for mention in mentions])
     hour = leading[-1]
     # "10 or 11 o'clock" is no answer; "from 12 to 3 o'clock" ends at 3.
@@ -142,9 +145,12 @@ def read_interval(clauses: list[Clause], question: str) -> Parsed:
     """(start, end) in seconds."""
     everything = [mention for clause in clauses for mention in mentions_of(clause)]
     moments = [mention for mention in everything if mention.kind in ("time", "stamp", "bare")]
+    timed = [moment for moment in moments if moment.kind != "bare"]
+    if len(timed) > 1:  # "frames 4 to 8, that is 2 s to 4 s"
+        moments = timed
     asked = _hours(clause_of(question))
     colors, topic_of = COLORS.intersection(tokens_of(question)), topics(clauses)
-    told = {id(clause): _hours(clause) for clause in clauses}  # hours that a clause speaks of
+    told = _hours_told(clauses, moments)
     ranked, durations, denied = [], set[int](), 0
     for former, latter in pairwise(moments):
         if former.clause is latter.clause and _joins_moments(former, latter):
@@ -209,6 +215,19 @@ def _is_from_start(moment: Mention) -> bool:
     return moment.before in ("to", "until", "till") and "from" in before and not _START.isdisjoint(before[-3:])
 
 
+def _hours_told(clauses: list[Clause], moments: list[Mention]) -> dict[int, set[float]]:
+    """The hours that each clause (by id) speaks of, or its sentence does: "0-2 s: 12 o'clock"."""
+    own = {id(clause): _hours(clause) for clause in clauses}
+    count = Counter(moment.clause.sentence for moment in moments)
+    of_sentence: dict[int, set[float]] = {}
+    for clause in clauses:
+        of_sentence.setdefault(clause.sentence, set()).update(own[id(clause)])
+    return {
+        id(clause): own[id(clause)] or (of_sentence[clause.sentence] if count[clause.sentence] == 2 else set())
+        for clause in clauses
+    }
+
+
 def _hours(clause: Clause) -> set[float]:
     return {mention.value for mention in mentions_of(clause) if mention.kind == "hour" and not _is_reference(mention)}
 
@@ -216,7 +235,9 @@ def _hours(clause: Clause) -> set[float]:
 def _is_ruled_out(mention: Mention) -> bool:
     """Whether it is said not to be: "it does not move that way from 1 to 2 s"; "not until 2 s" rules nothing out."""
     before = mention.clause.tokens[max(0, mention.first - _REACH) : mention.first]
-    return is_denied(mention) or (any(map(is_negation, before)) and {"until", "before", "only", "exactly"}.isdisjoint(before))
+    return is_denied(mention) or (
+        any(map(is_negation, before)) and {"until", "before", "only", "exactly"}.isdisjoint(before)
+    )
 
 
 def _interval_rank(mention: Mention, asked: set[float], told: dict[int, set[float]]) -> int:

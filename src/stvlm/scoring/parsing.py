@@ -28,7 +28,8 @@ _PAINT = re.compile(  # "the blue car in the red box", "the red-boxed blue car",
     rf"|\b(box \((?:an? |the )?)(?:{_COLOR}) (?=[a-z]+\))"
 )
 _CORRECTS = re.compile(  # a clause that takes back what stands before it
-    r"(?<=[\s.!?,;:(-])(?<!\w )(?:(?:but|and|no|hmm|oh)[ ,]{1,2})?(?:(?:wait|actually|hold on|oops|sorry|correction|corrected|(?:scratch|strike) that|or rather"
+    r"(?<=[\s.!?,;:(-])(?<!\w )(?:(?:but|and|no|hmm|oh)[ ,]{1,2})?"
+    r"(?:(?:wait|actually|hold on|oops|sorry|correction|corrected|(?:scratch|strike) that|or rather"
     r"|i mean|on (?:second thoughts?|closer inspection|reflection)|looking (?:closer|again)|my mistake"
     r"|i (?:was wrong|made (?:a mistake|an error)|need to correct|have to correct|must correct)"
     r"|let me (?:re|correct|double|fix)[\w-]*)\b|no(?= ?[,.:;-]| wait))"
@@ -37,7 +38,8 @@ _SOMETIMES = words("sometimes occasionally alternately alternate alternating var
 _LAST_CORRECTIONS = 3
 _SEEMED = re.compile(  # "I first thought it was 20 m, but it is 30 m"
     r"\b(?:(?:i|we|you|one) (?:\w+ )?(?:thought|assumed|estimated|guessed|believed|think|expect|assume)"
-    r"|at first (?:glance|sight|look)|(?:looks?|seems?|appears?) (?:as (?:if|though)|at first)|(?:seemed|appeared|looked)\b)"
+    r"|at first (?:glance|sight|look)"
+    r"|(?:looks?|seems?|appears?) (?:as (?:if|though)|at first)|(?:seemed|appeared|looked)\b)"
     r"[^\n]{0,200}?\b(?:but|however|in fact|in reality)\b"
 )
 _STEPS = words("first firstly step initially then let")

@@ -56,7 +56,7 @@ _NUMBERED = words(
 )
 _OF_THE_IMAGE = words("x y u w x0 y0 x1 y1 x2 y2 cx cy width height fps rate")
 # Between a number and its unit: "20-meter", "20 or so meters", "half of a kilometer".
-_FILLERS = words("- full whole total or so odd")
+_FILLERS = words("- full whole total or so odd ish")
 
 _ONES = _counting("zero one two three four five six seven eight nine", 0, 1)
 _TEENS = _counting("ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen", 10, 1)
@@ -339,7 +339,7 @@ def _mention_at(clause: Clause, i: int) -> Mention | None:
             timed = tokens[end + 1 : end + 2] in (["second"], ["seconds"])
             return Mention(number, 1.0, "time" if timed else "ordinal", clause, i, end + 1 + timed)
         return Mention(number, 1.0, "other", clause, i, end)
-    if before in ("second", "seconds", "timestamp", "t") and not spelled:  # "from second 3 to second 6"
+    if before == "seconds" or (before in ("second", "timestamp", "t") and not spelled):  # "from second 3 to second 6"
         return Mention(number, 1.0, "time", clause, i, end)
     is_of_the_image = before == "=" and i > 1 and tokens[i - 2] in _OF_THE_IMAGE  # "x = 120"
     if (before in _NUMBERED or before == "^" or is_of_the_image) and not spelled:
@@ -378,6 +378,8 @@ def _put_together(found: list[Mention]) -> list[Mention]:
                 found[k - 1] = former._replace(kind=latter.kind, unit=latter.unit)
             elif latter.kind == "bare" and former.kind == "other":  # "frames 3 to 9"
                 found[k] = latter._replace(kind="other")
+            elif latter.kind == "word" and former.kind == "time":  # "seconds two to four"
+                found[k] = latter._replace(kind="time")
             elif latter.kind == "bare" and gap == "or":  # "3 o'clock or maybe 4"
                 found[k] = latter._replace(kind=former.kind, unit=former.unit)
     for k in range(1, len(found)):
