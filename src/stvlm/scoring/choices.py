@@ -33,7 +33,7 @@ _DIMENSION = {
 }
 _OVERTAKES = words(
     "exceeds exceed exceeded outpaces outpace outpaced outdistances outdistanced surpasses surpass surpassed outruns"
-    " outran outrun overtakes overtook overtaken catches caught beats beat beaten passes passed >"
+    " outran outrun overtakes overtook overtaken catches caught pulls beats beat beaten passes passed >"
 )
 _TRAILS = words("trails lags trailing lagging <")
 # These compare only where each object has one: "Red is fast, blue is slow."
