@@ -24,6 +24,7 @@ _KEEPS = words(
     " remains remain remaining remained stays stay staying stayed same unchanged still"
 )
 _BOX = words("box bounding object")  # "the blue object" is surely another; a "blue car" may be in the red box
+_LIKELIEST = words("closer nearer likely probably")  # "between 1 and 2 o'clock, closer to 2"
 _AT_THE_END = words("finish finishes finished end ends ending ended final finally last eventually now")
 
 
@@ -81,7 +82,7 @@ def _hour_rank(mention: Mention, asked: frozenset[str], topic_of: dict[int, froz
     rank = -8 * _is_reference(mention) + 2 * mention.clause.concludes
     rank += 3 * (not _AT_THE_END.isdisjoint(mention.clause.lead))
     rank -= 2 * mention.aside
-    rank += 4 * (mention.before == "to" and mention.clause.tokens[mention.first - 2] in ("closer", "nearer"))
+    rank += 4 * (not _LIKELIEST.isdisjoint(mention.clause.tokens[max(0, mention.first - 2) : mention.first]))
     return rank - 10 * _is_of_another(mention, asked, topic_of)
 
 

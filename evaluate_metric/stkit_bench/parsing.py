@@ -42,6 +42,8 @@ _SEEMED = re.compile(  # "I first thought it was 20 m, but it is 30 m"
     r"|(?:looks?|seems?|appears?) (?:as (?:if|though)|at first)|(?:seemed|appeared|looked)\b)"
     r"[^\n]{0,200}?\b(?:but|however|in fact|in reality)\b"
 )
+_SENTENCE_END = re.compile(r"(?<=[!?\n])|(?<=\.)(?=\s)")
+_CONCEDES = re.compile(r"\b(?:even though|even if|although|despite)\b(?:[^.,;\n]|[.,](?=\d))*")
 _STEPS = words("first firstly step initially then let")
 _OPTION = re.compile(r"(?:^|[\s(])([a-f])[).:]\s", re.ASCII)
 _LETTER = re.compile(
@@ -99,7 +101,9 @@ def parse_answer(task: str, text: str, choices: Sequence[str] = (), question: st
 def _in_the_end(text: str) -> list[str]:
     """What is left of an answer once it corrects itself, the last correction first, and at last the whole answer."""
     corrected = [text[mark.end() :] for mark in list(_CORRECTS.finditer(text))[: -_LAST_CORRECTIONS - 1 : -1]]
-    return [said for said in dict.fromkeys([*corrected, _SEEMED.sub(" ", text), text]) if said.strip(" .,:;!?)-")]
+    stated = " ".join(said for said in _SENTENCE_END.split(text) if not said.rstrip().endswith("?"))
+    conceded = _CONCEDES.sub(" ", _SEEMED.sub(" ", stated))
+    return [said for said in dict.fromkeys([*corrected, conceded, stated, text]) if said.strip(" .,:;!?)-")]
 
 
 def _headline(text: str) -> str:

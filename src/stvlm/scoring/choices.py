@@ -16,7 +16,7 @@ _YES = words("yes y yeah yep yup true correct indeed")
 _NO = words("no n nope false incorrect")
 _NOT_AFTER_NO = words("difference significant real noticeable clear change idea object one information")
 _HEDGES = words(
-    "i i'd i'm would say think exactly that my answer : , probably likely most definitely absolutely certainly"
+    "i i'd i'm would say think exactly that believe my answer : , probably likely most definitely absolutely certainly"
     " really statement"
 )
 _AFFIRMS = words("absolutely definitely certainly")
@@ -25,7 +25,8 @@ _ASKS_FOR_A_NAME = words("which who whose what name")
 
 _DIMENSION = {
     "distance": words(
-        "distance distances far farther farthest further furthest path paths way ways meters route trajectory track"
+        "distance distances displacement far farther farthest further furthest path paths way ways meters route"
+        " trajectory track"
     ),
     "speed": words(
         "speed speeds velocity pace fast faster fastest quick quicker quickest quickly slow slower slowest slowly"
@@ -68,6 +69,7 @@ _SPAN = words("whole entire full course time period interval video clip span giv
 _PASSIVE = words("is was are were be been being gets got")
 _TIES = words("equal equally same identical tie tied similar similarly")
 _NO_TIES = words("time place spot position point lane road scene direction type color")  # that are the same
+_SEEMS = words("look looks looked appear appears appeared seemed")
 _WHOLLY = words("whole entire full overall total altogether")
 _PARTLY = words("initially first beginning start early half moments")
 
@@ -212,6 +214,7 @@ def read_winner(
             continue
         others = set(mentions.others) & set(choices) or set(choices) - who
         rank = 2 * clause.concludes + _fits(clause, dimension) - 2 * is_plain - 3 * _is_partly(clause)
+        rank -= 3 * (not _SEEMS.isdisjoint(tokens))  # "it looks faster"
         # "Blue covers less than red", when asked which covers more, is red.
         agrees = (-sign if negated else sign) == (asked or sign)
         claims.append((rank, *_won_and_lost(agrees, who, others, len(choices))))
@@ -460,7 +463,13 @@ def _derived_sameness(clauses: list[Clause]) -> Verdict:
             sets_out = before[-1:] == ["from"] or (
                 after == "to" and clause.tokens[i + 2 : i + 3] in (["left"], ["right"])
             )
-            if token not in _TOWARDS or sets_out or "away" in before or not _RECEDES.isdisjoint(before):
+            if (
+                token not in _TOWARDS
+                or after == "lane"
+                or sets_out
+                or "away" in before
+                or not _RECEDES.isdisjoint(before)
+            ):
                 continue
             if before[-1:] == ["-"] and not _COMPASS.isdisjoint(before):  # "north-east"
                 ways.append((ways.pop() if ways else "") + _TOWARDS[token])

@@ -67,7 +67,9 @@ _EQUALS = words("= gives equals yields")
 _DIFFERENCE = words("more less farther further faster slower away ahead behind apart greater shorter longer fewer off")
 _OF_A_THING_AFTER = words("wide tall high deep apart per each every")
 _OF_A_THING_BEFORE = words("width height size radius diameter length lane lanes each every")
-_ASSUMED = words("assume assumes assumed assuming typical typically if suppose e.g reference standard usual usually")
+_ASSUMED = words(
+    "comparison assume assumes assumed assuming typical typically if suppose e.g reference standard usual usually"
+)
 _CAMERA = words("camera ego viewer observer cameraman")
 _WAYS = words("path way route trajectory track stretch length")
 _AFTER_A_BARE_NUMBER = words(
@@ -325,7 +327,7 @@ def owner(mention: Mention, topic_of: dict[int, frozenset[str]]) -> frozenset[st
     """Whose number it is: "20 m for the red object", "the red one moves 20 m"."""
     tokens = mention.clause.tokens
     after = tokens[mention.end : mention.end + 5]
-    if after and after[0] in ("for", "by", "of"):
+    if after and (after[0] in ("for", "by", "of") or (after[0] == "(" and ")" in after)):
         behind = [token for token in after if token in COLORS]
         if behind:
             return frozenset(behind[:1])
