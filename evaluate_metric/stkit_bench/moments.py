@@ -117,7 +117,8 @@ def _is_reference(hour: Mention) -> bool:
     before = tokens[max(0, hour.first - 6) : hour.first]
     while "o'clock" in before:  # words of the hour before it
         before = before[before.index("o'clock") + 1 :]
-    return not _NAMES_REFERENCE.isdisjoint(before)
+    is_turned_from = hour.before == "from" and any(token.endswith("clockwise") for token in before)
+    return is_turned_from or not _NAMES_REFERENCE.isdisjoint(before)
 
 
 def _lays_the_clock(hour: Mention) -> bool:

@@ -197,6 +197,9 @@ def _rank(
     if bare:  # "Between 3.5 and 6, it moves 12"; "in 2023"
         rank -= 3 * (mention.before in ("between", "from", "to", "at", "after", "until", "and"))
         rank -= 30 * (mention.before == "in" or _is_noun(mention.after))
+    near = mention.clause.tokens[max(0, mention.first - 6) : mention.first]
+    if "than" in near and not COLORS.isdisjoint(near[near.index("than") :]):  # "less than the blue object's 25 m"
+        rank -= 30
     whose = owner(mention, topic_of)
     if asked and whose and asked.isdisjoint(whose):
         before = mention.clause.tokens[max(0, mention.first - _REACH) : mention.first]
