@@ -11,9 +11,9 @@ from itertools import groupby, pairwise
 from typing import NamedTuple
 
 from .choices import compared
-from .quantities import Mention, between, join_ranges, mentions_of, named_units
+from .quantities import UNITS, Mention, between, join_ranges, mentions_of, named_units
 from .references import Parsed
-from .text import Clause, Tokens, clause_of, is_negation, tokens_of, words
+from .text import Clause, Tokens, clause_of, is_negation, is_number, tokens_of, words
 
 
 class _Measure(NamedTuple):
@@ -62,11 +62,14 @@ _MEASURES = {
 }  # fmt: skip
 
 _OPERATORS = words("+ × * / times plus minus")
+_BOUNDS = words("than under over below above least most exceed exceeds")
 _EQUALS = words("= gives equals yields")
 _DIFFERENCE = words("more less farther further faster slower away ahead behind apart greater shorter longer fewer off")
 _OF_A_THING_AFTER = words("wide tall high deep apart per each every")
 _OF_A_THING_BEFORE = words("width height size radius diameter length lane lanes each every")
-_ASSUMED = words("assume assumes assumed assuming typical typically if suppose e.g reference standard usual usually")
+_ASSUMED = words(
+    "comparison assume assumes assumed assuming typical typically if suppose e.g reference standard usual usually"
+)
 _CAMERA = words("camera ego viewer observer cameraman")
 _WAYS = words("path way route trajectory track stretch length")
 _AFTER_A_BARE_NUMBER = words(
@@ -96,14 +99,13 @@ def read_measure(clauses: list[Clause], task: str, question: str) -> Parsed:
             mention._replace(unit=unit) for mention in everything if mention.kind == "word" and stands_alone(mention)
         ]
     asked = COLORS.intersection(tokens_of(question))
-    if not mentions:
-        still = measure.kind in ("length", "speed") and _stands_still(clauses, asked, measure)
-        return Parsed(0.0) if still else Parsed(None, f"no {measure.noun}")
     told = {mention.value for mention in mentions_of(clause_of(question)) if mention.kind == measure.kind == "time"}
     topic_of = topics(clauses)
     ranked: list[tuple[int, Mention]] = []
+    single = set(map(id, mentions))
     for mention in join_ranges(mentions):
         rank = _rank(mention, measure, asked, topic_of, bare)
+        rank -= id(mention) not in single  # "between 30 and 40 km/h, probably about 36"
         rank += 5 * (mention.unit == unit != 1.0)  # "20 m, or 66 ft", asked for feet
         rank -= 2 * (mention.value in told)  # "In the 2.5 s asked about, ..."
         if rank > _EXCLUDED:
@@ -113,7 +115,8 @@ def read_measure(clauses: list[Clause], task: str, question: str) -> Parsed:
             ranked.append((rank, mention))
     leading = best(ranked)
     if not leading:
-        return Parsed(None, f"no {measure.noun}")
+        still = measure.kind in ("length", "speed") and _stands_still(clauses, asked, measure)
+        return Parsed(0.0) if still else Parsed(None, f"no {measure.noun}")
     # "10 + 10 m", "10 m ahead and then 10 m to the right"
     in_parts = len(leading) > 1 and not any(measure.part.isdisjoint(mention.clause.lead) for mention in leading)
     value = None if in_parts or all(map(_is_operand, leading)) else _one_value(leading)
@@ -179,19 +182,24 @@ def _rank(
     after = mention.clause.tokens[mention.end : mention.end + 4]
     rank = 0
     rank += 3 * (not measure.whole.isdisjoint(lead))  # "20 m in total. First it moves 12 m, then 8 m."
+    rank += 3 * (not measure.whole.isdisjoint(after[:2]))  # "12 m and then 8 m, 20 m in total"
     rank += 2 * mention.clause.concludes  # "Therefore it moves 20 m"
     rank += mention.before in _EQUALS
     rank += -3 if not measure.part.isdisjoint(lead) else not measure.about.isdisjoint(lead)
     rank += stands_alone(mention)
+    rank -= 2 * (mention.before in _BOUNDS)  # "less than 5 m, perhaps 3 m"
     rank -= 5 * mention.aside  # "20 m (66 ft)": the second is a rounded copy of the first.
     rank -= 30 * is_denied(mention) + 6 * (mention.after in _DIFFERENCE)
-    rank -= 4 * _is_operand(mention)
+    rank -= 6 * _is_operand(mention)
     rank -= 30 * (mention.after in _DIFFERENCE and "than" in after)  # "It moves 5 m farther than the other"
     rank -= 3 * (_is_of_a_thing(mention) or not _ASSUMED.isdisjoint(lead))
     rank -= 30 * (_is_elsewhere(mention, measure) or _is_of_camera(mention))
     if bare:  # "Between 3.5 and 6, it moves 12"; "in 2023"
         rank -= 3 * (mention.before in ("between", "from", "to", "at", "after", "until", "and"))
         rank -= 30 * (mention.before == "in" or _is_noun(mention.after))
+    near = mention.clause.tokens[max(0, mention.first - 6) : mention.first]
+    if "than" in near and not COLORS.isdisjoint(near[near.index("than") :]):  # "less than the blue object's 25 m"
+        rank -= 30
     whose = owner(mention, topic_of)
     if asked and whose and asked.isdisjoint(whose):
         before = mention.clause.tokens[max(0, mention.first - _REACH) : mention.first]
@@ -262,7 +270,10 @@ def is_denied(mention: Mention) -> bool:
         before.pop()
     if before[-2:] in (["rather", "than"], ["instead", "of"]):
         return True
-    if "opposite" in before:  # "the opposite of 3 o'clock"
+    if before[-1:] == ["than"] and any(is_number(token) or token in UNITS for token in before[-2:-1]):
+        return True  # "rather 10 than 11 o'clock"
+    after = mention.clause.tokens[mention.end : mention.end + 4]
+    if "opposite" in before or not {"wrong", "incorrect"}.isdisjoint(after):  # "the opposite of 3 o'clock"
         return True
     return any(map(is_negation, before)) and _QUALIFIED.isdisjoint(before)
 
@@ -319,7 +330,7 @@ def owner(mention: Mention, topic_of: dict[int, frozenset[str]]) -> frozenset[st
     """Whose number it is: "20 m for the red object", "the red one moves 20 m"."""
     tokens = mention.clause.tokens
     after = tokens[mention.end : mention.end + 5]
-    if after and after[0] in ("for", "by", "of"):
+    if after and (after[0] in ("for", "by", "of") or (after[0] == "(" and ")" in after)):
         behind = [token for token in after if token in COLORS]
         if behind:
             return frozenset(behind[:1])

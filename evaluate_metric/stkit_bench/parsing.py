@@ -27,6 +27,23 @@ _PAINT = re.compile(  # "the blue car in the red box", "the red-boxed blue car",
     rf"|\b(boxed |box, an? |box (?:contains|encloses|surrounds|shows|marks|has) an? )(?:{_COLOR}) (?=[a-z])"
     rf"|\b(box \((?:an? |the )?)(?:{_COLOR}) (?=[a-z]+\))"
 )
+_CORRECTS = re.compile(  # a clause that takes back what stands before it
+    r"(?<=[\s.!?,;:(-])(?<!\w )(?:(?:but|and|no|hmm|oh)[ ,]{1,2})?"
+    r"(?:(?:wait|actually|hold on|oops|sorry|correction|corrected|(?:scratch|strike) that|or rather"
+    r"|i mean|on (?:second thoughts?|closer inspection|reflection)|looking (?:closer|again)|my mistake"
+    r"|i (?:was wrong|made (?:a mistake|an error)|need to correct|have to correct|must correct)"
+    r"|let me (?:re|correct|double|fix)[\w-]*)\b|no(?= ?[,.:;-]| wait))"
+)
+_SOMETIMES = words("sometimes occasionally alternately alternate alternating varies vary depends depending")
+_LAST_CORRECTIONS = 3
+_SEEMED = re.compile(  # "I first thought it was 20 m, but it is 30 m"
+    r"\b(?:(?:i|we|you|one) (?:\w+ )?(?:thought|assumed|estimated|guessed|believed|think|expect|assume)"
+    r"|at first (?:glance|sight|look)"
+    r"|(?:looks?|seems?|appears?) (?:as (?:if|though)|at first)|(?:seemed|appeared|looked)\b)"
+    r"[^\n]{0,200}?\b(?:but|however|in fact|in reality)\b"
+)
+_SENTENCE_END = re.compile(r"(?<=[!?\n])|(?<=\.)(?=\s)")
+_CONCEDES = re.compile(r"\b(?:even though|even if|although|despite)\b(?:[^.,;\n]|[.,](?=\d))*")
 _STEPS = words("first firstly step initially then let")
 _OPTION = re.compile(r"(?:^|[\s(])([a-f])[).:]\s", re.ASCII)
 _LETTER = re.compile(
@@ -69,13 +86,24 @@ def parse_answer(task: str, text: str, choices: Sequence[str] = (), question: st
         return Parsed(None, "reasoning without an answer")
     parsed = Parsed(None, "empty")
     for part in parts:
-        parsed = _read(task, _option_named(part, question) or part, choices, plain(question))
-        if parsed.value is not None or not parsed.reason.startswith("no "):
+        for said in _in_the_end(_option_named(part, question) or part):
+            parsed = _read(task, said, choices, plain(question))
+            if parsed.value is not None:
+                return parsed
+        if not parsed.reason.startswith("no "):
             break
     if parsed.reason.startswith("several"):  # an answer first, and reasons of many numbers after it
         headline = _headline(parts[-1])
         return _read(task, headline, choices, plain(question)) if headline else parsed
     return parsed
+
+
+def _in_the_end(text: str) -> list[str]:
+    """What is left of an answer once it corrects itself, the last correction first, and at last the whole answer."""
+    corrected = [text[mark.end() :] for mark in list(_CORRECTS.finditer(text))[: -_LAST_CORRECTIONS - 1 : -1]]
+    stated = " ".join(said for said in _SENTENCE_END.split(text) if not said.rstrip().endswith("?"))
+    conceded = _CONCEDES.sub(" ", _SEEMED.sub(" ", stated))
+    return [said for said in dict.fromkeys([*corrected, conceded, stated, text]) if said.strip(" .,:;!?)-")]
 
 
 def _headline(text: str) -> str:
@@ -125,6 +153,7 @@ def _unreal(clauses: list[Clause]) -> set[int]:
 
 def _read_choice(task: str, clauses: list[Clause], choices: Sequence[str], question: str) -> Parsed:
     """A choice in words; where there is none, "yes" is the first and "no" the second."""
+    clauses = [clause for clause in clauses if _SOMETIMES.isdisjoint(clause.tokens)]
     if task == "movement_direction_comparison":
         verdict = read_sameness(clauses, question)
     else:

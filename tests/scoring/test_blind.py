@@ -10,8 +10,8 @@ assert SPEC is not None and SPEC.loader is not None
 blind_answers = module_from_spec(SPEC)
 SPEC.loader.exec_module(blind_answers)
 
-MISREAD = {"1": 4, "2": 0, "3": 7}
-"""At most, by set. The four of the first are in German, Spanish and Japanese; nothing was mended after the third."""
+MISREAD = {"1": 4, "2": 0, "3": 0}
+"""At most, by set. The four of the first are in German, Spanish and Japanese."""
 
 
 def test_every_set_has_its_first_run_and_no_answer_is_lost():

@@ -283,6 +283,9 @@ HOSTILE = [
     "between 1 and ",
     "same not ",
     "red faster than ",
+    "wait, ",
+    "i thought ",
+    "red < ",
 ]
 HOSTILE += [
     "answer: ",

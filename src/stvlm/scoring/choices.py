@@ -16,14 +16,17 @@ _YES = words("yes y yeah yep yup true correct indeed")
 _NO = words("no n nope false incorrect")
 _NOT_AFTER_NO = words("difference significant real noticeable clear change idea object one information")
 _HEDGES = words(
-    "i would say think that my answer : , probably likely most definitely absolutely certainly really statement"
+    "i i'd i'm would say think exactly that believe my answer : , probably likely most definitely absolutely certainly"
+    " really statement"
 )
+_AFFIRMS = words("absolutely definitely certainly")
 _ECHOES = words("it they both does do is are did this so")
 _ASKS_FOR_A_NAME = words("which who whose what name")
 
 _DIMENSION = {
     "distance": words(
-        "distance distances far farther farthest further furthest path paths way ways meters route trajectory track"
+        "distance distances displacement far farther farthest further furthest path paths way ways meters route"
+        " trajectory track"
     ),
     "speed": words(
         "speed speeds velocity pace fast faster fastest quick quicker quickest quickly slow slower slowest slowly"
@@ -31,17 +34,19 @@ _DIMENSION = {
 }
 _OVERTAKES = words(
     "exceeds exceed exceeded outpaces outpace outpaced outdistances outdistanced surpasses surpass surpassed outruns"
-    " outran outrun overtakes overtook overtaken beats beat beaten passes passed >"
+    " outran outrun overtakes overtook overtaken catches caught pulls beats beat beaten passes passed >"
 )
 _TRAILS = words("trails lags trailing lagging <")
 # These compare only where each object has one: "Red is fast, blue is slow."
-_FAST = words("fast quickly rapidly long far")
-_SLOW = words("slow slowly short little barely hardly stationary parked")
+_FAST = words("fast quickly rapidly long far high")
+_SLOW = words("slow slowly short low little barely hardly stationary parked")
+_MOVES = words("move moves moved moving travel travels traveled traveling")
 _MORE = _OVERTAKES | words(
     "more most faster fastest quicker quickest swifter swiftest farther farthest further furthest longer longest"
     " greater greatest higher highest larger largest bigger biggest wins won winner leads"
 )
 _LESS = _TRAILS | words("less least fewer fewest slower slowest shorter shortest lower lowest smaller smallest loses")
+_ENDS_OF_ORDER = (_MORE | _LESS) - _OVERTAKES - _TRAILS - words("more less")
 _SIZES = words("longer longest larger largest bigger biggest smaller smallest")  # of an object, unless it says of what
 _TIMES = {
     "twice": 1,
@@ -57,11 +62,15 @@ _TIMES = {
 _THAN = _OVERTAKES | _TRAILS | words("than compared comparison relative versus vs against over")
 # "Farther from the camera", "less time", "most of the video", "the second fastest" and "at least" compare no motion.
 _PLACES = words("camera ego viewer observer ahead background foreground center centre edge acceleration")
-_AFTER_NO_COMPARISON = words("to right left time times seconds of or likely clearly visible about accurate")
+_AFTER_NO_COMPARISON = words("to right left time times seconds or likely clearly visible about accurate")
+_ALL = words("two three four both all them these objects")
 _BEFORE_NO_COMPARISON = words("second third next at or")
+_SPAN = words("whole entire full course time period interval video clip span given same")  # "over the whole video"
 _PASSIVE = words("is was are were be been being gets got")
 _TIES = words("equal equally same identical tie tied similar similarly")
 _NO_TIES = words("time place spot position point lane road scene direction type color")  # that are the same
+_SEEMS = words("look looks looked appear appears appeared seemed")
+_WHOLLY = words("whole entire full overall total altogether")
 _PARTLY = words("initially first beginning start early half moments")
 
 
@@ -79,7 +88,9 @@ def _relation(tokens: Tokens) -> tuple[int, int, str]:
             return i, -of_the_other if token in _SLOW else of_the_other, "as"  # "half as fast as", "not as fast as"
         if before in _BEFORE_NO_COMPARISON or not _PLACES.isdisjoint(tokens[i + 1 : i + 5]):
             continue
-        if token in _FAST or token in _SLOW:
+        if token in _MOVES and is_negation(before):
+            plain = (i, 1, "far")  # "does not move" is slow
+        elif token in _FAST or token in _SLOW:
             if after in ("from", "away") or before in ("how", "so", "too") or plain[1]:
                 continue
             plain = (i, 1 if token in _FAST else -1, token)
@@ -89,7 +100,13 @@ def _relation(tokens: Tokens) -> tuple[int, int, str]:
                 is_passive = "by" in tokens[i + 1 : i + 3] and not _PASSIVE.isdisjoint(tokens[max(0, i - 2) : i])
                 return (i, -sign, "by") if is_passive else (i, sign, token)  # "is outpaced by"
             is_amount = after == "than" and i + 2 < len(tokens) and is_number(tokens[i + 2])  # "more than 20 m"
-            if after in _AFTER_NO_COMPARISON or is_amount or (token in _SIZES and _NOUNS.isdisjoint(tokens)):
+            is_share = after == "of" and _ALL.isdisjoint(tokens[i + 2 : i + 5])  # "most of the video", not "of the two"
+            if (
+                after in _AFTER_NO_COMPARISON
+                or is_share
+                or is_amount
+                or (token in _SIZES and _NOUNS.isdisjoint(tokens))
+            ):
                 continue
             return i, -1 if token in ("more", "most") and after in _SLOW else sign, token
     return plain
@@ -111,7 +128,9 @@ def _colors(tokens: Tokens, relation: int, word: str, choices: Sequence[str]) ->
     others: list[str] = []
     early, compared = 0, False
     for i, token in enumerate(tokens):
-        if token in _THAN or (i > relation and (token in ("as", "by", "behind") or token == "of" == word)):
+        if (token in _THAN and not (token == "over" and not _SPAN.isdisjoint(tokens[i + 1 : i + 4]))) or (
+            i > relation and (token in ("as", "by", "behind") or token == "of" == word)
+        ):
             compared = True
         elif token in {"is", "was"}:  # "faster than the blue object is the red one"
             compared = False
@@ -141,7 +160,7 @@ def read_winner(
     """
     asked_tokens = tokens_of(question.lower())
     asked = _relation(asked_tokens)[1]
-    ranking = _ranking(clauses, choices)
+    ranking = _ranking(clauses, choices, asked)
     if ranking:
         sign, names = ranking
         return (names[0] if sign == (asked or sign) else names[-1]), ""
@@ -172,7 +191,7 @@ def read_winner(
                 denied.update(after or mentions.subjects)
                 if after and len(front := set(mentions.subjects) - after) == 1:
                     named.append((1, front))
-            elif mentions.subjects and _names(tokens, choices):
+            elif mentions.subjects and _PARTLY.isdisjoint(clause.lead) and _names(tokens, choices):
                 who = set(mentions.subjects)
                 named.append((1 + clause.concludes if len(who) < len(choices) else 0, who))
             # "The red object, which is a car, moves faster": a clause may leave its subject to the one before.
@@ -182,7 +201,9 @@ def read_winner(
         if equal and not negated and not mentions.others and is_plain:
             tie = True
             continue
-        if tokens[0] in ("which", "who") and latest and not mentions.subjects:  # "Red is behind blue, which is faster"
+        if (
+            tokens[0] in ("which", "who") and latest and "it" not in tokens and not mentions.subjects
+        ):  # "Red is behind blue, which is faster"
             subjects = latest
         # "It is faster than blue": who is not what it is measured by.
         subjects = mentions.subjects or subjects
@@ -192,24 +213,36 @@ def read_winner(
         if who == set(choices):  # "No, it moves a greater distance"
             continue
         others = set(mentions.others) & set(choices) or set(choices) - who
-        rank = (
-            2 * clause.concludes + _fits(clause, dimension) - 2 * is_plain - 3 * (not _PARTLY.isdisjoint(clause.lead))
-        )
+        rank = 2 * clause.concludes + _fits(clause, dimension) - 2 * is_plain - 3 * _is_partly(clause)
+        rank -= 3 * (not _SEEMS.isdisjoint(tokens))  # "it looks faster"
         # "Blue covers less than red", when asked which covers more, is red.
         agrees = (-sign if negated else sign) == (asked or sign)
         claims.append((rank, *_won_and_lost(agrees, who, others, len(choices))))
     return _conclude(claims, named, denied, tie, choices, values, asked)
 
 
-def _ranking(clauses: list[Clause], choices: Sequence[str]) -> tuple[int, list[str]] | None:
-    """All choices in order, and whether from most to least (+1): "From fastest to slowest: red, blue, green"."""
+def _ranking(clauses: list[Clause], choices: Sequence[str], asked: int) -> tuple[int, list[str]] | None:
+    """All choices in order, and whether from most to least (+1): "From fastest to slowest: red, blue", "red < blue"."""
+    tokens = [token for clause in clauses for token in clause.tokens]
+    names = [token for token in tokens if token in choices]
+    if sorted(names) != sorted(choices):
+        return None
     for clause in clauses:
-        for i, token in enumerate(clause.tokens):
-            if token == "to" and 0 < i < len(clause.tokens) - 1:
-                first, last = clause.tokens[i - 1], clause.tokens[i + 1]
-                if (first in _MORE and last in _LESS) or (first in _LESS and last in _MORE):
-                    names = [token for clause in clauses for token in clause.tokens if token in choices]
-                    return (1 if first in _MORE else -1, names) if sorted(names) == sorted(choices) else None
+        signs = [1 if token in _MORE else -1 for token in clause.tokens if token in _ENDS_OF_ORDER]
+        if "to" in clause.tokens and len(signs) == 2 and sum(signs) == 0:
+            return signs[0], names
+        for word, sign in (("descending", 1), ("decreasing", 1), ("ascending", -1), ("increasing", -1)):
+            if word in clause.tokens:
+                return sign, names
+    signs = [1 if token == ">" else -1 for token in tokens if token in (">", "<")]
+    if len(signs) == len(names) - 1 and abs(sum(signs)) == len(signs):
+        return signs[0], names
+    # "Blue, then red, then green", or one a line, from the one asked for on
+    is_list = [clause.tokens for clause in clauses if len(clause.tokens) < 3] == [clause.tokens for clause in clauses]
+    in_lines = is_list and len({clause.sentence for clause in clauses}) == len(names)
+    in_turn = tokens.count("then") + tokens.count("followed") >= len(names) - 1 and not any(map(is_number, tokens))
+    if len(names) > 2 and (in_lines or in_turn):
+        return next((sign for clause in clauses if (sign := _relation(clause.tokens)[1])), asked), names
     return None
 
 
@@ -261,6 +294,11 @@ def _names(tokens: Tokens, choices: Sequence[str]) -> bool:
         if token not in _NAMING and token not in choices and token.isalpha() and follower not in ("box", "boxes", "car")
     ]  # a "bouding box" is one all the same, and a "sports car"
     return len(strange) < 2 and not any(token.endswith(("er", "est", "ly", "ing", "ed", "s")) for token in strange)
+
+
+def _is_partly(clause: Clause) -> bool:
+    """Whether it tells of a part of the time: "at first red is faster"; not "..., but over the whole video it is"."""
+    return not _PARTLY.isdisjoint(clause.lead) and _WHOLLY.isdisjoint(clause.tokens)
 
 
 def _fits(clause: Clause, dimension: str) -> int:
@@ -322,6 +360,7 @@ _NONE_OF = words("difference indication evidence sign")
 _COMPASS = words("north south east west northeast northwest southeast southwest")
 _APPROACHES = words("approaches approaching approach nears nearing")
 _RECEDES = words("recedes receding recede leaves leaving")
+_FOLLOWS = words("follows following followed")
 _TOWARDS = {
     name: way
     for way, names in {
@@ -356,9 +395,11 @@ def read_sameness(clauses: list[Clause], question: str) -> Verdict:
     verdicts: list[tuple[int, str]] = []
     for clause in clauses:
         before, tokens = "", clause.tokens
-        rank = 2 * clause.concludes - 2 * (not _PARTLY.isdisjoint(clause.lead)) - 5 * _is_of_a_third(tokens, asked)
+        rank = 2 * clause.concludes - 2 * _is_partly(clause) - 5 * _is_of_a_third(tokens, asked)
         if _LEAVES_OPEN.search(clause.text):
             continue
+        if "side by side" in clause.text:
+            verdicts.append((rank - 1, "same"))
         negated = tokens[-1] in _NO and ":" in tokens  # "Same direction: no"
         for i, (token, follower) in enumerate(zip(tokens, [*tokens[1:], ""], strict=True)):
             negated = (
@@ -366,9 +407,15 @@ def read_sameness(clauses: list[Clause], question: str) -> Verdict:
             )
             if token == "each" and follower == "other" and {"toward", "towards", "from"} & {before}:
                 verdicts.append((rank, "same" if negated else "different"))
+            if token == "apart" and before in _HEADINGS:
+                verdicts.append((rank, "same" if negated else "different"))
             before = token
             if token in _SAME or token in _DIFFERENT:
-                if follower in _NOT_OF_DIRECTION or _is_of_attribute(tokens, i):
+                if (
+                    follower in _NOT_OF_DIRECTION
+                    or _is_of_attribute(tokens, i)
+                    or _is_as_a_third(tokens[i + 1 : i + 6])
+                ):
                     continue
                 # "They move in parallel, in opposite directions."
                 verdicts.append((rank - (token == "parallel"), "same" if (token in _SAME) != negated else "different"))
@@ -377,6 +424,11 @@ def read_sameness(clauses: list[Clause], question: str) -> Verdict:
     top = max(rank for rank, _ in verdicts)
     said = {verdict for rank, verdict in verdicts if rank == top}
     return (said.pop(), "") if len(said) == 1 else (None, "several choices")
+
+
+def _is_as_a_third(after: Tokens) -> bool:
+    """Whether it is something else that one goes like: "in the same direction as the camera"."""
+    return "as" in after and not {"camera", "traffic", "road"}.isdisjoint(after)
 
 
 def _is_of_attribute(tokens: Tokens, i: int) -> bool:
@@ -403,11 +455,21 @@ def _derived_sameness(clauses: list[Clause]) -> Verdict:
                 ways.append("camera")
             elif token in _RECEDES:
                 ways.append("away")
+            if after == "o'clock":
+                ways.append(token)
+            if token in _FOLLOWS and not _NAMED.isdisjoint(clause.tokens[i + 1 : i + 5]):
+                return "same", ""
             # Not the first of "left to right", nor the camera of "away from the camera".
             sets_out = before[-1:] == ["from"] or (
                 after == "to" and clause.tokens[i + 2 : i + 3] in (["left"], ["right"])
             )
-            if token not in _TOWARDS or sets_out or "away" in before or not _RECEDES.isdisjoint(before):
+            if (
+                token not in _TOWARDS
+                or after == "lane"
+                or sets_out
+                or "away" in before
+                or not _RECEDES.isdisjoint(before)
+            ):
                 continue
             if before[-1:] == ["-"] and not _COMPASS.isdisjoint(before):  # "north-east"
                 ways.append((ways.pop() if ways else "") + _TOWARDS[token])
@@ -429,6 +491,8 @@ def said_yes_or_no(clauses: list[Clause], choices: Sequence[str], question: str)
         return None
     said = [token for token in clauses[0].tokens if token not in _HEDGES]
     opening, following = [*said, "", ""][:2]
+    if not said and not _AFFIRMS.isdisjoint(clauses[0].tokens):
+        opening = "yes"
     if said and all(token in _ECHOES or is_negation(token) for token in said):  # "They do not", "Not really"
         opening = "no" if any(map(is_negation, said)) else "yes"
     if following in _NOT_AFTER_NO or (opening in _YES and not _NO.isdisjoint(said)):  # "No difference"; "yes and no"

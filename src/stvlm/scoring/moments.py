@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from itertools import pairwise
 
-from .measures import COLORS, best, is_denied, owner, stands_alone, topics
+from .measures import _REACH, COLORS, best, is_denied, owner, stands_alone, topics
 from .quantities import TO, Mention, between, mentions_of
 from .references import Parsed
-from .text import Clause, clause_of, tokens_of, words
+from .text import Clause, clause_of, is_negation, tokens_of, words
 
 _TURNS = words("then turns turning turned finally")
 _NAMES_REFERENCE = words(
@@ -22,7 +23,9 @@ _KEEPS = words(
     "keeps keep keeping kept continues continue continuing continued maintains maintain maintaining maintained"
     " remains remain remaining remained stays stay staying stayed same unchanged still"
 )
-_AT_THE_END = words("end ends ending ended final finally last eventually now")
+_BOX = words("box bounding object")  # "the blue object" is surely another; a "blue car" may be in the red box
+_LIKELIEST = words("closer nearer likely probably")  # "between 1 and 2 o'clock, closer to 2"
+_AT_THE_END = words("finish finishes finished end ends ending ended final finally last eventually now")
 
 
 def read_hour(clauses: list[Clause], question: str) -> Parsed:
@@ -42,16 +45,17 @@ def read_hour(clauses: list[Clause], question: str) -> Parsed:
         return Parsed(None, "no hour")
     turns = not any(not _KEEPS.isdisjoint(clause.tokens) for clause in clauses)
     mentions = [mention for mention in mentions if not is_denied(mention) and not (turns and _lays_the_clock(mention))]
+    asked, topic_of = COLORS.intersection(tokens_of(question)), topics(clauses)
+    mentions = [m for m in mentions if not (_BOX & set(m.clause.tokens) and _is_of_another(m, asked, topic_of))]
     if not mentions:
         return Parsed(None, "no hour")
-    asked, topic_of = COLORS.intersection(tokens_of(question)), topics(clauses)
     leading = best([(_hour_rank(mention, asked, topic_of), mention) for mention in mentions])
     hour = leading[-1]
     # "10 or 11 o'clock" is no answer; "from 12 to 3 o'clock" ends at 3.
     for former, latter in pairwise(mentions):
         if latter is hour and former.clause is hour.clause and former.value != hour.value:
             gap = between(former, latter)
-            if former.before != "from" and (gap in TO or gap in ("and", "or", "/")):
+            if former.before != "from" and not _sets_out(former, gap) and (gap in TO or gap in ("and", "or", "/")):
                 return Parsed(None, "several hours")
     if len({mention.value for mention in leading}) > 1 and not _in_turn(leading):
         return Parsed(None, "several hours")
@@ -78,6 +82,7 @@ def _hour_rank(mention: Mention, asked: frozenset[str], topic_of: dict[int, froz
     rank = -8 * _is_reference(mention) + 2 * mention.clause.concludes
     rank += 3 * (not _AT_THE_END.isdisjoint(mention.clause.lead))
     rank -= 2 * mention.aside
+    rank += 4 * (not _LIKELIEST.isdisjoint(mention.clause.tokens[max(0, mention.first - 2) : mention.first]))
     return rank - 10 * _is_of_another(mention, asked, topic_of)
 
 
@@ -90,9 +95,16 @@ def _is_of_another(mention: Mention, asked: frozenset[str], topic_of: dict[int, 
 def _in_turn(hours: list[Mention]) -> bool:
     """Whether hours are told as a course: "from 12 o'clock to 3 o'clock", "first 12, then 2"."""
     first, last = hours[0], hours[-1]
+    if _sets_out(first, between(first, hours[1])):
+        return True
     return "from" in first.clause.tokens[max(0, first.first - 2) : first.first] or not _TURNS.isdisjoint(
         last.clause.lead
     )
+
+
+def _sets_out(hour: Mention, gap: str) -> bool:
+    """Whether it is the first of "12 o'clock to 3 o'clock", no end of "12-1 o'clock"."""
+    return hour.value == 12.0 and hour.clause.tokens[hour.end - 1] == "o'clock" and gap == "to"
 
 
 def _is_reference(hour: Mention) -> bool:
@@ -105,7 +117,8 @@ def _is_reference(hour: Mention) -> bool:
     before = tokens[max(0, hour.first - 6) : hour.first]
     while "o'clock" in before:  # words of the hour before it
         before = before[before.index("o'clock") + 1 :]
-    return not _NAMES_REFERENCE.isdisjoint(before)
+    is_turned_from = hour.before == "from" and any(token.endswith("clockwise") for token in before)
+    return is_turned_from or not _NAMES_REFERENCE.isdisjoint(before)
 
 
 def _lays_the_clock(hour: Mention) -> bool:
@@ -119,6 +132,7 @@ def _lays_the_clock(hour: Mention) -> bool:
     return follows or (hour.before in _SAYS_WHAT_IS and not _LAYS_THE_CLOCK.isdisjoint(before))
 
 
+_AT_ANOTHER_TIME = words("before previously prior after afterwards afterward thereafter otherwise")
 _VIDEO = words("video clip footage")
 _OF_THE_VIDEO = words("spans lasts duration length total long")
 _TAKES = ("for", "takes", "take")
@@ -133,21 +147,28 @@ def read_interval(clauses: list[Clause], question: str) -> Parsed:
     """(start, end) in seconds."""
     everything = [mention for clause in clauses for mention in mentions_of(clause)]
     moments = [mention for mention in everything if mention.kind in ("time", "stamp", "bare")]
+    timed = [moment for moment in moments if moment.kind != "bare"]
+    if len(timed) > 1:  # "frames 4 to 8, that is 2 s to 4 s"
+        moments = timed
     asked = _hours(clause_of(question))
     colors, topic_of = COLORS.intersection(tokens_of(question)), topics(clauses)
-    told = {id(clause): _hours(clause) for clause in clauses}  # hours that a clause speaks of
-    ranked, durations = [], set[int]()
+    told = _hours_told(clauses, moments)
+    ranked, durations, denied = [], set[int](), 0
     for former, latter in pairwise(moments):
         if former.clause is latter.clause and _joins_moments(former, latter):
             if former.before in _TAKES:  # "It takes 3 to 4 seconds"
                 durations.add(id(former.clause))
                 continue
-            rank = _interval_rank(former, asked, told) - 10 * _is_of_another(former, colors, topic_of)
-            ranked.append((rank, (former.value, latter.value)))
+            denied += _is_ruled_out(former)
+            if not _is_ruled_out(former):
+                rank = _interval_rank(former, asked, told) - 10 * _is_of_another(former, colors, topic_of)
+                ranked.append((rank, (former.value, latter.value)))
     for moment in moments:
         if _is_from_start(moment):
             rank = _interval_rank(moment, asked, told) - 10 * _is_of_another(moment, colors, topic_of)
             ranked.append((rank, (0.0, moment.value)))
+    if denied and not ranked:
+        return Parsed(None, "no interval")
     if not ranked:
         ends = _two_moments([moment for moment in moments if id(moment.clause) not in durations])
         if len(ends) != 2:
@@ -173,7 +194,7 @@ def _two_moments(moments: list[Mention]) -> list[Mention]:
         ends = [moment for moment in ends if _OF_THE_VIDEO.isdisjoint(moment.clause.lead)] or ends
     if len(ends) == 3 and abs(ends[1].value - ends[0].value - ends[2].value) < _ROUNDING_S:
         ends.pop()  # "It starts at 3.5 s, ends at 6 s: a duration of 2.5 s"
-    if len(ends) == 1 and len(moments) == 2 and moments[1].before in _LASTS:
+    if len(ends) == 1 and len(moments) == 2 and (moments[1].before in _LASTS or moments[1].after == "later"):
         return [ends[0], moments[1]._replace(number=ends[0].value + moments[1].value, unit=1.0)]
     return [] if len(ends) == 2 and between(*ends) == "or" else ends
 
@@ -196,15 +217,37 @@ def _is_from_start(moment: Mention) -> bool:
     return moment.before in ("to", "until", "till") and "from" in before and not _START.isdisjoint(before[-3:])
 
 
+def _hours_told(clauses: list[Clause], moments: list[Mention]) -> dict[int, set[float]]:
+    """The hours that each clause (by id) speaks of, or its sentence does: "0-2 s: 12 o'clock"."""
+    own = {id(clause): _hours(clause) for clause in clauses}
+    count = Counter(moment.clause.sentence for moment in moments)
+    of_sentence: dict[int, set[float]] = {}
+    for clause in clauses:
+        of_sentence.setdefault(clause.sentence, set()).update(own[id(clause)])
+    return {
+        id(clause): own[id(clause)] or (of_sentence[clause.sentence] if count[clause.sentence] == 2 else set())
+        for clause in clauses
+    }
+
+
 def _hours(clause: Clause) -> set[float]:
     return {mention.value for mention in mentions_of(clause) if mention.kind == "hour" and not _is_reference(mention)}
+
+
+def _is_ruled_out(mention: Mention) -> bool:
+    """Whether it is said not to be: "it does not move that way from 1 to 2 s"; "not until 2 s" rules nothing out."""
+    before = mention.clause.tokens[max(0, mention.first - _REACH) : mention.first]
+    return is_denied(mention) or (
+        any(map(is_negation, before)) and {"until", "before", "only", "exactly"}.isdisjoint(before)
+    )
 
 
 def _interval_rank(mention: Mention, asked: set[float], told: dict[int, set[float]]) -> int:
     hours = told[id(mention.clause)]
     lead = mention.clause.lead
-    rank = 2 * mention.clause.concludes - 6 * is_denied(mention)
+    rank = 2 * mention.clause.concludes
     rank -= 4 * (not _VIDEO.isdisjoint(lead) and not _OF_THE_VIDEO.isdisjoint(lead))
+    rank -= not _AT_ANOTHER_TIME.isdisjoint(lead)  # "Before that, it goes straight on from 0 to 2 s"
     rank -= 3 * bool(asked and hours and hours.isdisjoint(asked))
     return rank + bool(asked & hours)
 

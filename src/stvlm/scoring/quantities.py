@@ -36,7 +36,7 @@ _TIMES = _table(
     ("min mins minute minutes", 60.0),
     ("h hr hrs hour hours", 3600.0),
 )
-_UNITS = {
+UNITS = {
     **_LENGTHS,
     **_TIMES,
     **_table("speed", ("kmh kph kmph kmhr", 1.0), ("mph", 1.609344), ("mps", 3.6), ("knot knots kt kts kn", 1.852)),
@@ -56,7 +56,7 @@ _NUMBERED = words(
 )
 _OF_THE_IMAGE = words("x y u w x0 y0 x1 y1 x2 y2 cx cy width height fps rate")
 # Between a number and its unit: "20-meter", "20 or so meters", "half of a kilometer".
-_FILLERS = words("- full whole total or so odd")
+_FILLERS = words("- full whole total or so odd ish")
 
 _ONES = _counting("zero one two three four five six seven eight nine", 0, 1)
 _TEENS = _counting("ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen", 10, 1)
@@ -76,7 +76,7 @@ _RANGE = words("range ranges ranging anywhere somewhere")
 _TOLERANCE = frozenset(
     {"±", "+ / -", "+ -", "plus or minus", "plus / minus", "give or take", "( ±", "with an error of"}
 )
-_SHARING = TO | _TOLERANCE | {"and", "or", "and the"}
+_SHARING = TO | _TOLERANCE | {"and", "or", "and the", "than"}
 # "5 feet 10 inches" is one length, "1 minute 20 seconds" one time.
 _COMPOUNDS = {(0.3048, 0.0254), (0.9144, 0.3048), (1609.344, 0.3048), (1000.0, 1.0), (1.0, 0.01)} | {
     (3600.0, 60.0),
@@ -221,7 +221,7 @@ def _skip(tokens: Tokens, end: int, fillers: Iterable[str]) -> int:
     at = end
     while tokens[at : at + 1] and tokens[at] in fillers:
         at += 1
-    return at if tokens[at : at + 1] and tokens[at] in _UNITS else end
+    return at if tokens[at : at + 1] and tokens[at] in UNITS else end
 
 
 # Units
@@ -229,9 +229,9 @@ def _skip(tokens: Tokens, end: int, fillers: Iterable[str]) -> int:
 
 def unit_at(tokens: Tokens, at: int) -> tuple[str, float, int] | None:
     """The unit that begins at a token: its kind, its size, and where it ends."""
-    if at >= len(tokens) or tokens[at] not in _UNITS:
+    if at >= len(tokens) or tokens[at] not in UNITS:
         return None
-    kind, size = _UNITS[tokens[at]]
+    kind, size = UNITS[tokens[at]]
     following = [*tokens[at + 1 : at + 6], "", ""]
     if tokens[at] == "ms" and following[:3] == ["^", "-", "1"]:
         return "speed", 3.6, at + 4
@@ -278,7 +278,7 @@ def mentions_of(clause: Clause) -> list[Mention]:
             brackets.append(i)
         elif token in (")", "]") and brackets:
             brackets.pop()
-        elif token in _UNITS and i and tokens[i - 1] in ("in", "("):  # "speed (m/s): 5"
+        elif token in UNITS and i and tokens[i - 1] in ("in", "("):  # "speed (m/s): 5"
             unit = unit_at(tokens, i)
             told = unit[:2] if unit else told
         read = _mention_at(clause, i)
@@ -339,7 +339,7 @@ def _mention_at(clause: Clause, i: int) -> Mention | None:
             timed = tokens[end + 1 : end + 2] in (["second"], ["seconds"])
             return Mention(number, 1.0, "time" if timed else "ordinal", clause, i, end + 1 + timed)
         return Mention(number, 1.0, "other", clause, i, end)
-    if before in ("second", "seconds", "timestamp", "t") and not spelled:  # "from second 3 to second 6"
+    if before == "seconds" or (before in ("second", "timestamp", "t") and not spelled):  # "from second 3 to second 6"
         return Mention(number, 1.0, "time", clause, i, end)
     is_of_the_image = before == "=" and i > 1 and tokens[i - 2] in _OF_THE_IMAGE  # "x = 120"
     if (before in _NUMBERED or before == "^" or is_of_the_image) and not spelled:
@@ -378,6 +378,8 @@ def _put_together(found: list[Mention]) -> list[Mention]:
                 found[k - 1] = former._replace(kind=latter.kind, unit=latter.unit)
             elif latter.kind == "bare" and former.kind == "other":  # "frames 3 to 9"
                 found[k] = latter._replace(kind="other")
+            elif latter.kind == "word" and former.kind == "time":  # "seconds two to four"
+                found[k] = latter._replace(kind="time")
             elif latter.kind == "bare" and gap == "or":  # "3 o'clock or maybe 4"
                 found[k] = latter._replace(kind=former.kind, unit=former.unit)
     for k in range(1, len(found)):

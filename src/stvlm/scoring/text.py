@@ -288,8 +288,7 @@ _END = re.compile(
 )
 _CONCLUDES = re.compile(
     r"\b(?:therefore|thus|hence|consequently|in conclusion|conclude|concluded|to sum up|in summary|final answer|overall"
-    r"|wait|actually|correction|corrected|scratch that|or rather|i mean|on second thought|let me correct|my mistake)\b"
-    r"|^so\b|^no$|^(?:final|result)\b"
+    r"|actually|in fact|in reality|or rather|i mean)\b|^so\b|^(?:final|result)\b"
 )
 _DIGIT = re.compile(r"\d", re.ASCII)
 _TOKEN = re.compile(
