@@ -256,8 +256,10 @@ def test_poses_take_a_networks_depth() -> None:
         DataError, match=r"has 2 of 3 frames, and poses without depth need all of them; set every_s to 0"
     ):
         with_depth(bare, metric(3, np.array([0, 2])))
-    with pytest.raises(ValueError, match="metric geometries without maps"):
-        with_depth(street(3), metric(3))
+    np.testing.assert_array_equal(with_depth(street(3), metric(3)).depth, metric(3).depth_m)
+    for wrong in (street(3, UNIT_M), spoilt(street(3), moving=np.zeros((3, 45, 80), dtype=bool))):
+        with pytest.raises(ValueError, match="metric geometries without confidence and moving"):
+            with_depth(wrong, metric(3))
     with pytest.raises(ValueError, match="other footage"):
         with_depth(bare, metric(4))
 
