@@ -69,6 +69,7 @@ _LIFTED = pa.schema(
         ("time_s", pa.float64()),
         *((name, pa.float64()) for name in _CENTRE),
         ("covariance_m2", pa.list_(pa.float64(), 9)),  # row by row
+        ("stretch", pa.float64()),  # the same in all rows of a track
     ]
 )
 _UNITS: dict[Kind, dict[str, str]] = {
@@ -258,6 +259,7 @@ def write_lifted_tracks(
             "time_s": track.times_s,
             **dict(zip(_CENTRE, track.xyz_m.T, strict=True)),
             "covariance_m2": list(track.covariance_m2.reshape(n, 9)),
+            "stretch": np.full(n, track.stretch),
         }
         parts.append(columns)
     _write_table(folder, _LIFTED, parts)
@@ -275,6 +277,7 @@ def read_lifted_tracks(folder: Path) -> list[LiftedTrack]:
                 times_s=table["time_s"].to_numpy(),
                 xyz_m=_columns(table, _CENTRE),
                 covariance_m2=np.array(table["covariance_m2"].to_pylist()).reshape(-1, 3, 3),
+                stretch=table["stretch"][0].as_py(),
             )
             for table in _read_tables(folder, _LIFTED)
         ]
