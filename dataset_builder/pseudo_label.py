@@ -1,7 +1,7 @@
 r"""Labels how objects move in plain video, as recordings that build.py takes as a source.
 
-    python dataset_builder/pseudo_label.py dataset_builder/recipes/pseudo_embedded.yaml --source video_folder=my-videos \
-        --out labelled
+    python dataset_builder/pseudo_label.py dataset_builder/recipes/pseudo_embedded.yaml \
+        --source video_folder=my-videos --out labelled
     python dataset_builder/build.py dataset_builder/recipes/labelled.yaml --source video_folder=labelled --out mine
 
 Recipes:
@@ -12,8 +12,9 @@ Recipes:
     pseudo_open.yaml       what may be used commercially: MapAnything, Metric3Dv2, Grounding DINO and SAM2
 
 MonST3R, ViPE and MapAnything run in environments of their own; the recipe says by which command, see
-docs/pseudo_labels.md. What was interrupted goes on when the same command is run again. After a change in the recipe only
-the stages are done again that depend on it: what they made is kept in --work. Ctrl-C lets what is begun be finished.
+docs/pseudo_labels.md. What was interrupted goes on when the same command is run again. After a change in the recipe
+only the stages are done again that depend on it: what they made is kept in --work. Ctrl-C lets what is begun be
+finished.
 
     --engine slurm|ray|jobs with --engine-option runs it elsewhere, as in build.py; --gpu-engine-option NAME=VALUE
     is added for the stages that run networks or tools, such as partition=gpu or gpus_per_task=1.

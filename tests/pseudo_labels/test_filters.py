@@ -122,7 +122,7 @@ def test_a_label_has_its_way_speed_and_sigma() -> None:
 def test_grades_follow_the_relative_sigma(sigma_m: float, grade: str) -> None:
     """Of 20 m: 1.96 m is an A, 3.25 m a B, 4.5 m a C."""
     assert kept(moving(10, 5, sigma_m)).grade == grade
-    assert label(moving(10, 5, 6.0)) == Rejected("too uncertain", "track 7")
+    assert label(moving(10, 5, 7.0)) == Rejected("too uncertain", "track 7")
 
 
 def test_only_a_significant_displacement_is_motion() -> None:
@@ -133,16 +133,30 @@ def test_only_a_significant_displacement_is_motion() -> None:
     assert (still.moving, still.distance_m.value, still.grade) == (False, 0, "A")
 
 
-def test_a_wrong_scale_moves_what_is_approached_and_not_what_stays_ahead() -> None:
-    """The camera drives 40 m: 8 % of that is 3.2 m. What seems to move 4 m then may well be parked."""
+def test_a_wrong_distance_moves_what_is_approached_and_not_what_stays_ahead() -> None:
+    """The camera drives 40 m: 8 % of that is 3.2 m. What seems to move 4 m then may well be parked. Were the camera's
+    path wrong by the same factor, what is parked would stay where it is.
+    """
     seems = moving(60, 1)
-    assert kept(seems).moving
-    found = label(seems, camera(10.0))
+    assert kept(seems, camera(10.0)).distance_m.sigma == pytest.approx(np.hypot(0.08 * 4, 0.1 * np.sqrt(2)))
+    doubtful = replace(seems, stretch=0.08)
+    found = label(doubtful, camera(10.0))
     assert found == Rejected("too uncertain", "track 7")
-    found = kept(seems, camera(10.0), Limits(most_sigma=1.0))
+    found = kept(doubtful, camera(10.0), Limits(most_sigma=1.0, scale_sigma=0))
     assert not found.moving and found.distance_m.sigma == pytest.approx(np.hypot(0.08 * 36, 0.1 * np.sqrt(2)))
-    ahead = kept(moving(20, 10), camera(10.0))
+    ahead = kept(replace(moving(20, 10), stretch=0.08), camera(10.0))
     assert ahead.moving and ahead.distance_m.sigma == pytest.approx(np.hypot(0.08 * 40, 0.1 * np.sqrt(2)))
+
+
+def test_a_camera_that_turns_moves_nothing() -> None:
+    """A quarter turn within 4 s, on the spot."""
+    poses = camera().world_SE3_camera.copy()
+    angle = np.linspace(0, np.pi / 2, N)
+    cos, sin, zero, one = np.cos(angle), np.sin(angle), np.zeros(N), np.ones(N)
+    turn = np.array([[cos, -sin, zero], [sin, cos, zero], [zero, zero, one]]).transpose(2, 0, 1)
+    poses[:, :3, :3] = turn @ poses[:, :3, :3]
+    still = kept(replace(moving(10, 0), stretch=0.5), replace(camera(), world_SE3_camera=poses))
+    assert still.distance_m.sigma == pytest.approx(0.1 * np.sqrt(2))
 
 
 def test_what_cannot_be_is_rejected() -> None:

@@ -82,6 +82,7 @@ def test_a_car_stands_where_its_height_and_the_ground_agree() -> None:
     side = np.array([0.0, 1, 0])
     assert side @ found.covariance_m2[0] @ side == pytest.approx((2 / 1000 * 20) ** 2)  # two pixels
     assert ray @ found.covariance_m2[0] @ ray > 1
+    assert 0 < found.stretch < CAR.spread
 
 
 def test_two_distances_are_averaged_by_what_they_are_worth() -> None:
@@ -91,7 +92,9 @@ def test_two_distances_are_averaged_by_what_they_are_worth() -> None:
     settings = Lifting(to_centre=False, edge_px=1e-6)
     box = [190.0, 300 - 177, 210, 300]  # the foot is 200 px below the horizon
     ground = Ground(np.array([[0.0, 1, 0]]), 1.0, slope_rad=person.spread * 1.0 / 10)
-    np.testing.assert_allclose(_ahead_m(lifted(track(box, category="person"), geometry(), settings, ground)), 50**0.5)
+    found = lifted(track(box, category="person"), geometry(), settings, ground)
+    np.testing.assert_allclose(_ahead_m(found), 50**0.5)
+    assert found.stretch == pytest.approx(person.spread / 2)
     np.testing.assert_allclose(_ahead_m(lifted(track(box, category="person"), geometry(), settings)), 10)
     unknown = replace(ground, slope_rad=1e3)
     np.testing.assert_allclose(_ahead_m(lifted(track(box, category="person"), geometry(), settings, unknown)), 10)
@@ -157,6 +160,32 @@ def test_what_lies_far_behind_in_the_middle_of_a_mask_is_left_out() -> None:
     settings = Lifting(to_centre=False, barycentre="mean")
     found = lifted(track([158, 118, 241, 181], mask=mask), with_depth(depth_m), settings)
     assert found.xyz_m[0, 0] - 5 == pytest.approx(10, abs=0.05)
+
+
+def test_what_is_hidden_at_one_side_is_less_certain() -> None:
+    """A third of the rows have something nearer beside them: 20 of 60, and half a car's length is 2.3 m."""
+    depth_m, mask = wall_and_rear()
+    mask[:] = False
+    mask[120:180, 160:240] = True
+    seen = track([160, 120, 239, 179], mask=mask)
+    free = lifted(seen, with_depth(depth_m), Lifting())
+    depth_m[80:90, 120:130] = 5
+    hidden = lifted(seen, with_depth(depth_m), Lifting())
+    np.testing.assert_allclose(hidden.xyz_m, free.xyz_m)
+    added_m2 = (CAR.length_m / 2 / 3) ** 2
+    np.testing.assert_allclose(hidden.covariance_m2 - free.covariance_m2, added_m2 * np.eye(3)[None], atol=1e-9)
+    assert free.stretch == Lifting().depth_stretch
+
+
+def test_a_thin_mask_keeps_its_rim_and_loses_what_is_behind() -> None:
+    """A person two depth pixels wide, and as much of the wall on each side."""
+    depth_m = np.full((150, 200), 50.0)
+    depth_m[60:90, 99:101] = 10.0
+    mask = np.zeros((300, 400), dtype=bool)
+    mask[120:180, 196:204] = True  # of its four columns of depth, two are the wall
+    seen = track([196, 120, 203, 179], category="person", mask=mask)
+    found = lifted(seen, with_depth(depth_m), Lifting(to_centre=False))
+    assert found.xyz_m[0, 0] - 5 == pytest.approx(10)
 
 
 def test_a_box_stands_in_for_a_mask() -> None:

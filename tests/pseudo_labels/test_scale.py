@@ -184,6 +184,27 @@ def test_cars_that_are_as_tall_as_cars_tell_the_scale() -> None:
     assert scale_of(geometry, None, objects, None, Scaling()) == Rejected("no cue tells the scale")
 
 
+@pytest.mark.parametrize("why", ["truncated", "occluded"])
+def test_cars_in_full_view_alone_tell_it(why: str) -> None:
+    objects, geometry = cars(3, (6, 7, 8), class_sizes("america_asia")["car"].height_m)
+    assert found(geometry, None, objects, None).by == "class sizes"
+    cut = replace(objects.tracks[2], **{why: np.ones(3, dtype=bool)})
+    fewer = replace(objects, tracks=(*objects.tracks[:2], cut))
+    assert scale_of(geometry, None, fewer, None, Scaling()) == Rejected("no cue tells the scale")
+
+
+def test_the_cameras_height_is_not_above_an_object() -> None:
+    """A platform fills the lower image to the left, half as far below the camera; it is in a box."""
+    geometry = street(4, UNIT_M)
+    assert geometry.depth is not None
+    depth = np.array(geometry.depth)
+    depth[:, 25:, :60] /= 2
+    objects = tracks(4, [0, 25 * 8, 60 * 8, 359], category="other")
+    spoilt_by = spoilt(geometry, depth=depth)
+    assert found(spoilt_by, None, None, HEIGHT_M).factor == pytest.approx(2 * UNIT_M, rel=0.01)
+    assert found(spoilt_by, None, objects, HEIGHT_M).factor == pytest.approx(UNIT_M, rel=1e-3)
+
+
 # --- together --------------------------------------------------------------------------------------------------------
 
 
@@ -235,8 +256,10 @@ def test_poses_take_a_networks_depth() -> None:
         DataError, match=r"has 2 of 3 frames, and poses without depth need all of them; set every_s to 0"
     ):
         with_depth(bare, metric(3, np.array([0, 2])))
-    with pytest.raises(ValueError, match="metric geometries without maps"):
-        with_depth(street(3), metric(3))
+    np.testing.assert_array_equal(with_depth(street(3), metric(3)).depth, metric(3).depth_m)
+    for wrong in (street(3, UNIT_M), spoilt(street(3), moving=np.zeros((3, 45, 80), dtype=bool))):
+        with pytest.raises(ValueError, match="metric geometries without confidence and moving"):
+            with_depth(wrong, metric(3))
     with pytest.raises(ValueError, match="other footage"):
         with_depth(bare, metric(4))
 

@@ -35,10 +35,17 @@ def test_without_acceleration_it_is_the_straight_line_of_least_squares() -> None
     """Through 0, 1, 5 at 0, 1, 2 s that is -0.5, 2, 4.5, with variances of 5/6, 1/3, 5/6 of one place's."""
     places_m = np.zeros((3, 3))
     places_m[:, 0] = 0, 1, 5
-    settings = Smoothing(acceleration_m2s3=1e-9, gate=1e6)
+    settings = Smoothing(acceleration_m2s3=1e-9, gate=1e6, drift=0)
     found = smooth(track(np.arange(3.0), places_m), settings)
     np.testing.assert_allclose(found.xyz_m[:, 0], [-0.5, 2, 4.5], atol=1e-3)
     np.testing.assert_allclose(found.covariance_m2[:, 0, 0], np.array([5, 2, 5]) / 6 * 0.01, rtol=1e-3)
+
+
+def test_noise_that_drifts_is_not_smoothed_away() -> None:
+    """A quarter of a place's variance stays, however many places there are."""
+    many = track(np.arange(1000.0), np.zeros((1000, 3)))
+    found = smooth(many, Smoothing(acceleration_m2s3=1e-9))
+    np.testing.assert_allclose(found.covariance_m2[500, 0, 0], 0.25 * 0.01, rtol=0.05)
 
 
 def test_a_place_gives_way_along_its_ray_and_not_across() -> None:

@@ -69,7 +69,7 @@ def make_tracks() -> ObjectTracks:
 def make_lifted() -> list[LiftedTrack]:
     covariance = np.array([[2, 0.5, 0], [0.5, 1, 0], [0, 0, 0.1]])
     return [
-        LiftedTrack("b", "car", TIMES_S[:2], np.arange(6.0).reshape(2, 3), np.stack([covariance, 2 * covariance])),
+        LiftedTrack("b", "car", TIMES_S[:2], np.arange(6.0).reshape(2, 3), np.stack([covariance, 2 * covariance]), 0.1),
         LiftedTrack("a", "person", TIMES_S[:1], np.ones((1, 3)), covariance[None]),
     ]
 

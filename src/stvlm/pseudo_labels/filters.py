@@ -63,13 +63,14 @@ class Limits:
     )
     """By class; a class that is not here has a vehicle's."""
     scale_sigma: float = 0.08
-    """One standard deviation of what is wrong with the whole world, the camera's path too, by the same factor."""
+    """One standard deviation of what is wrong with the whole world, the camera's path too, by the same factor; 0 where
+    the camera's path is known."""
     significant_sigmas: float = 3.0
     significant_m: float = 1.0
     """What ends nearer to where it began than either of them is stationary."""
     grades: tuple[float, float] = (0.1, 0.2)
     """Relative sigma up to which a label is an A, and a B."""
-    most_sigma: float = 0.4
+    most_sigma: float = 0.5
     most_static_kmh: float = 1.0
 
     def __post_init__(self) -> None:
@@ -150,10 +151,10 @@ def longest_part(track: LiftedTrack, geometry: Geometry, limits: Limits) -> Lift
 def judge(track: LiftedTrack, geometry: Geometry, limits: Limits) -> Label | Rejected:
     """What a smooth track without gaps says of its motion, and how well.
 
-    The sigma of its way has two parts. Errors that change from frame to frame are worth, on a way that turns little,
-    those of its ends along it. An error of scale, or of an object's size, stretches what was measured, which is motion
-    relative to the camera: of a car that stays before a moving camera it changes nothing, of a parked one that is
-    approached it makes a moving one.
+    The sigma of its way has three parts. Errors that change from frame to frame are worth, on a way that turns little,
+    those of its ends along it. A wrong scale of the whole world stretches the way. And what is wrong with an object's
+    distance alone, its size for example, stretches its motion relative to the camera: of a car that stays before a
+    moving camera it changes nothing, of a parked one that is approached it makes a moving one.
     """
     what = f"track {track.track_id}"
     if track.outliers > limits.most_outliers:

@@ -106,10 +106,8 @@ def _plane(points: Array, up: Array, settings: GroundFit, rng: np.random.Generat
         on = np.abs(points @ by_down - 1) <= settings.tolerance
         if on.sum() < max(settings.least_points, settings.least_share * len(points)):
             return None
-        # In inverse depth, which is linear in the ray and has all the noise; near and far are off by the same share.
-        rays, inverse = points[on] / points[on, 2:], 1 / points[on, 2]
-        expected = 1 / (rays @ by_down)
-        by_down = np.linalg.lstsq(rays * expected[:, None], inverse * expected, rcond=None)[0]
+        # In inverse depth, which is linear in the ray and has all the noise.
+        by_down = np.linalg.lstsq(points[on] / points[on, 2:], 1 / points[on, 2], rcond=None)[0]
     length = np.linalg.norm(by_down)
     if -by_down @ up < least_up * length:
         return None

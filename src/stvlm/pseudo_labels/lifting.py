@@ -37,6 +37,8 @@ Region = Literal["america_asia", "europe"]
 GAUSSIAN_MAD = 1.4826
 """Standard deviation of a normal distribution over its median absolute deviation."""
 
+BESIDE_PX, NEARER = 2, 0.1
+"""What hides an object is so many pixels of the depth map beside its mask, and by such a share nearer."""
 LEAST_CORE = 0.25
 """A mask of which cutting off its rim would leave less than this share keeps it."""
 
@@ -184,9 +186,9 @@ def _from_depth(
     assert geometry.depth is not None and geometry.crop is not None
     x0, y0, x1, y1 = box = track.boxes_px[frame]
     h, w = geometry.depth.shape[1:]
-    # The part of the depth map that the box covers, and a rim for the erosion.
+    # The part of the depth map that the box covers, and a rim for the erosion and for what hides it.
     corners = geometry.crop.to_depth(box.reshape(2, 2))
-    reach = np.array([[-1, -1], [2, 2]])
+    reach = np.array([[-BESIDE_PX, -BESIDE_PX], [BESIDE_PX + 1, BESIDE_PX + 1]])
     (left, top), (right, bottom) = np.clip(np.round(corners).astype(int) + reach, 0, [w, h])
     if left >= right or top >= bottom:
         return None
@@ -201,12 +203,13 @@ def _from_depth(
         column, row = np.moveaxis(np.round(in_image).astype(int), -1, 0)
         inside = (column >= 0) & (row >= 0) & (column < mask.shape[1]) & (row < mask.shape[0])
         inside[inside] = mask[row[inside], column[inside]]
-        if settings.erode_px:
-            core = binary_erosion(inside, iterations=settings.erode_px)
-            if core.sum() >= max(settings.least_pixels, LEAST_CORE * inside.sum()):
-                inside = core
+    whole = inside
+    if counts is not None and settings.erode_px:
+        core = binary_erosion(inside, iterations=settings.erode_px)
+        if core.sum() >= max(settings.least_pixels, LEAST_CORE * inside.sum()):
+            inside = core
     depth_m = np.asarray(geometry.depth[frame, top:bottom, left:right], dtype=np.float64)
-    inside &= depth_m > 0
+    inside = inside & (depth_m > 0)
     if geometry.confidence is not None:
         inside &= geometry.confidence[frame, top:bottom, left:right] >= settings.least_confidence
     if not inside.any():
@@ -218,6 +221,7 @@ def _from_depth(
         inside &= off_m <= max(settings.outlier_sigmas * GAUSSIAN_MAD * np.median(off_m[inside]), 1e-6)
     if inside.sum() < settings.least_pixels:
         return None
+    hidden = 0.0 if counts is None else _hidden(depth_m, whole, float(np.quantile(depth_m[inside], 0.05)))
     K_px = geometry.K_px[frame]
     points_m = rays(K_px, in_image[inside]) * depth_m[inside, None]
     middle_m = np.median(points_m, axis=0) if settings.barycentre == "median" else points_m.mean(axis=0)
@@ -226,7 +230,21 @@ def _from_depth(
     if settings.to_centre and size is not None:
         middle_m = _pushed(middle_m, depth_of_side_m(size, (x1 - x0) / K_px[0, 0] * middle_m[2]))
         along_m = np.hypot(along_m, _stance_m(size))
+    if size is not None:
+        unseen_m = hidden * max(size.length_m, size.width_m) / 2
+        along_m, across_m = np.hypot(along_m, unseen_m), np.hypot(across_m, unseen_m)
     return _Place(middle_m, float(along_m), float(across_m), settings.depth_stretch)
+
+
+def _hidden(depth_m: Array, mask: Array, near_m: float) -> float:
+    """The share of a mask's rows at whose left, or right, end there is something that is nearer than `near_m`."""
+    rows = np.flatnonzero(mask.any(axis=1))
+    first, last = mask[rows].argmax(axis=1), mask.shape[1] - 1 - mask[rows, ::-1].argmax(axis=1)
+    shares = []
+    for column in (first - BESIDE_PX, last + BESIDE_PX):
+        beside_m = depth_m[rows, np.clip(column, 0, mask.shape[1] - 1)]
+        shares.append(((beside_m > 0) & (beside_m < (1 - NEARER) * near_m)).mean())
+    return float(max(shares))
 
 
 def _within(depth_m: Array, inside: Array, length_m: float) -> Array:

@@ -32,7 +32,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from stvlm.engine import KILLED, Engine, run_units
-from stvlm.files import read_json, write_json
+from stvlm.files import write_json
 from stvlm.hashing import code_version, stable_hash
 from stvlm.pseudo_labels import stages
 from stvlm.pseudo_labels.artefacts import MetricDepth, Provenance
@@ -214,7 +214,9 @@ def _cut(request: Request, work: Path, outcome: Outcome) -> list[Excerpt]:
         details = stages.read_manifest(folder).details
         outcome.rejected["excerpts"] += [Rejected(*item) for item in details["rejected"]]
         for item in details["excerpts"]:
-            found.append(Excerpt(*unit.about, item["name"], tuple(item["frames"]), item["content"]))
+            collection, recording = unit.about[:2]
+            assert isinstance(collection, Collection) and isinstance(recording, Recording)
+            found.append(Excerpt(collection, recording, item["name"], tuple(item["frames"]), item["content"]))
     return found
 
 
@@ -445,14 +447,15 @@ def _images(video: Video) -> list[Any] | None:
     """Where a recording's images are, from its folder: the video is linked there, or the folder of its images."""
     if video.images is None:
         return None
-    if not isinstance(video.images[0], str):
-        return [(f"{LINK}{Path(file).suffix}", number) for file, number in video.images]
-    return [f"{LINK}/{Path(str(file)).name}" for file in video.images]
+    return [
+        f"{LINK}/{Path(image).name}" if isinstance(image, str) else (f"{LINK}{Path(image[0]).suffix}", image[1])
+        for image in video.images
+    ]
 
 
 def _content(video: Video) -> str:
     """A hash of what is known of an excerpt: of its files their size and time, not their bytes."""
-    files = {}
+    files: dict[str, Path] = {}
     for image in video.images or ():
         path = Path(image if isinstance(image, str) else image[0])
         files.setdefault(path.name, path)

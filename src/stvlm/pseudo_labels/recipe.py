@@ -65,8 +65,8 @@ class Depth:
     """Who tells depth in metres."""
 
     by: DepthBy = "none"
-    transformers: transformers_depth.Options = field(default_factory=transformers_depth.Options)
-    metric3d_onnx: metric3d_onnx.Options = field(default_factory=metric3d_onnx.Options)
+    transformers: transformers_depth.TransformersDepth = field(default_factory=transformers_depth.TransformersDepth)
+    metric3d_onnx: metric3d_onnx.Metric3D = field(default_factory=metric3d_onnx.Metric3D)
 
     def __post_init__(self) -> None:
         _check("by", self.by, get_args(DepthBy))

@@ -137,13 +137,13 @@ def scaled(geometry: Geometry, scale: Scale) -> Geometry:
 
 
 def with_depth(geometry: Geometry, metric_depth: MetricDepth) -> Geometry:
-    """A metric geometry without maps, known poses for example, with the depth of a network.
+    """A metric geometry whose depth is a network's: of poses alone, or of one that had it for features only.
 
     Its provenance stays that of the poses. Raises DataError where frames have no depth, ValueError where it is of other
-    footage, or the geometry is not metric or has maps.
+    footage, or the geometry is not metric or has maps of confidence or motion, which would be of another depth.
     """
-    if geometry.scale != "metric" or geometry.crop is not None:
-        raise ValueError("metric depth is given to metric geometries without maps of their own")
+    if geometry.scale != "metric" or geometry.confidence is not None or geometry.moving is not None:
+        raise ValueError("metric depth is given to metric geometries without confidence and moving")
     if not np.array_equal(metric_depth.times_s, geometry.times_s):
         raise ValueError("metric depth is of other footage than the geometry")
     if len(metric_depth.frames) < len(geometry.times_s):

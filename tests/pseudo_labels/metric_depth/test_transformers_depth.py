@@ -211,6 +211,9 @@ def test_what_tells_no_metres_is_refused(tmp_path: Path) -> None:
     vit(14, 56).save_pretrained(tmp_path / "other")
     says(str(tmp_path / "other"), "other: is a dinov2, not one of depth_anything, depth_pro, zoedepth")
     says(str(tmp_path / "none"), r"none: cannot be had \(.*\); check its name, or give the folder")
+    weights = Path(depth_anything(tmp_path / "cut")) / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-100])
+    says(str(tmp_path / "cut"), r"cut: cannot be had \(.*\); check its name, or give the folder")
     (tmp_path / "relative" / "config.json").write_text("{")
     says(str(tmp_path / "relative"), "relative: cannot be had", batch=1, revision="main")
     says(

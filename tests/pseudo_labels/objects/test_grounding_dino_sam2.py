@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tests.pseudo_labels.objects.tiny_models import write_grounding_dino, write_sam2
+from tests.pseudo_labels.objects.tiny_models import write_grounding_dino, write_sam2, write_sam3
 from transformers.utils import logging
 
 from stvlm.pseudo_labels.artefacts import Footage, ObjectTracks, Provenance, decode_mask
@@ -83,7 +83,7 @@ def test_where_nothing_is_sure_enough_there_is_no_object(detector: str, tracker:
 
 def streamed(tracker: str, images: Array, begin: int, order: range) -> dict[int, Array]:
     """The mask's logits in frames, followed one by one, of an object that fills a box in one of them."""
-    following = _Following(load(tracker, None, "AutoModel", half=True), SIZE_PX, FRAMES)
+    following = _Following(load(tracker, None, "AutoModel", half=True, processor="Sam2VideoProcessor"), SIZE_PX, FRAMES)
     for k in range(begin):
         following.show(k, images[k])
     following.show(begin, images[begin])
@@ -101,7 +101,7 @@ def streamed(tracker: str, images: Array, begin: int, order: range) -> dict[int,
 
 def at_once(tracker: str, images: Array, begin: int, reverse: bool) -> dict[int, Array]:
     """The same by the library's own way: the whole video in a session."""
-    model, processor, _ = load(tracker, None, "AutoModel", half=True)
+    model, processor, _ = load(tracker, None, "AutoModel", half=True, processor="Sam2VideoProcessor")
     session = processor.init_video_session(video=list(images))
     processor.add_inputs_to_inference_session(session, begin, obj_ids=1, input_boxes=[[BOX_PX.tolist()]])
     with torch.inference_mode():
@@ -153,7 +153,7 @@ def test_a_model_that_cannot_be_had_is_told(tracker: str, images: Array, monkeyp
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     footage = Footage("street", np.zeros(1), SIZE_PX)
     with pytest.raises(
-        DataError, match="nobody/nothing: cannot be loaded .*; give an id on the Hub or a folder"
+        DataError, match=r"nobody/nothing: cannot be loaded .*; give a folder, or an id on the Hub"
     ) as told:
         find(footage, images.__getitem__, options("nobody/nothing", tracker))
     assert "\n" not in str(told.value)
@@ -164,9 +164,12 @@ def test_a_folder_that_holds_no_model_is_told(tracker: str, images: Array, tmp_p
         find(Footage("street", np.zeros(1), SIZE_PX), images.__getitem__, options(str(tmp_path), tracker))
 
 
-def test_a_model_that_follows_nothing_is_told(detector: str, images: Array) -> None:
-    with pytest.raises(DataError, match=f"{detector}: follows no masks; give a SAM2 or EdgeTAM video model"):
-        find(Footage("street", np.zeros(1), SIZE_PX), images.__getitem__, options(detector, detector))
+def test_a_model_that_follows_nothing_is_told(detector: str, images: Array, tmp_path: Path) -> None:
+    footage, sam3 = Footage("street", np.zeros(1), SIZE_PX), write_sam3(tmp_path / "sam3")
+    with pytest.raises(DataError, match=f"{sam3}: follows no boxes; give a SAM2 or EdgeTAM video model"):
+        find(footage, images.__getitem__, options(detector, sam3))
+    with pytest.raises(DataError, match=f"{detector}: cannot be loaded"):
+        find(footage, images.__getitem__, options(detector, detector))
 
 
 def test_loading_leaves_the_librarys_words_as_they_were(detector: str) -> None:

@@ -60,8 +60,11 @@ def found(*rows: tuple[list[float], float, str]) -> Detections:
 def test_two_boxes_of_one_thing_are_one_detection() -> None:
     """IoU 80 / 100 of the same class; 90 / 110 of two classes; 50 / 150 = 0.33 is another car."""
     twice = found(
-        ([0, 0, 10, 10], 0.5, "car"), ([0, 0, 10, 8], 0.7, "car"), ([5, 0, 15, 10], 0.4, "car"), ([40, 0, 50, 10], 0.6, "car")
-    )  # fmt: skip
+        ([0, 0, 10, 10], 0.5, "car"),
+        ([0, 0, 10, 8], 0.7, "car"),
+        ([5, 0, 15, 10], 0.4, "car"),
+        ([40, 0, 50, 10], 0.6, "car"),
+    )
     kept = without_duplicates(twice, 0.5, 0.7)
     assert (kept.scores.tolist(), kept.boxes_px[:, 0].tolist()) == ([0.7, 0.6, 0.4], [0, 40, 5])
     kept = without_duplicates(found(([0, 0, 10, 10], 0.5, "car"), ([1, 0, 11, 10], 0.6, "truck")), 0.5, 0.7)

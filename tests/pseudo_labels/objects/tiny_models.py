@@ -5,6 +5,7 @@ from pathlib import Path
 import torch
 from transformers import (
     BertTokenizerFast,
+    CLIPTokenizerFast,
     GroundingDinoConfig,
     GroundingDinoForObjectDetection,
     GroundingDinoImageProcessor,
@@ -14,6 +15,10 @@ from transformers import (
     Sam2VideoModel,
     Sam2VideoProcessor,
     Sam2VideoVideoProcessor,
+    Sam3ImageProcessor,
+    Sam3VideoConfig,
+    Sam3VideoModel,
+    Sam3VideoProcessor,
 )
 
 PIECES = ["car", "bus", "truck", "motor", "##cycle", "bi", "person", "##s"]
@@ -103,4 +108,88 @@ def write_sam2(folder: Path) -> str:
     size = {"height": side, "width": side}
     images = Sam2ImageProcessor(size=size, mask_size={"height": side // 4, "width": side // 4})
     Sam2VideoProcessor(images, Sam2VideoVideoProcessor(size=size)).save_pretrained(folder)
+    return str(folder)
+
+
+def write_sam3(folder: Path) -> str:
+    folder.mkdir(parents=True)
+    side, patch, hidden = 56, 14, 128
+    torch.manual_seed(0)
+    vision = {
+        "model_type": "sam3_vision_model",
+        "backbone_config": {
+            "model_type": "sam3_vit_model",
+            "hidden_size": 32,
+            "intermediate_size": 32,
+            "num_hidden_layers": 2,
+            "num_attention_heads": 2,
+            "image_size": side,
+            "pretrain_image_size": side,
+            "patch_size": patch,
+            "window_size": 2,
+            "global_attn_indexes": [1],
+        },
+        "fpn_hidden_size": hidden,
+        "backbone_feature_sizes": [[16, 16], [8, 8], [4, 4]],
+    }
+    small = {"hidden_size": hidden, "intermediate_size": 32, "num_attention_heads": 2, "num_layers": 1}
+    detector = {
+        "model_type": "sam3",
+        "vision_config": vision,
+        "text_config": {
+            "model_type": "clip_text_model",
+            "vocab_size": 64,
+            "bos_token_id": 52,
+            "eos_token_id": 53,
+            "hidden_size": 16,
+            "intermediate_size": 16,
+            "projection_dim": 16,
+            "num_hidden_layers": 1,
+            "num_attention_heads": 2,
+            "max_position_embeddings": 32,
+        },
+        "geometry_encoder_config": small,
+        "detr_encoder_config": small,
+        "detr_decoder_config": {**small, "num_queries": 4},
+        "mask_decoder_config": {"hidden_size": hidden, "num_attention_heads": 2},
+    }
+    tracker = {
+        "model_type": "sam3_tracker_video",
+        "vision_config": vision,
+        "prompt_encoder_config": {"hidden_size": hidden, "image_size": side, "patch_size": patch},
+        "mask_decoder_config": {
+            "hidden_size": hidden, "mlp_dim": 32, "num_attention_heads": 2, "iou_head_hidden_dim": 32,
+        },
+        "memory_attention_hidden_size": hidden,
+        "memory_attention_num_layers": 1,
+        "memory_attention_feed_forward_hidden_size": 32,
+        "memory_attention_rope_feat_sizes": [side // patch] * 2,
+        "num_maskmem": 2,
+        "max_object_pointers_in_encoder": 3,
+        "memory_encoder_hidden_size": hidden,
+        "mask_downsampler_embed_dim": hidden,
+        "memory_fuser_num_layers": 1,
+        "memory_fuser_embed_dim": hidden,
+        "memory_fuser_intermediate_dim": 32,
+    }  # fmt: skip
+    config = Sam3VideoConfig(
+        detector_config=detector,
+        tracker_config=tracker,
+        low_res_mask_size=16,
+        score_threshold_detection=0.0,
+        new_det_thresh=0.0,
+        hotstart_delay=0,
+        hotstart_unmatch_thresh=0,
+        hotstart_dup_thresh=0,
+        max_num_objects=4,
+    )
+    config.image_size = side  # which it tells all parts of
+    Sam3VideoModel(config).save_pretrained(folder)
+    ends = ["<|startoftext|>", "<|endoftext|>"]
+    letters = [*"abcdefghijklmnopqrstuvwxyz", *(f"{letter}</w>" for letter in "abcdefghijklmnopqrstuvwxyz")]
+    vocabulary = {piece: i for i, piece in enumerate([*letters, *ends])}
+    tokenizer = CLIPTokenizerFast(vocab=vocabulary, merges=[])
+    size = {"height": side, "width": side}
+    images = Sam3ImageProcessor(size=size, mask_size={"height": 16, "width": 16})
+    Sam3VideoProcessor(images, Sam2VideoVideoProcessor(size=size), tokenizer).save_pretrained(folder)
     return str(folder)

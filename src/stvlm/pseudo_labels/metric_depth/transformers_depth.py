@@ -139,6 +139,6 @@ def _loaded(name: str, revision: str | None) -> tuple[Any, Any]:
     try:
         processor = AutoImageProcessor.from_pretrained(name, revision=revision)
         model = AutoModelForDepthEstimation.from_pretrained(name, revision=revision)
-    except (OSError, ValueError) as error:
+    except Exception as error:  # damaged weights have no class of exceptions in common
         raise not_had(name, error) from error
     return processor, model.to("cuda" if torch.cuda.is_available() else "cpu").eval()

@@ -27,7 +27,7 @@ from stvlm.pseudo_labels.licences import joined
 from stvlm.pseudo_labels.objects.classes import PHRASES, category_of, check_phrases
 from stvlm.pseudo_labels.objects.finishing import flagged
 from stvlm.pseudo_labels.objects.matching import Detections
-from stvlm.pseudo_labels.objects.models import Network, load, made_by, torch_and_transformers
+from stvlm.pseudo_labels.objects.models import Network, forget, load, made_by, torch_and_transformers
 from stvlm.pseudo_labels.objects.tracking import Rules, View, follow
 from stvlm.records import Array, DataError, Rejected
 
@@ -63,10 +63,10 @@ def find(footage: Footage, read: Callable[[int], Array], options: Options) -> Ob
     Raises DataError where a model cannot be had, or an image has another size.
     """
     detector = load(options.detector, options.detector_revision, "AutoModelForZeroShotObjectDetection", half=False)
-    tracker = load(options.tracker, options.tracker_revision, "AutoModel", half=True)
+    tracker = load(options.tracker, options.tracker_revision, "AutoModel", half=True, processor="Sam2VideoProcessor")
     tool = _TRACKERS.get(tracker.model.config.model_type)
     if tool is None:
-        raise DataError(f"{options.tracker}: follows no masks; give a SAM2 or EdgeTAM video model")
+        raise DataError(f"{options.tracker}: follows no boxes; give a SAM2 or EdgeTAM video model")
     detect = partial(_detect, detector, phrases=options.phrases, least_score=options.least_score)
     frames_back = options.rules.frames_back(footage.times_s)
     tracks = follow(footage, read, detect, _Following(tracker, footage.image_size_px, frames_back), options.rules)
@@ -111,12 +111,7 @@ class _Following:
         frame = self._frames[k]
         found = self._model(inference_session=session, frame=frame, frame_idx=k, reverse=reverse)
         session.processed_frames.clear()
-        for outputs in session.output_dict_per_obj[0].values():
-            for output in outputs.values():
-                output.pop("high_res_masks", None)
-        near = session.output_dict_per_obj[0]["non_cond_frame_outputs"]
-        for far in [j for j in near if abs(j - k) > self._reach]:
-            del near[far]
+        forget(session, k, self._reach)
         probability = found.object_score_logits.float().sigmoid().item()
         return View(found.pred_masks[0, 0].float(), probability)
 

@@ -31,8 +31,8 @@ def torch_and_transformers() -> tuple[Any, Any]:
 
 
 @lru_cache(maxsize=4)
-def load(model: str, revision: str | None, kind: str, half: bool) -> Network:
-    """A model by its id on the Hub or its folder, through one of the Transformers library's classes.
+def load(model: str, revision: str | None, kind: str, half: bool, processor: str = "AutoProcessor") -> Network:
+    """A model and its processor by its id on the Hub or its folder, through classes of the Transformers library.
 
     `half`: in bfloat16 where it is on a GPU. Raises DataError.
     """
@@ -43,15 +43,15 @@ def load(model: str, revision: str | None, kind: str, half: bool) -> Network:
     before = transformers.utils.logging.get_verbosity()
     transformers.utils.logging.set_verbosity_error()
     try:
-        processor = transformers.AutoProcessor.from_pretrained(model, revision=revision)
+        prepares = getattr(transformers, processor).from_pretrained(model, revision=revision)
         network = getattr(transformers, kind).from_pretrained(model, revision=revision, dtype=dtype)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, ImportError, RuntimeError) as error:
-        cure = f"give an id on the Hub or a folder; once: hf download {model}"
+        cure = "give a folder, or an id on the Hub, downloaded before where there is no network"
         raise DataError(f"{model}: cannot be loaded ({first_line(error)}); {cure}") from error
     finally:
         transformers.utils.logging.set_verbosity(before)
     found = getattr(network.config, "_commit_hash", None)
-    return Network(network.eval().to("cuda" if on_gpu else "cpu"), processor, found or revision or "")
+    return Network(network.eval().to("cuda" if on_gpu else "cpu"), prepares, found or revision or "")
 
 
 def made_by(tool: str, model: str, revision: str) -> Provenance:
@@ -68,3 +68,16 @@ def checked(image: Array, footage: Footage) -> Array:
         found = f"an image has the shape {image.shape}, not {(height, width, 3)}"
         raise DataError(f"{footage.video_id}: {found}; give RGB images of one size")
     return image
+
+
+def forget(session: Any, k: int, reach: int) -> None:
+    """Drops from a session of SAM2's kind what will not be looked at again after frame k.
+
+    That is all further away than `reach` frames, and the masks at full size, which are of use in their own frame only.
+    """
+    for outputs in session.output_dict_per_obj.values():
+        near = outputs["non_cond_frame_outputs"]
+        for far in [j for j in near if abs(j - k) > reach]:
+            del near[far]
+        for output in (*near.values(), *outputs["cond_frame_outputs"].values()):
+            output.pop("high_res_masks", None)
