@@ -338,7 +338,8 @@ def _run_excerpts(unit: Unit, folder: Path) -> None:
             frames = np.searchsorted(video.times_s, item.start_s + item.times_s - TIME_TOLERANCE_S).tolist()
             found.append({"name": item.recording.scene_id, "frames": frames, "content": _content(item)})
     rejected = [item for item in items if isinstance(item, Rejected)]
-    stages.write_details(folder, "excerpts", {"excerpts": found, "rejected": rejected}, unit.key, {})
+    left_out = {} if isinstance(video, Rejected) else {f"box: {reason}": n for reason, n in video.left_out.items()}
+    stages.write_details(folder, "excerpts", {"excerpts": found, "rejected": rejected}, unit.key, {}, left_out)
 
 
 def _run_objects(unit: Unit, folder: Path) -> None:
@@ -433,7 +434,7 @@ def _run_filters(unit: Unit, folder: Path) -> None:
     scene = scene_of(view, world, stages.read_object_tracks(unit.results["objects"]), labels, made_by)
     left_out["track: stationary"] = sum(not label.moving for label in labels)
     options, grades = asdict(unit.recipe.filters), Counter(track.grade for track in scene.tracks)
-    notes = {"grades": grades, "licence": scene.licence}
+    notes = {"grades": dict(grades), "licence": scene.licence}
     stages.write_scene(folder, scene, _images(view.video), made_by, unit.key, options, +left_out, notes)
 
 

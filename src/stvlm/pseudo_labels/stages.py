@@ -387,7 +387,7 @@ def _end(
     sizes = {name: (folder / name).stat().st_size for name in files}
     of_kind = _UNITS.get(kind, {})
     manifest = Manifest(
-        SCHEMA, kind, provenance, inputs, options, of_kind, sizes, details, left_out or {}, notes or {}
+        SCHEMA, kind, provenance, inputs, options, of_kind, sizes, details, dict(left_out or {}), dict(notes or {})
     )
     write_json(folder / MANIFEST, asdict(manifest))
 

@@ -12,6 +12,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
@@ -19,6 +20,7 @@ from typing import Any
 
 from stvlm.files import read_json
 from stvlm.pseudo_labels.artefacts import Footage, ObjectTracks
+from stvlm.pseudo_labels.objects.files import read_coco, read_mot
 from stvlm.pseudo_labels.videos.files import (
     CAMERA,
     about,
@@ -39,7 +41,8 @@ SUFFIXES = (".mp4", ".mov", ".mkv", ".avi", ".webm", ".m4v")
 IMAGES = (".jpg", ".jpeg", ".png")
 LEAST_IMAGES = 5
 
-BOX_FILES: dict[str, Callable[[Path, Footage], ObjectTracks]] = {}
+BoxReader = Callable[[Path, Footage], tuple[ObjectTracks, Counter[str]]]
+BOX_FILES: Mapping[str, BoxReader] = {".mot.txt": read_mot, ".coco.json": read_coco}
 """How a file of boxes is read that lies beside a video <id>, by what follows the id in its name, such as ".mot.txt"."""
 
 _INTRINSICS = ("fx_px", "fy_px", "cx_px", "cy_px")
@@ -157,7 +160,8 @@ class VideoFiles:
         for suffix, read in BOX_FILES.items():
             path = self._path / f"{video_id}{suffix}"
             if path.is_file():
-                return dataclasses.replace(video, boxes=read(path, video.footage()))
+                boxes, left_out = read(path, video.footage())
+                return dataclasses.replace(video, boxes=boxes, left_out=left_out)
         return video
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import numpy as np
@@ -28,6 +28,7 @@ class Video:
     boxes: ObjectTracks | None = None  # what people or a tracker have marked, at `times_s`
     licence: str = ""  # of the images
     start_s: float = 0.0  # where it begins in the video that it is an excerpt of
+    left_out: Mapping[str, int] = field(default_factory=dict)  # why boxes of its file are not among them, and how many
 
     def __post_init__(self) -> None:
         what = f"video {self.recording.scene_id!r}"
