@@ -90,9 +90,13 @@ def test_nothing_in_a_box_is_looked_at(images: Callable[[int], Array]) -> None:
 
 
 def test_what_shows_no_motion(images: Callable[[int], Array]) -> None:
-    assert global_mapping(FOOTAGE, lambda _: np.full((240, 640), 90, np.uint8), K_PX) == Rejected(
-        "no motion explains the features", "street"
-    )
+    """Nothing at all, one frame, a camera that stands still with some noise, and one that only turns."""
+    nothing = Rejected("no motion explains the features", "street")
+    assert global_mapping(FOOTAGE, lambda _: np.full((240, 640), 90, np.uint8), K_PX) == nothing
+    assert global_mapping(Footage("street", np.zeros(1), SIZE_PX), images, K_PX) == nothing
+    noise = np.random.default_rng(0).integers(-6, 7, (6, 240, 640))
+    assert global_mapping(FOOTAGE, lambda k: np.clip(images(0) + noise[k], 0, 255).astype(np.uint8), K_PX) == nothing
+    assert global_mapping(FOOTAGE, of(street(step_m=0, turn_deg=1)), K_PX) == nothing
 
 
 def test_poses_are_interpolated_over_short_gaps() -> None:
