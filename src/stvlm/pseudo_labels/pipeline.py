@@ -22,7 +22,7 @@ import json
 import resource
 import sys
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import lru_cache
@@ -35,7 +35,7 @@ from stvlm.engine import KILLED, Engine, run_units
 from stvlm.files import write_json
 from stvlm.hashing import code_version, stable_hash
 from stvlm.pseudo_labels import stages
-from stvlm.pseudo_labels.artefacts import MetricDepth, Provenance
+from stvlm.pseudo_labels.artefacts import MetricDepth, ObjectTracks, Provenance
 from stvlm.pseudo_labels.filters import OF_FRAMES, OF_PLACES
 from stvlm.pseudo_labels.geometry import READERS
 from stvlm.pseudo_labels.licences import joined
@@ -130,21 +130,29 @@ class Excerpt(NamedTuple):
         return excerpt(video, np.array(self.frames), self.name)
 
 
-class Unit(NamedTuple):
-    """What a stage does for one excerpt, or, to cut it, for one video."""
+class Cut(NamedTuple):
+    """The unit of work of `cut_video`."""
 
-    stage: str
-    about: Excerpt | tuple[Collection, Recording]
+    collection: Collection
+    recording: Recording
     recipe: PseudoLabelling
-    results: Mapping[str, Path]
-    """The folders of the stages before."""
     key: str
+
+
+class Unit(NamedTuple):
+    """The unit of work of `run_stages`: some stages of one excerpt."""
+
+    stages: tuple[str, ...]
+    excerpt: Excerpt
+    recipe: PseudoLabelling
+    folders: Mapping[str, Path]
+    """Where each stage's result is, or will be."""
 
 
 class Stage(NamedTuple):
     """What makes a result from those of others."""
 
-    run: Callable[[Unit, Path], None]
+    run: Callable[[Unit, Path], Rejected | None]
     options: Callable[[PseudoLabelling], Any]
     """Of the recipe, what its result depends on."""
     reads: Callable[[PseudoLabelling], tuple[str, ...]] = lambda recipe: ()
@@ -171,135 +179,172 @@ class Outcome(NamedTuple):
 
 def label_videos(request: Request, work: Path) -> Outcome:
     """Runs all stages for all videos, going on where an interrupted run stopped; raises DataError."""
-    outcome = Outcome([], {name: [] for name in STAGES}, {name: [] for name in STAGES})
-    results: dict[Excerpt, dict[str, Path]] = {}
-    for number in _cut(request, work, outcome):
-        results[number] = {}
-    for name, stage in STAGES.items():
-        if name == "excerpts" or not stage.is_there(request.recipe):
-            continue
-        units = [_unit(name, about, request.recipe, done, work) for about, done in results.items()]
-        folders = _run(name, units, request, work)
-        outcome.folders[name] += folders
-        for unit, folder in zip(units, folders, strict=True):
-            assert isinstance(unit.about, Excerpt)
-            if (rejected := _rejection(folder)) is None:
-                results[unit.about][name] = folder
+    outcome = Outcome([], defaultdict(list), defaultdict(list))
+    left: list[tuple[Excerpt, Mapping[str, Path]]] = [
+        (excerpt, _folders(excerpt, request.recipe, work)) for excerpt in _cut(request, work, outcome)
+    ]
+    for names in _passes(request.recipe):
+        units = [Unit(names, excerpt, request.recipe, folders) for excerpt, folders in left]
+        slow = STAGES[names[0]].is_slow(request.recipe) and request.gpu_engine is not None
+        engine = request.gpu_engine if slow else request.engine
+        _run(run_stages, [(unit, unit.folders[names[-1]]) for unit in units], engine, ", ".join(names), _give_up)
+        left = []
+        for unit in units:
+            failed = stages.read_manifest(unit.folders[names[-1]])
+            done = names
+            if failed.kind == "rejected":
+                stage, reason, subject = (failed.details[key] for key in ("stage", "reason", "subject"))
+                outcome.rejected[stage].append(Rejected(reason, subject))
+                done = names[: names.index(stage) + 1]
             else:
-                outcome.rejected[name].append(rejected)
-                del results[unit.about]
-    outcome.labelled.extend(Labelled(about, done["filters"]) for about, done in results.items())
+                left.append((unit.excerpt, unit.folders))
+            for name in done:
+                outcome.folders[name].append(unit.folders[name])
+    outcome.labelled.extend(Labelled(excerpt, folders["filters"]) for excerpt, folders in left)
     return outcome
+
+
+def _passes(recipe: PseudoLabelling) -> list[tuple[str, ...]]:
+    """The stages there are: each slow one alone, and others that follow each other together."""
+    passes: list[tuple[str, ...]] = []
+    for name, stage in STAGES.items():
+        if not stage.is_there(recipe):
+            continue
+        if stage.is_slow(recipe) or not passes or STAGES[passes[-1][0]].is_slow(recipe):
+            passes.append((name,))
+        else:
+            passes[-1] = (*passes[-1], name)
+    return passes
 
 
 def _cut(request: Request, work: Path, outcome: Outcome) -> list[Excerpt]:
     """The excerpts of all videos."""
     units = []
+    options = _plain(request.recipe.cutting)
     for name, path in request.paths.items():
         collection = Collection(name, path, json.dumps(dict(request.recipe.sources[name]), sort_keys=True))
-        videos = []
-        for item in collection.open().recordings():
-            if isinstance(item, Rejected):
-                outcome.rejected["excerpts"].append(item)
-            else:
-                videos.append(item)
-        for recording in videos[: request.limit]:
-            options = _options("excerpts", request.recipe)
-            key = stable_hash("excerpts", code_version(), options, collection, recording, state_of(name, path))
-            units.append(Unit("excerpts", (collection, recording), request.recipe, {}, key))
-    found = []
-    folders = _run("excerpts", units, request, work)
+        items = collection.open().recordings()
+        outcome.rejected["excerpts"] += [item for item in items if isinstance(item, Rejected)]
+        state = state_of(name, path)
+        for recording in [item for item in items if isinstance(item, Recording)][: request.limit]:
+            key = stable_hash(code_version(), options, collection, recording, state)
+            units.append(Cut(collection, recording, request.recipe, key))
+    folders = [work / "excerpts" / unit.key for unit in units]
+    _run(cut_video, list(zip(units, folders, strict=True)), request.engine, "excerpts", _give_up_cutting)
     outcome.folders["excerpts"] += folders
+    found = []
     for unit, folder in zip(units, folders, strict=True):
         details = stages.read_manifest(folder).details
         outcome.rejected["excerpts"] += [Rejected(*item) for item in details["rejected"]]
         for item in details["excerpts"]:
-            collection, recording = unit.about[:2]
-            assert isinstance(collection, Collection) and isinstance(recording, Recording)
-            found.append(Excerpt(collection, recording, item["name"], tuple(item["frames"]), item["content"]))
+            frames = tuple(item["frames"])
+            found.append(Excerpt(unit.collection, unit.recording, item["name"], frames, item["content"]))
     return found
 
 
-def _unit(name: str, about: Excerpt, recipe: PseudoLabelling, done: Mapping[str, Path], work: Path) -> Unit:
-    stage = STAGES[name]
-    results = {other: done[other] for other in stage.reads(recipe) if other in done}
-    version = "" if stage.is_slow(recipe) else code_version()
-    keys = [folder.name for _, folder in sorted(results.items())]
-    return Unit(name, about, recipe, results, stable_hash(name, version, _options(name, recipe), about.content, *keys))
-
-
-def _options(name: str, recipe: PseudoLabelling) -> str:
-    return json.dumps(STAGES[name].options(recipe), sort_keys=True, default=asdict)
-
-
-def _run(name: str, units: Sequence[Unit], request: Request, work: Path) -> list[Path]:
-    """Has a stage done for all units; the folder of each."""
-    folders = [work / name / unit.key for unit in units]
-    for folder in folders:
-        _forget_unless_whole(folder)
-    engine = request.engine
-    if STAGES[name].is_slow(request.recipe) and request.gpu_engine is not None:
-        engine = request.gpu_engine
-    shards = [(unit, folder / stages.MANIFEST) for unit, folder in zip(units, folders, strict=True)]
-    run_units(run_stage, shards, engine, name, _give_up)
+def _folders(excerpt: Excerpt, recipe: PseudoLabelling, work: Path) -> dict[str, Path]:
+    """Where the results of an excerpt's stages are, whether they are there or not."""
+    folders: dict[str, Path] = {}
+    for name, stage in STAGES.items():
+        if stage.is_there(recipe):
+            version = "" if stage.is_slow(recipe) else code_version()
+            read = [folders[other].name for other in stage.reads(recipe) if other in folders]
+            folders[name] = work / name / stable_hash(version, _plain(stage.options(recipe)), excerpt.content, *read)
     return folders
 
 
-def _forget_unless_whole(folder: Path) -> None:
-    """Removes the manifest of what is damaged, and of what was rejected for a reason that may have passed."""
-    manifest = folder / stages.MANIFEST
-    if not manifest.exists():
-        return
+def _plain(options: Any) -> str:
+    return json.dumps(options, sort_keys=True, default=asdict)
+
+
+def _run(
+    do: Callable[[Any, Path], None],
+    units: Sequence[tuple[Any, Path]],
+    engine: Engine | None,
+    title: str,
+    give_up: Callable[[Any, Path, str], None],
+) -> None:
+    """Has all units done whose folders are not whole."""
+    shards = [(unit, folder / stages.MANIFEST) for unit, folder in units]
+    for _, shard in shards:
+        if shard.exists() and not _is_whole(shard.parent):
+            shard.unlink()
+    run_units(do, shards, engine, title, give_up)
+
+
+def _is_whole(folder: Path) -> bool:
+    """Whether a folder holds a result, or a reason against one that cannot have passed since."""
     try:
-        again = stages.read_manifest(folder).details.get("reason") in PASSING
+        return stages.read_manifest(folder).details.get("reason") not in PASSING
     except DataError:
-        again = True
-    if again:
-        manifest.unlink()
-
-
-def _rejection(folder: Path) -> Rejected | None:
-    manifest = stages.read_manifest(folder)
-    return Rejected(**manifest.details) if manifest.kind == "rejected" else None
+        return False
 
 
 # --- in the workers ---------------------------------------------------------------------------------------------------
 
 
-def run_stage(unit: Unit, shard: Path) -> None:
-    """Makes a result, and beside it a note of what it cost."""
-    folder = shard.parent
-    folder.mkdir(parents=True, exist_ok=True)
+def cut_video(unit: Cut, shard: Path) -> None:
+    """Finds the excerpts of a video."""
     began_s = time.perf_counter()
-    stage = STAGES[unit.stage]
-    if stage.is_slow(unit.recipe):
-        _choose_gpu()
-    try:
-        stage.run(unit, folder)
-    except ImageError as error:
-        _reject(unit, folder, Rejected(UNREADABLE, str(error)))
-    except RuntimeError as error:
-        if type(error).__name__ != "OutOfMemoryError":
-            raise
-        _reject(unit, folder, Rejected(OUT_OF_MEMORY, _subject(unit)))
-    write_json(folder / COST, {"seconds": round(time.perf_counter() - began_s, 3), **_peak_mb()})
+    video = _video(unit.collection, unit.recording)
+    items = [video] if isinstance(video, Rejected) else excerpts(video, unit.recipe.cutting)
+    found, left_out = [], {}
+    if isinstance(video, Video):
+        left_out = {f"box: {reason}": n for reason, n in video.left_out.items()}
+        for part in items:
+            if isinstance(part, Video):
+                frames = np.searchsorted(video.times_s, part.start_s + part.times_s - TIME_TOLERANCE_S).tolist()
+                found.append({"name": part.recording.scene_id, "frames": frames, "content": _content(part)})
+    details = {"excerpts": found, "rejected": [item for item in items if isinstance(item, Rejected)]}
+    stages.write_details(shard.parent, "excerpts", details, unit.key, {}, left_out)
+    _note_cost(shard.parent, began_s)
+
+
+def _give_up_cutting(unit: Cut, shard: Path, reason: str) -> None:
+    details = {"excerpts": [], "rejected": [Rejected(reason, unit.recording.scene_id)], "reason": reason}
+    stages.write_details(shard.parent, "excerpts", details, unit.key, {})
+
+
+def run_stages(unit: Unit, shard: Path) -> None:
+    """Makes the results of some stages, one after the other, up to one that rejects the excerpt."""
+    for name in unit.stages:
+        stage, folder = STAGES[name], unit.folders[name]
+        if (folder / stages.MANIFEST).exists() and _is_whole(folder):
+            if stages.read_manifest(folder).kind == "rejected":
+                break
+            continue
+        began_s = time.perf_counter()
+        if stage.is_slow(unit.recipe):
+            _choose_gpu()
+        try:
+            rejected = stage.run(unit, folder)
+        except ImageError as error:
+            rejected = Rejected(UNREADABLE, str(error))
+        except RuntimeError as error:
+            if type(error).__name__ != "OutOfMemoryError":
+                raise
+            rejected = Rejected(OUT_OF_MEMORY)
+        if rejected is not None:
+            _reject(unit, name, rejected)
+        _note_cost(folder, began_s)
+        if rejected is not None:
+            break
 
 
 def _give_up(unit: Unit, shard: Path, reason: str) -> None:
-    _reject(unit, shard.parent, Rejected(reason, _subject(unit)))
+    begun = [name for name in unit.stages if not (unit.folders[name] / stages.MANIFEST).exists()]
+    _reject(unit, begun[0], Rejected(reason))
 
 
-def _subject(unit: Unit) -> str:
-    return unit.about.name if isinstance(unit.about, Excerpt) else unit.about[1].scene_id
+def _reject(unit: Unit, stage: str, rejected: Rejected) -> None:
+    """Says of a stage, and of those of the unit that would follow, that there is no result."""
+    details = {"stage": stage, "reason": rejected.reason, "subject": rejected.subject or unit.excerpt.name}
+    for name in unit.stages[unit.stages.index(stage) :]:
+        stages.write_details(unit.folders[name], "rejected", details, unit.folders[name].name, {})
 
 
-def _reject(unit: Unit, folder: Path, rejected: Rejected) -> None:
-    if unit.stage == "excerpts":
-        details = {"excerpts": [], "rejected": [rejected], "reason": rejected.reason}
-        stages.write_details(folder, "excerpts", details, unit.key, {})
-    else:
-        subject = {"subject": rejected.subject or _subject(unit)}
-        stages.write_details(folder, "rejected", {"reason": rejected.reason, **subject}, unit.key, {})
+def _note_cost(folder: Path, began_s: float) -> None:
+    write_json(folder / COST, {"seconds": round(time.perf_counter() - began_s, 3), **_peak_mb()})
 
 
 def _choose_gpu() -> None:
@@ -323,74 +368,54 @@ def _peak_mb() -> dict[str, float]:
 
 
 def _view(unit: Unit) -> View:
-    assert isinstance(unit.about, Excerpt)
-    return view_of(unit.about.video(), unit.recipe.most_side_px)
+    return view_of(unit.excerpt.video(), unit.recipe.most_side_px)
 
 
-def _run_excerpts(unit: Unit, folder: Path) -> None:
-    assert not isinstance(unit.about, Excerpt)
-    video = _video(*unit.about)
-    items = [video] if isinstance(video, Rejected) else excerpts(video, unit.recipe.cutting)
-    found = []
-    for item in items:
-        if isinstance(item, Video):
-            assert not isinstance(video, Rejected)
-            frames = np.searchsorted(video.times_s, item.start_s + item.times_s - TIME_TOLERANCE_S).tolist()
-            found.append({"name": item.recording.scene_id, "frames": frames, "content": _content(item)})
-    rejected = [item for item in items if isinstance(item, Rejected)]
-    left_out = {} if isinstance(video, Rejected) else {f"box: {reason}": n for reason, n in video.left_out.items()}
-    stages.write_details(folder, "excerpts", {"excerpts": found, "rejected": rejected}, unit.key, {}, left_out)
-
-
-def _run_objects(unit: Unit, folder: Path) -> None:
+def _run_objects(unit: Unit, folder: Path) -> Rejected | None:
     found = objects_of(_view(unit), unit.recipe.objects)
     if isinstance(found, Rejected):
-        _reject(unit, folder, found)
-    else:
-        stages.write_object_tracks(folder, found, unit.key, asdict(unit.recipe.objects))
+        return found
+    stages.write_object_tracks(folder, found, folder.name, asdict(unit.recipe.objects))
+    return None
 
 
-def _run_geometry(unit: Unit, folder: Path) -> None:
-    objects = stages.read_object_tracks(unit.results["objects"]) if "objects" in unit.results else None
-    found = geometry_of(_view(unit), objects, unit.recipe.geometry, folder / "tool")
+def _run_geometry(unit: Unit, folder: Path) -> Rejected | None:
+    found = geometry_of(_view(unit), _objects(unit), unit.recipe.geometry, folder / "tool")
     if isinstance(found, Rejected):
-        _reject(unit, folder, found)
-    else:
-        stages.write_geometry(folder, found, unit.key, asdict(unit.recipe.geometry))
+        return found
+    stages.write_geometry(folder, found, folder.name, asdict(unit.recipe.geometry))
+    return None
 
 
-def _run_depth(unit: Unit, folder: Path) -> None:
+def _run_depth(unit: Unit, folder: Path) -> Rejected | None:
     found = depth_of(_view(unit), unit.recipe.depth)
     if isinstance(found, Rejected):
-        _reject(unit, folder, found)
-    else:
-        stages.write_metric_depth(folder, found, unit.key, asdict(unit.recipe.depth))
+        return found
+    stages.write_metric_depth(folder, found, folder.name, asdict(unit.recipe.depth))
+    return None
 
 
-def _run_scale(unit: Unit, folder: Path) -> None:
-    geometry = stages.read_geometry(unit.results["geometry"])
-    objects = stages.read_object_tracks(unit.results["objects"])
-    assert isinstance(unit.about, Excerpt)
-    height_m = unit.about.video().camera_height_m
-    found = world_of(geometry, _depth(unit), objects, height_m, unit.recipe)
+def _run_scale(unit: Unit, folder: Path) -> Rejected | None:
+    geometry = stages.read_geometry(unit.folders["geometry"])
+    height_m = unit.excerpt.video().camera_height_m
+    found = world_of(geometry, _depth(unit), _objects(unit), height_m, unit.recipe)
     if isinstance(found, Rejected):
-        _reject(unit, folder, found)
-        return
-    poses = replace(found.geometry, depth=None, crop=None, confidence=None, moving=None)
-    dense = "" if found.geometry.depth is None else "geometry" if geometry.depth is not None else "depth"
-    if dense == "geometry" and found.geometry.crop != geometry.crop:
-        dense = "depth"
+        return found
+    # Where its maps lie already they need not lie twice.
+    dense = None if found.geometry.depth is None else "geometry" if found.depth_is_own else "depth"
     notes = {"scale": found.scale._asdict(), "up_by": found.up_by, "depth_of": dense}
-    stages.write_geometry(folder, poses, unit.key, asdict(unit.recipe.scale), notes)
+    poses = replace(found.geometry, depth=None, crop=None, confidence=None, moving=None)
+    stages.write_geometry(folder, poses, folder.name, asdict(unit.recipe.scale), notes)
+    return None
 
 
 def _world(unit: Unit) -> World:
     """What the stage `scale` found, with the maps that it left where they are."""
-    folder = unit.results["scale"]
+    folder = unit.folders["scale"]
     poses, notes = stages.read_geometry(folder), stages.read_manifest(folder, "geometry").notes
     scale = Scale(**notes["scale"])
     if notes["depth_of"] == "geometry":
-        maps = stages.read_geometry(unit.results["geometry"])
+        maps = stages.read_geometry(unit.folders["geometry"])
         assert maps.depth is not None
         depth = maps.depth if scale.factor == 1 else maps.depth * np.float32(scale.factor)
         poses = replace(poses, depth=depth, crop=maps.crop, confidence=maps.confidence, moving=maps.moving)
@@ -398,50 +423,51 @@ def _world(unit: Unit) -> World:
         metric = _depth(unit)
         assert metric is not None
         poses = replace(poses, depth=metric.depth_m, crop=metric.crop)
-    return World(poses, scale, notes["up_by"])
+    return World(poses, scale, notes["up_by"], notes["depth_of"] == "geometry")
+
+
+def _objects(unit: Unit) -> ObjectTracks:
+    return stages.read_object_tracks(unit.folders["objects"])
 
 
 def _depth(unit: Unit) -> MetricDepth | None:
-    return stages.read_metric_depth(unit.results["depth"]) if "depth" in unit.results else None
+    return stages.read_metric_depth(unit.folders["depth"]) if "depth" in unit.folders else None
 
 
 def _run_lifting(unit: Unit, folder: Path) -> None:
-    objects = stages.read_object_tracks(unit.results["objects"])
-    assert isinstance(unit.about, Excerpt)
-    tracks, left_out = lifted(objects, _world(unit), unit.about.video().camera_height_m, unit.recipe)
+    tracks, left_out = lifted(_objects(unit), _world(unit), unit.excerpt.video().camera_height_m, unit.recipe)
     options = asdict(unit.recipe.lifting)
-    stages.write_lifted_tracks(folder, tracks, _made_by(unit), unit.key, options, left_out)
+    stages.write_lifted_tracks(folder, tracks, _made_by(unit), folder.name, options, left_out)
 
 
 def _run_smoothing(unit: Unit, folder: Path) -> None:
-    tracks = stages.read_lifted_tracks(unit.results["lifting"])
+    tracks = stages.read_lifted_tracks(unit.folders["lifting"])
     kept, left_out = smoothed(tracks, _world(unit), unit.recipe)
     options = asdict(unit.recipe.smoothing)
-    stages.write_lifted_tracks(folder, kept, _made_by(unit), unit.key, options, left_out)
+    stages.write_lifted_tracks(folder, kept, _made_by(unit), folder.name, options, left_out)
 
 
-def _run_filters(unit: Unit, folder: Path) -> None:
+def _run_filters(unit: Unit, folder: Path) -> Rejected | None:
     world = _world(unit)
-    found = labels_of(stages.read_lifted_tracks(unit.results["smoothing"]), world, unit.recipe.filters)
+    found = labels_of(stages.read_lifted_tracks(unit.folders["smoothing"]), world, unit.recipe.filters)
     if isinstance(found, Rejected):
-        _reject(unit, folder, found)
-        return
+        return found
     labels, left_out = found
     if not any(label.moving for label in labels):
-        _reject(unit, folder, Rejected("nothing in it moves for sure"))
-        return
+        return Rejected("nothing in it moves for sure")
     view, made_by = _view(unit), _made_by(unit)
-    scene = scene_of(view, world, stages.read_object_tracks(unit.results["objects"]), labels, made_by)
+    scene = scene_of(view, world, _objects(unit), labels, made_by)
     left_out["track: stationary"] = sum(not label.moving for label in labels)
     options, grades = asdict(unit.recipe.filters), Counter(track.grade for track in scene.tracks)
     notes = {"grades": dict(grades), "licence": scene.licence}
-    stages.write_scene(folder, scene, _images(view.video), made_by, unit.key, options, +left_out, notes)
+    stages.write_scene(folder, scene, _images(view.video), made_by, folder.name, options, +left_out, notes)
+    return None
 
 
 def _made_by(unit: Unit) -> Provenance:
     """Who found objects, geometry and depth."""
-    names = [name for name in ("objects", "geometry", "depth") if name in unit.results]
-    return joined(*(stages.read_manifest(unit.results[name]).provenance for name in names))
+    names = [name for name in ("objects", "geometry", "depth") if name in unit.folders]
+    return joined(*(stages.read_manifest(unit.folders[name]).provenance for name in names))
 
 
 def _images(video: Video) -> list[Any] | None:
@@ -483,7 +509,6 @@ def _limits(recipe: PseudoLabelling, names: Sequence[str]) -> dict[str, Any]:
 
 _TO_LIFT = ("objects", "geometry", "depth", "scale")
 STAGES: Mapping[str, Stage] = {
-    "excerpts": Stage(_run_excerpts, lambda recipe: recipe.cutting),
     "objects": Stage(
         _run_objects,
         lambda recipe: [recipe.objects.by, getattr(recipe.objects, recipe.objects.by, None), recipe.most_side_px],
@@ -492,7 +517,7 @@ STAGES: Mapping[str, Stage] = {
     "geometry": Stage(
         _run_geometry,
         lambda recipe: [recipe.geometry, recipe.most_side_px],
-        lambda recipe: () if _of_tool(recipe) else ("objects",),
+        lambda recipe: () if _of_tool(recipe) else ("objects",),  # which are masked out
         is_slow=_of_tool,
     ),
     "depth": Stage(
@@ -514,4 +539,4 @@ STAGES: Mapping[str, Stage] = {
     ),
     "filters": Stage(_run_filters, lambda recipe: recipe.filters, lambda recipe: (*_TO_LIFT, "smoothing")),
 }
-"""In the order in which they run."""
+"""In the order in which they run, once videos are cut."""

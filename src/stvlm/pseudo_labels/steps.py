@@ -42,6 +42,7 @@ class World(NamedTuple):
     geometry: Geometry
     scale: Scale
     up_by: str
+    depth_is_own: bool  # the geometry's, and not that of another network
 
 
 def objects_of(view: View, settings: Objects) -> ObjectTracks | Rejected:
@@ -113,14 +114,15 @@ def world_of(
     """
     found = scale_of(geometry, depth, objects, camera_height_m, recipe.scale)
     if isinstance(found, Rejected):
-        return found._replace(subject=found.subject or "")
+        return found
     geometry = scaled(geometry, found)
     if geometry.provenance.tool == "colmap":  # its depth is that of a few points
         geometry = replace(geometry, depth=None, crop=None, confidence=None, moving=None)
-    if geometry.depth is None and depth is not None and len(depth.frames) == len(geometry.times_s):
+    is_own = geometry.depth is not None
+    if not is_own and depth is not None and len(depth.frames) == len(geometry.times_s):
         geometry = with_depth(geometry, depth)
     turned = upright(geometry, objects, recipe.ground)
-    return World(turned.geometry, found, turned.by)
+    return World(turned.geometry, found, turned.by, is_own)
 
 
 def lifted(
