@@ -8,8 +8,7 @@ import torch
 from tests.pseudo_labels.objects.tiny_models import write_grounding_dino, write_sam2, write_sam3
 from transformers.utils import logging
 
-from stvlm.pseudo_labels.artefacts import Footage, ObjectTracks, Provenance, decode_mask
-from stvlm.pseudo_labels.licences import joined, may_be_sold, provenance_of
+from stvlm.pseudo_labels.artefacts import Footage, ObjectTracks, decode_mask
 from stvlm.pseudo_labels.objects.grounding_dino_sam2 import Options, _detect, _Following, _phrase_of_token, find
 from stvlm.pseudo_labels.objects.models import load
 from stvlm.pseudo_labels.objects.tracking import Rules
@@ -56,6 +55,9 @@ def test_from_frames_to_tracks(detector: str, tracker: str, images: Array) -> No
     assert found.image_size_px == SIZE_PX and found.times_s.tolist() == footage.times_s.tolist()
     assert [track.track_id for track in found.tracks] == [str(i + 1) for i in range(len(found.tracks))]
     assert len(found.tracks) >= 2
+    made_by = found.provenance
+    assert (made_by.tool, made_by.model) == ("grounding_dino + sam2", f"{detector} + {tracker}")
+    assert made_by.licence == f"{detector}: not known; {tracker}: not known"
     for k in range(6):
         masks = [
             decode_mask(track.masks[k], SIZE_PX) for track in found.tracks if track.masks and track.masks[k] is not None
@@ -177,12 +179,3 @@ def test_loading_leaves_the_librarys_words_as_they_were(detector: str) -> None:
     load.cache_clear()
     load(detector, None, "AutoModelForZeroShotObjectDetection", half=False)
     assert logging.get_verbosity() == before
-
-
-def test_what_two_tools_make_stands_under_the_terms_of_both() -> None:
-    both = joined(provenance_of("grounding_dino"), provenance_of("sam2"))
-    assert both == Provenance(
-        "grounding_dino + sam2", "IDEA-Research/grounding-dino-base + facebook/sam2.1-hiera-large", " + ", "Apache-2.0"
-    )
-    assert may_be_sold(both)
-    assert not may_be_sold(joined(provenance_of("grounding_dino"), provenance_of("monst3r")))
