@@ -37,7 +37,7 @@ _TRACKERS = {"sam2_video": "sam2", "edgetam_video": "edgetam"}
 
 @dataclass(frozen=True)
 class Options:
-    """Which networks look for what. `tracker` may be another of SAM2's sizes, or EdgeTAM."""
+    """Which networks look for what. `tracker` may be another of SAM2's sizes, or EdgeTAM, which needs the package timm."""
 
     detector: str = "IDEA-Research/grounding-dino-base"
     detector_revision: str | None = None
