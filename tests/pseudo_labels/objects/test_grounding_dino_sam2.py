@@ -6,6 +6,13 @@ import numpy as np
 import pytest
 import torch
 from tests.pseudo_labels.objects.tiny_models import write_grounding_dino, write_sam2, write_sam3
+from transformers import (
+    OwlViTConfig,
+    OwlViTForObjectDetection,
+    OwlViTImageProcessor,
+    OwlViTTextConfig,
+    OwlViTVisionConfig,
+)
 from transformers.utils import logging
 
 from stvlm.pseudo_labels.artefacts import Footage, ObjectTracks, decode_mask
@@ -131,7 +138,7 @@ def test_going_back_is_the_librarys(tracker: str, images: Array) -> None:
 def test_each_token_belongs_to_the_phrase_it_is_in(detector: str) -> None:
     tokenizer = load(detector, None, "AutoModelForZeroShotObjectDetection", half=False).processor.tokenizer
     ids = tokenizer("car. motorcycle. bus.")["input_ids"]
-    between = {tokenizer.convert_tokens_to_ids("."), *tokenizer.all_special_ids}
+    between = {tokenizer.convert_tokens_to_ids("."), tokenizer.cls_token_id, tokenizer.sep_token_id}
     assert _phrase_of_token(ids, between).tolist() == [-1, 0, -1, 1, 1, -1, 2, -1, -1]
 
 
@@ -172,6 +179,16 @@ def test_a_model_that_follows_nothing_is_told(detector: str, images: Array, tmp_
         find(footage, images.__getitem__, options(detector, sam3))
     with pytest.raises(DataError, match=f"{detector}: cannot be loaded"):
         find(footage, images.__getitem__, options(detector, detector))
+
+
+def test_a_detector_of_another_kind_is_told(tracker: str, images: Array, tmp_path: Path) -> None:
+    vision = OwlViTVisionConfig(hidden_size=32, num_hidden_layers=1, num_attention_heads=2, image_size=32)
+    text = OwlViTTextConfig(hidden_size=32, num_hidden_layers=1, num_attention_heads=2, vocab_size=64)
+    config = OwlViTConfig(text_config=text.to_dict(), vision_config=vision.to_dict(), projection_dim=16)
+    OwlViTForObjectDetection(config).save_pretrained(tmp_path)
+    OwlViTImageProcessor().save_pretrained(tmp_path)
+    with pytest.raises(DataError, match=f"{tmp_path}: scores no words; give a Grounding DINO model"):
+        find(Footage("street", np.zeros(1), SIZE_PX), images.__getitem__, options(str(tmp_path), tracker))
 
 
 def test_loading_leaves_the_librarys_words_as_they_were(detector: str) -> None:
