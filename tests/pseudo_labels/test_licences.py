@@ -4,13 +4,14 @@ import pytest
 
 from stvlm.pseudo_labels.artefacts import Provenance
 from stvlm.pseudo_labels.geometry import READERS
-from stvlm.pseudo_labels.licences import may_be_sold, provenance_of, tool_licences
+from stvlm.pseudo_labels.licences import joined, may_be_sold, provenance_of, tool_licences
 from stvlm.records import DataError
 
 
 def test_every_reader_has_a_licence_and_a_default_model() -> None:
-    assert set(READERS) <= set(tool_licences())
-    for tool in READERS:
+    tools = [*READERS, "grounding_dino", "sam2", "edgetam", "sam3"]
+    assert set(tools) <= set(tool_licences())
+    for tool in tools:
         assert provenance_of(tool).licence and tool_licences()[tool].url.startswith("https://github.com/")
 
 
@@ -30,6 +31,8 @@ def test_every_reader_has_a_licence_and_a_default_model() -> None:
         ("metric3d_onnx", None, True),
         ("colmap", None, True),
         ("known_poses", "kitti", True),
+        ("sam2", None, True),
+        ("sam3", None, True),
     ],
 )
 def test_code_and_weights_both_have_to_allow_it(tool: str, model: str | None, sold: bool) -> None:
@@ -41,3 +44,15 @@ def test_what_is_not_known_is_told() -> None:
         provenance_of("monster")
     with pytest.raises(DataError, match="vipe: the licence of model 'dav4' is not known; did you mean 'dav3'"):
         may_be_sold(Provenance("vipe", "dav4"))
+
+
+def test_what_two_tools_make_stands_under_the_terms_of_both() -> None:
+    both = joined(provenance_of("grounding_dino"), provenance_of("sam2"))
+    models = "IDEA-Research/grounding-dino-base + facebook/sam2.1-hiera-large"
+    assert both == Provenance("grounding_dino + sam2", models, "", "Apache-2.0") and may_be_sold(both)
+    mixed = joined(provenance_of("grounding_dino"), provenance_of("monst3r"))
+    assert mixed.licence == "Apache-2.0; CC BY-NC-SA 4.0" and not may_be_sold(mixed)
+    own = joined(Provenance("grounding_dino", "mine", "4f2a"), provenance_of("sam2"))
+    assert (own.revision, own.licence) == ("4f2a + ", "mine: not known; Apache-2.0")
+    with pytest.raises(DataError, match="grounding_dino: the licence of model 'mine' is not known"):
+        may_be_sold(own)

@@ -62,7 +62,8 @@ def provenance_of(tool: str, model: str | None = None) -> Provenance:
 def joined(*parts: Provenance) -> Provenance:
     """What several tools make together, under the terms of all of them."""
     tool, model, revision = (_BETWEEN.join(getattr(p, name) for p in parts) for name in ("tool", "model", "revision"))
-    return Provenance(tool, model, revision, "; ".join(dict.fromkeys(p.licence or f"{p.model}: ?" for p in parts)))
+    licences = dict.fromkeys(p.licence or f"{p.model}: not known" for p in parts)
+    return Provenance(tool, model, revision if any(p.revision for p in parts) else "", "; ".join(licences))
 
 
 def may_be_sold(made_by: Provenance) -> bool:

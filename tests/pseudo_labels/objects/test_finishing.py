@@ -34,6 +34,12 @@ def test_a_box_reaches_half_a_pixel_beyond_its_mask() -> None:
     assert mask_and_box(filled(4, 5, 4, 7)) is None
 
 
+@pytest.mark.parametrize("corners", [(4, 5, 9, 7), (0, 0, 40, 20), (3, 12, 5, 20), (38, 12, 40, 20), (0, 3, 1, 4)])
+def test_run_lengths_are_those_of_the_whole_image(corners: tuple[int, int, int, int]) -> None:
+    found = mask_and_box(filled(*corners))
+    assert found is not None and found[0].tolist() == encode_mask(filled(*corners)).tolist()
+
+
 def test_crumbs_are_left_out_and_large_parts_kept() -> None:
     """30, 4 and 1 pixels: 4 are 11 % of them, 1 is 3 %; a diagonal neighbour is no part of its own."""
     large, small, crumb = filled(2, 2, 8, 7), filled(20, 2, 22, 4), filled(30, 10, 31, 11)

@@ -6,10 +6,16 @@ import numpy as np
 import pytest
 import torch
 from tests.pseudo_labels.objects.tiny_models import write_grounding_dino, write_sam2, write_sam3
+from transformers import (
+    OwlViTConfig,
+    OwlViTForObjectDetection,
+    OwlViTImageProcessor,
+    OwlViTTextConfig,
+    OwlViTVisionConfig,
+)
 from transformers.utils import logging
 
-from stvlm.pseudo_labels.artefacts import Footage, ObjectTracks, Provenance, decode_mask
-from stvlm.pseudo_labels.licences import joined, may_be_sold, provenance_of
+from stvlm.pseudo_labels.artefacts import Footage, ObjectTracks, decode_mask
 from stvlm.pseudo_labels.objects.grounding_dino_sam2 import Options, _detect, _Following, _phrase_of_token, find
 from stvlm.pseudo_labels.objects.models import load
 from stvlm.pseudo_labels.objects.tracking import Rules
@@ -56,6 +62,9 @@ def test_from_frames_to_tracks(detector: str, tracker: str, images: Array) -> No
     assert found.image_size_px == SIZE_PX and found.times_s.tolist() == footage.times_s.tolist()
     assert [track.track_id for track in found.tracks] == [str(i + 1) for i in range(len(found.tracks))]
     assert len(found.tracks) >= 2
+    made_by = found.provenance
+    assert (made_by.tool, made_by.model) == ("grounding_dino + sam2", f"{detector} + {tracker}")
+    assert made_by.licence == f"{detector}: not known; {tracker}: not known"
     for k in range(6):
         masks = [
             decode_mask(track.masks[k], SIZE_PX) for track in found.tracks if track.masks and track.masks[k] is not None
@@ -129,7 +138,7 @@ def test_going_back_is_the_librarys(tracker: str, images: Array) -> None:
 def test_each_token_belongs_to_the_phrase_it_is_in(detector: str) -> None:
     tokenizer = load(detector, None, "AutoModelForZeroShotObjectDetection", half=False).processor.tokenizer
     ids = tokenizer("car. motorcycle. bus.")["input_ids"]
-    between = {tokenizer.convert_tokens_to_ids("."), *tokenizer.all_special_ids}
+    between = {tokenizer.convert_tokens_to_ids("."), tokenizer.cls_token_id, tokenizer.sep_token_id}
     assert _phrase_of_token(ids, between).tolist() == [-1, 0, -1, 1, 1, -1, 2, -1, -1]
 
 
@@ -172,17 +181,18 @@ def test_a_model_that_follows_nothing_is_told(detector: str, images: Array, tmp_
         find(footage, images.__getitem__, options(detector, detector))
 
 
+def test_a_detector_of_another_kind_is_told(tracker: str, images: Array, tmp_path: Path) -> None:
+    vision = OwlViTVisionConfig(hidden_size=32, num_hidden_layers=1, num_attention_heads=2, image_size=32)
+    text = OwlViTTextConfig(hidden_size=32, num_hidden_layers=1, num_attention_heads=2, vocab_size=64)
+    config = OwlViTConfig(text_config=text.to_dict(), vision_config=vision.to_dict(), projection_dim=16)
+    OwlViTForObjectDetection(config).save_pretrained(tmp_path)
+    OwlViTImageProcessor().save_pretrained(tmp_path)
+    with pytest.raises(DataError, match=f"{tmp_path}: scores no words; give a Grounding DINO model"):
+        find(Footage("street", np.zeros(1), SIZE_PX), images.__getitem__, options(str(tmp_path), tracker))
+
+
 def test_loading_leaves_the_librarys_words_as_they_were(detector: str) -> None:
     before = logging.get_verbosity()
     load.cache_clear()
     load(detector, None, "AutoModelForZeroShotObjectDetection", half=False)
     assert logging.get_verbosity() == before
-
-
-def test_what_two_tools_make_stands_under_the_terms_of_both() -> None:
-    both = joined(provenance_of("grounding_dino"), provenance_of("sam2"))
-    assert both == Provenance(
-        "grounding_dino + sam2", "IDEA-Research/grounding-dino-base + facebook/sam2.1-hiera-large", " + ", "Apache-2.0"
-    )
-    assert may_be_sold(both)
-    assert not may_be_sold(joined(provenance_of("grounding_dino"), provenance_of("monst3r")))

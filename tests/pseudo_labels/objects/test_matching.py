@@ -69,7 +69,9 @@ def test_two_boxes_of_one_thing_are_one_detection() -> None:
     assert (kept.scores.tolist(), kept.boxes_px[:, 0].tolist()) == ([0.7, 0.6, 0.4], [0, 40, 5])
     kept = without_duplicates(found(([0, 0, 10, 10], 0.5, "car"), ([1, 0, 11, 10], 0.6, "truck")), 0.5, 0.7)
     assert kept.categories == ["truck"]
-    rider = found(([0, 0, 10, 10], 0.5, "bicycle"), ([0, -6, 10, 8], 0.6, "person"))  # 80 / 160
+    rider = found(
+        ([0, 0, 10, 10], 0.5, "bicycle"), ([0, -2, 10, 8], 0.6, "person")
+    )  # 80 / 120: alike, but not the same
     assert without_duplicates(rider, 0.5, 0.7).categories == ["person", "bicycle"]
     assert without_duplicates(Detections(np.empty((0, 4)), np.empty(0), []), 0.5, 0.7).categories == []
 

@@ -11,7 +11,7 @@ import pytest
 
 from stvlm.pseudo_labels.artefacts import Footage, ObjectTrack, decode_mask
 from stvlm.pseudo_labels.objects.matching import Detections
-from stvlm.pseudo_labels.objects.tracking import Rules, View, follow
+from stvlm.pseudo_labels.objects.tracking import Rules, View, _follow_back, _Object, follow
 from stvlm.records import Array, DataError
 
 SIZE_PX = (12, 8)
@@ -138,6 +138,35 @@ def test_an_object_that_the_detector_no_longer_finds_ends_where_it_last_did() ->
     assert seen(track) == [0, 1, 2]
     (track,) = tracks([[red]] * 8, found)
     assert seen(track) == [0, 1, 2, 3, 4, 5, 6, 7], "missed twice is not three times"
+
+
+def test_only_misses_in_a_row_count() -> None:
+    red = Block(RED, 0)
+    (track,) = tracks([[red]] * 12, {k: [(red, "car", 0.8)] for k in (0, 6)})
+    assert seen(track) == list(range(12)), "missed at 1, 2, 4 and 5 s, found at 3 s"
+
+
+def test_what_is_hidden_is_not_missed() -> None:
+    red = Block(RED, 0)
+    frames = [[red], [], [], [], [red]]
+    found = {k: [(red, "car", 0.8)] for k in (0, 4)}
+    (track,) = tracks(frames, found, Rules(detect_every_s=0.5))
+    assert seen(track) == [0, 4]
+
+
+@pytest.mark.parametrize(("taken", "columns"), [(1, [1, 2]), (2, [])])
+def test_going_back_an_object_has_what_is_nobodys_yet(taken: int, columns: list[int]) -> None:
+    """Of three columns, one is another's: it has the others. Or two, which are most of it: it was not there yet."""
+    follower = ColourFollower()
+    for k in range(2):
+        follower.show(k, painted([Block(RED, 0)]))
+    known, new = _Object(None), _Object(RED)
+    for it in (known, new):
+        it.find(1, "car", 1.0)
+    known.see(0, painted([Block(BLUE, 0, width=taken)])[..., 2] > 0, 1.0)
+    _follow_back(follower, 1, 0, [new], [known, new], 0.5)
+    masks = [decode_mask(it.mask, SIZE_PX) for it in new.seen.values()]
+    assert [np.flatnonzero(mask.any(axis=0)).tolist() for mask in masks] == ([columns] if columns else [])
 
 
 def test_the_class_is_voted_on_and_the_score_tells_how_clearly() -> None:

@@ -101,14 +101,19 @@ def write_sam2(folder: Path) -> str:
         memory_fuser_intermediate_dim=32,
     )
     model = Sam2VideoModel(config)
-    with torch.no_grad():  # it always sees its object, else there is little to follow
-        model.mask_decoder.pred_obj_score_head.proj_out.weight.zero_()
-        model.mask_decoder.pred_obj_score_head.proj_out.bias.fill_(2.0)
+    _always_sees(model)
     model.save_pretrained(folder)
     size = {"height": side, "width": side}
     images = Sam2ImageProcessor(size=size, mask_size={"height": side // 4, "width": side // 4})
     Sam2VideoProcessor(images, Sam2VideoVideoProcessor(size=size)).save_pretrained(folder)
     return str(folder)
+
+
+def _always_sees(tracker: torch.nn.Module) -> None:
+    """Makes a network say that its object is there, else random weights would leave little to follow."""
+    with torch.no_grad():
+        tracker.mask_decoder.pred_obj_score_head.proj_out.weight.zero_()
+        tracker.mask_decoder.pred_obj_score_head.proj_out.bias.fill_(2.0)
 
 
 def write_sam3(folder: Path) -> str:
@@ -184,7 +189,9 @@ def write_sam3(folder: Path) -> str:
         max_num_objects=4,
     )
     config.image_size = side  # which it tells all parts of
-    Sam3VideoModel(config).save_pretrained(folder)
+    model = Sam3VideoModel(config)
+    _always_sees(model.tracker_model)
+    model.save_pretrained(folder)
     ends = ["<|startoftext|>", "<|endoftext|>"]
     letters = [*"abcdefghijklmnopqrstuvwxyz", *(f"{letter}</w>" for letter in "abcdefghijklmnopqrstuvwxyz")]
     vocabulary = {piece: i for i, piece in enumerate([*letters, *ends])}

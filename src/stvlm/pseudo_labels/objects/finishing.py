@@ -44,7 +44,8 @@ def mask_and_box(mask: Array) -> tuple[Array, Array] | None:
         clean = np.zeros_like(mask)
         clean[window] = kept[parts]
         rows, columns = np.flatnonzero(clean.any(axis=1)), np.flatnonzero(clean.any(axis=0))
-    return encode_mask(clean), np.array([columns[0] - 0.5, rows[0] - 0.5, columns[-1] + 0.5, rows[-1] + 0.5])
+    box_px = np.array([columns[0] - 0.5, rows[0] - 0.5, columns[-1] + 0.5, rows[-1] + 0.5])
+    return _encoded(clean, int(columns[0]), int(columns[-1]) + 1), box_px
 
 
 def flagged(objects: ObjectTracks, truncated: bool = True, occluded: bool = True) -> ObjectTracks:
@@ -110,6 +111,19 @@ def shrunk(areas: Array, times_s: Array) -> Array:
         near = seen & (np.abs(times_s - times_s[k]) <= AROUND_S + 1e-6)
         out[k] = areas[k] < SHRUNK * np.median(areas[near])
     return out
+
+
+def _encoded(mask: Array, left: int, right: int) -> Array:
+    """`encode_mask` of a mask whose pixels lie in some columns: ten times as fast, as it looks at no others."""
+    height, width = mask.shape
+    counts = encode_mask(mask[:, left:right])
+    counts[0] += left * height
+    after = (width - right) * height
+    if len(counts) % 2:
+        counts[-1] += after
+    elif after:
+        counts = np.append(counts, after)
+    return counts
 
 
 def _is_set(ends: Array, x: Array, y: Array, image_size_px: tuple[int, int]) -> Array:

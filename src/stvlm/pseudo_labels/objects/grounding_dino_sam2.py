@@ -31,17 +31,19 @@ from stvlm.pseudo_labels.objects.models import Network, forget, load, made_by, t
 from stvlm.pseudo_labels.objects.tracking import Rules, View, follow
 from stvlm.records import Array, DataError, Rejected
 
+_DETECTORS = ("grounding-dino", "mm-grounding-dino")
 _TRACKERS = {"sam2_video": "sam2", "edgetam_video": "edgetam"}
 """By the type of the model, as its config says: the tool in licences.yaml."""
 
 
 @dataclass(frozen=True)
 class Options:
-    """Which networks look for what. `tracker` may be another of SAM2's sizes, or EdgeTAM."""
+    """Which networks look for what."""
 
     detector: str = "IDEA-Research/grounding-dino-base"
     detector_revision: str | None = None
     tracker: str = "facebook/sam2.1-hiera-large"
+    """SAM2 of any size; or EdgeTAM, which needs the package timm."""
     tracker_revision: str | None = None
     phrases: tuple[str, ...] = PHRASES
     """Names of `classes.CATEGORY_OF`."""
@@ -67,6 +69,8 @@ def find(footage: Footage, read: Callable[[int], Array], options: Options) -> Ob
     tool = _TRACKERS.get(tracker.model.config.model_type)
     if tool is None:
         raise DataError(f"{options.tracker}: follows no boxes; give a SAM2 or EdgeTAM video model")
+    if detector.model.config.model_type not in _DETECTORS:
+        raise DataError(f"{options.detector}: scores no words; give a Grounding DINO model")
     detect = partial(_detect, detector, phrases=options.phrases, least_score=options.least_score)
     frames_back = options.rules.frames_back(footage.times_s)
     tracks = follow(footage, read, detect, _Following(tracker, footage.image_size_px, frames_back), options.rules)
@@ -148,7 +152,7 @@ def _detect(network: Network, image: Array, phrases: Sequence[str], least_score:
     with torch.inference_mode():
         found = model(**inputs.to(model.device))
     tokenizer = processor.tokenizer
-    between = {tokenizer.convert_tokens_to_ids("."), *tokenizer.all_special_ids}
+    between = {tokenizer.convert_tokens_to_ids("."), tokenizer.cls_token_id, tokenizer.sep_token_id}
     phrase_of = _phrase_of_token(inputs["input_ids"][0].tolist(), between)
     sure = found.logits[0, :, : len(phrase_of)].float().sigmoid().cpu().numpy().astype(np.float64)
     scores = np.stack([sure[:, phrase_of == i].max(axis=1) for i in range(len(phrases))], axis=1)
