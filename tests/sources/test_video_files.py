@@ -193,3 +193,17 @@ def test_a_file_without_pictures_is_told_from_damage(tmp_path: Path) -> None:
     for ask in (size_px, times_s):
         with pytest.raises(NoVideoError, match=r"sound\.mp4: holds no video stream; give a video file, or remove it"):
             ask(tmp_path / "sound.mp4")
+
+
+def test_a_frame_before_a_key_frame_is_found_though_it_is_stored_after_it(tmp_path: Path) -> None:
+    path = tmp_path / "open.mp4"
+    options = {"crf": "0", "x264-params": "keyint=20:min-keyint=20:open-gop=1:scenecut=0:bframes=4"}
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=30, options=options)
+        stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
+        for i in range(60):
+            frame = av.VideoFrame.from_ndarray(np.full((HEIGHT, WIDTH, 3), i + 50, np.uint8), format="rgb24")
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    frames = VideoFrames(path, np.arange(60), WIDTH, HEIGHT)
+    assert [abs(grey(frames, i) - i) <= 1 for i in range(59, -1, -1)] == [True] * 60

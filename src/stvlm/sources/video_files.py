@@ -155,7 +155,9 @@ class _Reader:
             raise ValueError("it is damaged")  # decoding from the same key frame would fail at the same place
         reached = 0 <= number - self.next <= MAX_SKIP and self._decode_to(wanted)
         if not reached:  # there may be a key frame behind damage, too
-            self.container.seek(int(wanted), stream=self.stream, backward=True)
+            # Not to the frame: one that is shown before a key frame may be stored after it, and need those before.
+            begin = self.key_times[key - 1] if key else wanted
+            self.container.seek(int(begin), stream=self.stream, backward=True)
             self.frames, self.ahead = self.container.decode(self.stream), None
             reached = self._decode_to(wanted)
         if not reached:
