@@ -85,6 +85,30 @@ def test_a_damaged_video_is_unavailable_or_an_error(video: Path, tmp_path: Path,
         frames.read(0)
 
 
+def test_frames_around_damage_are_read(video: Path, tmp_path: Path) -> None:
+    """What begins with the key frame 40 cannot be decoded from frame 50 on; the next key frame is 80."""
+    content = bytearray(video.read_bytes())
+    with av.open(str(video)) as container:
+        stream = container.streams.video[0]
+        packets = [packet for packet in container.demux(stream) if packet.pts is not None]
+        number = {pts: i for i, pts in enumerate(sorted(packet.pts for packet in packets))}
+        at = next(packet.pos for packet in packets if number[packet.pts] >= 50)
+    content[at : at + 4] = b"\xff" * 4  # the length of what follows
+    (tmp_path / "damaged.mp4").write_bytes(content)
+    frames = VideoFrames(tmp_path / "damaged.mp4", np.arange(COUNT), WIDTH, HEIGHT)
+    for order in ([45, 81], range(COUNT), [79, 45, 60, 81, 44, 149]):
+        read, errors = {}, set()
+        for i in order:
+            try:
+                read[i] = grey(frames, i)
+            except ImageError as error:
+                errors.add(str(error).replace(f"frame {i}", "frame"))
+        assert all(abs(value - i) <= 1 for i, value in read.items())
+        assert {i for i in order if i not in range(45, 80)} <= set(read)
+        assert not set(read) & set(range(54, 80))
+        assert errors <= {f"{tmp_path}/damaged.mp4: frame does not decode (it is damaged)"}
+
+
 @pytest.fixture(scope="module")
 def corners() -> np.ndarray:
     """Red at the top left, green at the top right, blue at the bottom left, black at the bottom right."""
@@ -169,3 +193,19 @@ def test_a_file_without_pictures_is_told_from_damage(tmp_path: Path) -> None:
     for ask in (size_px, times_s):
         with pytest.raises(NoVideoError, match=r"sound\.mp4: holds no video stream; give a video file, or remove it"):
             ask(tmp_path / "sound.mp4")
+
+
+def test_a_frame_before_a_key_frame_is_found_though_it_is_stored_after_it(tmp_path: Path) -> None:
+    path = tmp_path / "open.mp4"
+    options = {"crf": "20", "x264-params": "keyint=20:min-keyint=20:open-gop=1:scenecut=0:bframes=4:b-adapt=0"}
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=30, options=options)
+        stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
+        texture = np.random.default_rng(0).integers(0, 100, (HEIGHT, WIDTH, 1), dtype=np.uint8).repeat(3, axis=2)
+        for i in range(60):
+            frame = av.VideoFrame.from_ndarray(np.roll(texture, 3 * i, axis=1) + np.uint8(i), format="rgb24")
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    frames = VideoFrames(path, np.arange(60), WIDTH, HEIGHT)
+    in_order = [frames.read(i) for i in range(60)]
+    assert [bool((frames.read(i) == in_order[i]).all()) for i in range(59, -1, -1)] == [True] * 60

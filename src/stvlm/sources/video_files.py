@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
 from pathlib import Path
+from typing import NamedTuple
 
 import av
 import numpy as np
@@ -49,7 +50,6 @@ class VideoFrames:
         try:
             pixels = _reader(self.path).read(number)
         except (av.FFmpegError, OSError, ValueError) as error:
-            _reader.cache_clear()  # what is half read must not be gone on with
             raise ImageError(f"{self.path}: frame {number} does not decode ({error})") from error
         height_px, width_px = pixels.shape[:2]
         if (width_px, height_px) != (self.width_px, self.height_px):
@@ -74,17 +74,29 @@ def size_px(path: Path) -> tuple[int, int]:
     raise _unopened(path, "it has no frames")
 
 
-@lru_cache(maxsize=64)
 def presentation_times(path: Path) -> Array:
     """When each frame is shown, (N,) int64 in the stream's time base, increasing; raises ImageError."""
+    return _index(path).times
+
+
+@lru_cache(maxsize=64)
+def _index(path: Path) -> _Index:
     try:
         with av.open(str(path)) as container:
             packets = container.demux(_stream(path, container))
             shown = (packet for packet in packets if not packet.is_discard)  # by the edit list of a cut video
-            times = [packet.pts for packet in shown if packet.pts is not None]
+            times = [(packet.pts, packet.is_keyframe) for packet in shown if packet.pts is not None]
     except (av.FFmpegError, OSError, ValueError) as error:
         raise _unopened(path, error) from error
-    return np.unique(np.array(times, dtype=np.int64))
+    keys = (time for time, is_key in times if is_key)
+    return _Index(np.unique(np.array([time for time, _ in times], np.int64)), np.unique(np.array([*keys], np.int64)))
+
+
+class _Index(NamedTuple):
+    """When frames are shown, in the stream's time base, increasing."""
+
+    times: Array  # (N,) int64
+    key_times: Array  # (K,) int64, of those from which decoding can begin
 
 
 def times_s(path: Path) -> Array:
@@ -125,26 +137,47 @@ class _Reader:
     """A decoder that goes forward, and seeks where a frame lies behind or far ahead."""
 
     def __init__(self, path: Path) -> None:
-        self.path, self.times = path, presentation_times(path)
+        self.times, self.key_times = _index(path)
         self.container = av.open(str(path))
         self.stream = _stream(path, self.container)
         self.stream.thread_type = "AUTO"
         self.frames: Iterator[av.VideoFrame] = self.container.decode(self.stream)
+        self.ahead: av.VideoFrame | None = None  # decoded, and not asked for yet
         self.next = 0
+        self.broken = (-1, 0)  # how many key frames there are until then, and the first frame that was not reached
 
     def read(self, number: int) -> Array:
         if not 0 <= number < len(self.times):
             raise ValueError(f"the video has {len(self.times)} frames")
-        if not 0 <= number - self.next <= MAX_SKIP:
-            self.container.seek(int(self.times[number]), stream=self.stream, backward=True)
-            self.frames = self.container.decode(self.stream)
-        for frame in self.frames:
-            if frame.pts is not None and frame.pts >= self.times[number]:
-                self.next = number + 1
-                if frame.pts != self.times[number]:
-                    break
-                return _as_shown(frame, self.stream.sample_aspect_ratio)
-        raise ValueError("it is damaged")
+        wanted = self.times[number]
+        key = int(np.searchsorted(self.key_times, wanted, side="right"))
+        if key == self.broken[0] and number >= self.broken[1]:
+            raise ValueError("it is damaged")  # decoding from the same key frame would fail at the same place
+        reached = 0 <= number - self.next <= MAX_SKIP and self._decode_to(wanted)
+        if not reached:  # there may be a key frame behind damage, too
+            # Not to the frame: one that is shown before a key frame may be stored after it, and need those before.
+            begin = self.key_times[key - 1] if key else wanted
+            self.container.seek(int(begin), stream=self.stream, backward=True)
+            self.frames, self.ahead = self.container.decode(self.stream), None
+            reached = self._decode_to(wanted)
+        if not reached:
+            self.next, self.broken = -MAX_SKIP - 1, (key, number)
+            raise ValueError("it is damaged")
+        self.next = number + 1
+        frame = self.ahead
+        if frame is None or frame.pts != wanted:
+            raise ValueError("it is damaged")
+        self.ahead = None
+        return _as_shown(frame, self.stream.sample_aspect_ratio)
+
+    def _decode_to(self, wanted: int) -> bool:
+        """Goes on until `ahead` is shown at a time or later; whether it came so far."""
+        try:
+            while self.ahead is None or self.ahead.pts is None or self.ahead.pts < wanted:
+                self.ahead = next(self.frames)
+        except (StopIteration, av.FFmpegError):
+            return False
+        return True
 
 
 @lru_cache(maxsize=1)  # a scene's frames are read in order, one scene at a time

@@ -12,7 +12,7 @@ from PIL import Image
 from tests.pseudo_labels.videos.tiny_videos import HEIGHT, WIDTH, drifting, write_video
 
 from stvlm.pseudo_labels.artefacts import ObjectTrack, ObjectTracks, Provenance
-from stvlm.pseudo_labels.videos import Video
+from stvlm.pseudo_labels.videos import Video, excerpt
 from stvlm.pseudo_labels.videos.excerpts import Cutting, evenly, excerpts
 from stvlm.pseudo_labels.videos.files import About, of_video_file
 from stvlm.pseudo_labels.videos.folder import VideoFiles
@@ -57,6 +57,8 @@ def test_a_long_shot_is_cut_into_parts(tmp_path: Path) -> None:
     assert isinstance(second, Video) and second.images[0] == (str(tmp_path / "a.mp4"), 42)
     np.testing.assert_array_equal(second.frames.read(3), video.frames.read(48))
     assert second.recording == Recording("video_folder", "a/1", "train")
+    assert second.start_s == pytest.approx(4.2)
+    assert excerpt(second, np.array([2, 3]), "b").start_s == pytest.approx(4.6)
 
 
 def test_boxes_go_with_their_frames(tmp_path: Path) -> None:
@@ -90,9 +92,10 @@ def test_each_shot_is_an_excerpt(tmp_path: Path) -> None:
     ]
 
 
-def test_a_change_of_light_is_no_cut(tmp_path: Path) -> None:
+@pytest.mark.parametrize("frames", [slice(20, 21), slice(20, None)], ids=["a flash", "from then on"])
+def test_a_change_of_light_is_no_cut(tmp_path: Path, frames: slice) -> None:
     images = list(drifting(40))
-    images[20:] = [np.minimum(image.astype(int) + 12, 255).astype(np.uint8) for image in images[20:]]
+    images[frames] = [np.minimum(image.astype(int) + 50, 255).astype(np.uint8) for image in images[frames]]
     items = excerpts(opened(write_video(tmp_path / "a.mp4", images)), SHORT)
     assert spans(items) == [("a/0", 40, 3.9)]
 

@@ -142,6 +142,15 @@ def test_a_height_needs_boxes_nearby() -> None:
     assert camera_height_m(scene("front", person)) is None
 
 
+def test_a_height_is_that_at_the_time() -> None:
+    """Uphill, camera and box rise by 0.1 m a second."""
+    uphill = box("near", 12, 0)
+    uphill = replace(uphill, xyz_m=uphill.xyz_m + np.arange(-5, 25)[:, None] * [0, 0, 0.1])
+    poses = np.tile(LOOKS_ALONG_X, (30, 1, 1))
+    poses[:, 2, 3] += 0.1 * np.arange(30)
+    assert camera_height_m(replace(scene("front", uphill), world_SE3_camera=poses)) == pytest.approx(1.5)
+
+
 def test_without_images_there_is_no_video() -> None:
     class NoImages(TwoCameras):
         def scenes(self, recording: Recording) -> Iterator[Scene | Rejected]:
