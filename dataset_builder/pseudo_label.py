@@ -82,7 +82,7 @@ def main() -> None:
 
     # Here, so that --help and wrong arguments need not wait for them.
     from stvlm.engine import Engine
-    from stvlm.pseudo_labels.output import as_text, label
+    from stvlm.pseudo_labels.output import as_text, label, terms_told
     from stvlm.pseudo_labels.pipeline import Request
     from stvlm.pseudo_labels.recipe import PseudoLabelling
     from stvlm.recipes import load_recipe
@@ -96,6 +96,7 @@ def main() -> None:
         engine=engine,
         gpu_engine=replace(engine, workers=args.gpu_workers, options={**engine.options, **of_gpu}),
     )
+    print(terms_told(request.recipe))
     work = args.work or args.out.with_name(f"{args.out.name}.work")
     print(as_text(label(request, args.out, work)))
     print(f"{args.out}: take it as --source NAME={args.out} of dataset_builder/build.py")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 
@@ -59,10 +59,23 @@ def provenance_of(tool: str, model: str | None = None) -> Provenance:
     return Provenance(tool=tool, model=model, licence=terms)
 
 
+def made_by(tool: str, model: str = "", revision: str = "") -> Provenance:
+    """What a tool makes with a model; with one that is not in licences.yaml, one's own for example, without terms."""
+    if model and model not in tool_licences()[tool].weights:
+        return Provenance(tool, model, revision)
+    return replace(provenance_of(tool, model), revision=revision)
+
+
+def tool_of(model: str, tools: Iterable[str]) -> str:
+    """Which of some tools a model is of; the first where none has it."""
+    known = [tool for tool in tools if model in tool_licences()[tool].weights]
+    return (known or list(tools))[0]
+
+
 def joined(*parts: Provenance) -> Provenance:
     """What several tools make together, under the terms of all of them."""
     tool, model, revision = (_BETWEEN.join(getattr(p, name) for p in parts) for name in ("tool", "model", "revision"))
-    licences = dict.fromkeys(p.licence or f"{p.model}: not known" for p in parts)
+    licences = dict.fromkeys(p.licence or f"{p.model}: not known" for p in parts if p.licence or p.model)
     return Provenance(tool, model, revision if any(p.revision for p in parts) else "", "; ".join(licences))
 
 

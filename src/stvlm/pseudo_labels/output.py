@@ -6,6 +6,7 @@ import shutil
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from stvlm import __version__
 from stvlm.files import locked, read_json, write_json
 from stvlm.pseudo_labels import stages
 from stvlm.pseudo_labels.pipeline import COST, LINK, Labelled, Outcome, Request, label_videos
+from stvlm.pseudo_labels.recipe import PseudoLabelling, tools_of
 from stvlm.recipes import to_mapping
 from stvlm.records import DataError
 
@@ -92,6 +94,7 @@ def report_of(request: Request, outcome: Outcome) -> dict[str, Any]:
     return {
         "stvlm": __version__,
         "recipe": to_mapping(request.recipe),
+        "tools": [asdict(made) for made in tools_of(request.recipe)],
         "collections": sorted(request.paths),
         "limit": request.limit,
         "excerpts": len(outcome.labelled) + lost,
@@ -143,4 +146,12 @@ def as_text(report: Mapping[str, Any]) -> str:
         for key in ("rejected", "left_out"):
             lines += [f"    {reason}: {n}" for reason, n in of_stage[key].items()]
         lines += [f"    as {example}" for example in of_stage["examples"]]
-    return "\n".join([*lines, *(f"licence: {licence}" for licence in report["licences"])])
+    return "\n".join([*lines, *(f"licence of {licence}" for licence in report["licences"])])
+
+
+def terms_told(recipe: PseudoLabelling) -> str:
+    """The tools and models that take part, each with its terms, for people."""
+    return "\n".join(
+        f"{made.tool}{f' {made.model}' if made.model else ''}: {made.licence or 'terms not known'}"
+        for made in tools_of(recipe)
+    )

@@ -6,9 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
+from stvlm.pseudo_labels.artefacts import Provenance
 from stvlm.pseudo_labels.filters import Limits
 from stvlm.pseudo_labels.geometry import READERS
 from stvlm.pseudo_labels.ground import GroundFit
+from stvlm.pseudo_labels.licences import made_by, may_be_sold, tool_of
 from stvlm.pseudo_labels.lifting import Lifting
 from stvlm.pseudo_labels.metric_depth import metric3d_onnx, transformers_depth
 from stvlm.pseudo_labels.objects import grounding_dino_sam2, sam3
@@ -96,6 +98,28 @@ class PseudoLabelling:
     def __post_init__(self) -> None:
         if self.most_side_px is not None and self.most_side_px < 64:
             raise ValueError(f"most_side_px is at least 64, or null; got {self.most_side_px}")
+        if self.commercial:
+            for made in tools_of(self):
+                if not made.licence or not may_be_sold(made):
+                    terms = made.licence or "not known"
+                    raise ValueError(f"commercial: {made.tool} {made.model} stands under terms that forbid it: {terms}")
+
+
+def tools_of(recipe: PseudoLabelling) -> list[Provenance]:
+    """The tools and models that take part, and under which terms."""
+    tools = []
+    if recipe.objects.by == "grounding_dino_sam2":
+        options = recipe.objects.grounding_dino_sam2
+        tools.append(made_by("grounding_dino", options.detector))
+        tools.append(made_by(tool_of(options.tracker, ("sam2", "edgetam")), options.tracker))
+    elif recipe.objects.by == "sam3":
+        tools.append(made_by("sam3", recipe.objects.sam3.model))
+    tools.append(made_by(recipe.geometry.by, recipe.geometry.model or ""))
+    if recipe.depth.by == "transformers":
+        tools.append(made_by("transformers_depth", recipe.depth.transformers.model))
+    elif recipe.depth.by == "metric3d_onnx":
+        tools.append(made_by("metric3d_onnx", recipe.depth.metric3d_onnx.model))
+    return tools
 
 
 def _check(name: str, value: str, known: tuple[str, ...]) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from stvlm.pseudo_labels.artefacts import Footage, Geometry, Provenance
+from stvlm.pseudo_labels.artefacts import Footage, Geometry
+from stvlm.pseudo_labels.licences import made_by
 from stvlm.records import Array, DataError, Scene
 
 
@@ -27,7 +28,7 @@ def known_poses(scene: Scene) -> Geometry:
         image_size_px=footage.image_size_px,
         is_upright=True,
         scale="metric",
-        provenance=Provenance(tool="known_poses", model=scene.source),
+        provenance=made_by("known_poses"),
     )
 
 
@@ -44,5 +45,5 @@ def static_camera(footage: Footage, K_px: Array) -> Geometry:
         image_size_px=footage.image_size_px,
         is_upright=False,
         scale="metric",
-        provenance=Provenance(tool="static_camera"),
+        provenance=made_by("static_camera"),
     )

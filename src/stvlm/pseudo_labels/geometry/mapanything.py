@@ -1,16 +1,9 @@
 """Artefacts of MapAnything (github.com/facebookresearch/map-anything, at f7ebafb; Apache-2.0, weights by model).
 
 It has no program that writes what is needed. In its own environment, with the video's frames as images in FRAMES, in
-the order of their names, `python export.py FRAMES OUT/predictions.npz`, where export.py is
+the order of their names,
 
-    import sys, numpy, torch
-    from mapanything.models import MapAnything
-    from mapanything.utils.image import load_images
-    model = MapAnything.from_pretrained("facebook/map-anything-apache").to("cuda")
-    views = model.infer(load_images(sys.argv[1]), memory_efficient_inference=True)
-    names = ("depth_z", "camera_poses", "intrinsics", "conf", "mask")
-    arrays = {name: torch.cat([view[name] for view in views]) for name in names}
-    numpy.savez(sys.argv[2], **{name: array.float().cpu().numpy() for name, array in arrays.items()})
+    python dataset_builder/run_mapanything.py FRAMES OUT
 
 and OUT, or OUT/predictions.npz, is read here:
 

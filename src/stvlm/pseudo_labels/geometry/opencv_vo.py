@@ -22,7 +22,8 @@ import numpy as np
 from scipy.optimize import least_squares
 from scipy.spatial.transform import Rotation
 
-from stvlm.pseudo_labels.artefacts import Footage, Geometry, ObjectTracks, Provenance
+from stvlm.pseudo_labels.artefacts import Footage, Geometry, ObjectTracks
+from stvlm.pseudo_labels.licences import made_by
 from stvlm.pseudo_labels.points import rays
 from stvlm.pseudo_labels.views import opencv
 from stvlm.records import Array, DataError, Rejected
@@ -108,7 +109,7 @@ def visual_odometry(
         image_size_px=footage.image_size_px,
         is_upright=True,
         scale="metric",
-        provenance=Provenance(tool="opencv_vo"),
+        provenance=made_by("opencv_vo"),
     )
 
 

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 
 import numpy as np
 
-from stvlm.pseudo_labels.artefacts import Footage, Provenance
-from stvlm.pseudo_labels.licences import provenance_of, tool_licences
+from stvlm.pseudo_labels.artefacts import Footage
 from stvlm.records import Array, DataError
 
 Read = Callable[[int], Array]
@@ -53,10 +51,3 @@ def not_had(model: str, error: Exception) -> DataError:
     """What is said of a model that is not here and cannot be had, or does not load."""
     reason = " ".join(str(error).split())[:200]
     return DataError(f"{model}: cannot be had ({reason}); check its name, or give the folder it was downloaded to")
-
-
-def made_by(tool: str, model: str, revision: str) -> Provenance:
-    """What made a depth; the licence of a model that is not in licences.yaml, one's own for example, is not told."""
-    if model in tool_licences()[tool].weights:
-        return replace(provenance_of(tool, model), revision=revision)
-    return Provenance(tool, model, revision)

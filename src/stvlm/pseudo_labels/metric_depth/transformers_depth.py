@@ -15,12 +15,12 @@ import numpy as np
 
 from stvlm.pseudo_labels.artefacts import Footage, MetricDepth, resized
 from stvlm.pseudo_labels.geometry.reading import known_depth
+from stvlm.pseudo_labels.licences import made_by
 from stvlm.pseudo_labels.metric_depth.predicting import (
     Read,
     check_options,
     chosen_frames,
     image_of,
-    made_by,
     map_size,
     not_had,
 )

@@ -326,6 +326,6 @@ def _object_tracks(
         category, _ = vote([row.category for row, *_ in frames.values()], [1.0] * len(frames))
         some = tuple(masks) if any(mask is not None for mask in masks) else None
         tracks.append(ObjectTrack(track_id, category, boxes_px, score, cut, hidden, some))
-    made_by = Provenance(tool="annotations", model=path.name)
+    made_by = Provenance(tool="annotations")
     objects = ObjectTracks(footage.times_s, footage.image_size_px, tuple(tracks), made_by)
     return flagged(objects, truncated=not truncated, occluded=not occluded), +left_out

@@ -23,11 +23,11 @@ from typing import Any
 import numpy as np
 
 from stvlm.pseudo_labels.artefacts import Footage, ObjectTracks
-from stvlm.pseudo_labels.licences import joined
+from stvlm.pseudo_labels.licences import joined, made_by
 from stvlm.pseudo_labels.objects.classes import PHRASES, category_of, check_phrases
 from stvlm.pseudo_labels.objects.finishing import flagged
 from stvlm.pseudo_labels.objects.matching import Detections
-from stvlm.pseudo_labels.objects.models import Network, forget, load, made_by, torch_and_transformers
+from stvlm.pseudo_labels.objects.models import Network, forget, load, torch_and_transformers
 from stvlm.pseudo_labels.objects.tracking import Rules, View, follow
 from stvlm.records import Array, DataError, Rejected
 

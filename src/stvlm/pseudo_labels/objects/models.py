@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import lru_cache
 from typing import Any, NamedTuple
 
 from stvlm.programs import first_line
-from stvlm.pseudo_labels.artefacts import Footage, Provenance
-from stvlm.pseudo_labels.licences import provenance_of, tool_licences
+from stvlm.pseudo_labels.artefacts import Footage
 from stvlm.records import Array, DataError
 
 
@@ -52,13 +50,6 @@ def load(model: str, revision: str | None, kind: str, half: bool, processor: str
         transformers.utils.logging.set_verbosity(before)
     found = getattr(network.config, "_commit_hash", None)
     return Network(network.eval().to("cuda" if on_gpu else "cpu"), prepares, found or revision or "")
-
-
-def made_by(tool: str, model: str, revision: str) -> Provenance:
-    """Who made an artefact; of a model that licences.yaml does not know, one's own for example, without a licence."""
-    if model in tool_licences()[tool].weights:
-        return replace(provenance_of(tool, model), revision=revision)
-    return Provenance(tool=tool, model=model, revision=revision)
 
 
 def checked(image: Array, footage: Footage) -> Array:

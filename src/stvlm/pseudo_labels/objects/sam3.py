@@ -20,9 +20,10 @@ from typing import Any
 import numpy as np
 
 from stvlm.pseudo_labels.artefacts import Footage, ObjectTrack, ObjectTracks
+from stvlm.pseudo_labels.licences import made_by
 from stvlm.pseudo_labels.objects.classes import PHRASES, category_of, check_phrases
 from stvlm.pseudo_labels.objects.finishing import flagged, mask_and_box
-from stvlm.pseudo_labels.objects.models import Network, checked, forget, load, made_by
+from stvlm.pseudo_labels.objects.models import Network, checked, forget, load
 from stvlm.records import Array, DataError, Rejected
 
 
