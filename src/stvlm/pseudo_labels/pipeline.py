@@ -35,7 +35,7 @@ from stvlm.engine import KILLED, Engine, run_units
 from stvlm.files import write_json
 from stvlm.hashing import code_version, stable_hash
 from stvlm.pseudo_labels import stages
-from stvlm.pseudo_labels.artefacts import MetricDepth, ObjectTracks, Provenance
+from stvlm.pseudo_labels.artefacts import LiftedTrack, MetricDepth, ObjectTracks, Provenance
 from stvlm.pseudo_labels.filters import OF_FRAMES, OF_PLACES
 from stvlm.pseudo_labels.geometry import READERS
 from stvlm.pseudo_labels.licences import joined
@@ -435,33 +435,55 @@ def _depth(unit: Unit) -> MetricDepth | None:
 
 
 def _run_lifting(unit: Unit, folder: Path) -> None:
-    tracks, left_out = lifted(_objects(unit), _world(unit), unit.excerpt.video().camera_height_m, unit.recipe)
-    options = asdict(unit.recipe.lifting)
-    stages.write_lifted_tracks(folder, tracks, _made_by(unit), folder.name, options, left_out)
+    found, left_out = lifted(_objects(unit), _world(unit), unit.excerpt.video().camera_height_m, unit.recipe)
+    _write_tracks(unit, folder, found, asdict(unit.recipe.lifting), left_out)
 
 
 def _run_smoothing(unit: Unit, folder: Path) -> None:
-    tracks = stages.read_lifted_tracks(unit.folders["lifting"])
-    kept, left_out = smoothed(tracks, _world(unit), unit.recipe)
-    options = asdict(unit.recipe.smoothing)
-    stages.write_lifted_tracks(folder, kept, _made_by(unit), folder.name, options, left_out)
+    found = smoothed(_tracks(unit, "lifting"), _world(unit), unit.recipe)
+    _write_tracks(unit, folder, found, asdict(unit.recipe.smoothing))
+
+
+def _write_tracks(
+    unit: Unit,
+    folder: Path,
+    found: Mapping[str, LiftedTrack | Rejected],
+    options: Mapping[str, Any],
+    left_out: Mapping[str, int] | None = None,
+) -> None:
+    tracks = [track for track in found.values() if not isinstance(track, Rejected)]
+    counts, notes = _why_not(found)
+    stages.write_lifted_tracks(folder, tracks, _made_by(unit), folder.name, options, {**(left_out or {}), **counts}, notes)
+
+
+def _why_not(found: Mapping[str, object]) -> tuple[dict[str, int], dict[str, Any]]:
+    """How many tracks were rejected for each reason, and which for which."""
+    rejected = {track_id: item.reason for track_id, item in found.items() if isinstance(item, Rejected)}
+    counts = Counter(f"track: {reason}" for reason in rejected.values())
+    return dict(counts), {"rejected": rejected}
 
 
 def _run_filters(unit: Unit, folder: Path) -> Rejected | None:
     world = _world(unit)
-    found = labels_of(stages.read_lifted_tracks(unit.folders["smoothing"]), world, unit.recipe.filters)
+    found = labels_of(_tracks(unit, "smoothing"), world, unit.recipe.filters)
     if isinstance(found, Rejected):
         return found
-    labels, left_out = found
+    labels = [label for label in found.values() if not isinstance(label, Rejected)]
     if not any(label.moving for label in labels):
         return Rejected("nothing in it moves for sure")
     view, made_by = _view(unit), _made_by(unit)
     scene = scene_of(view, world, _objects(unit), labels, made_by)
-    left_out["track: stationary"] = sum(not label.moving for label in labels)
-    options, grades = asdict(unit.recipe.filters), Counter(track.grade for track in scene.tracks)
-    notes = {"grades": dict(grades), "licence": scene.licence}
-    stages.write_scene(folder, scene, _images(view.video), made_by, folder.name, options, +left_out, notes)
+    counts, notes = _why_not(found)
+    if still := sum(not label.moving for label in labels):
+        counts["track: stationary"] = still
+    notes |= {"grades": dict(Counter(track.grade for track in scene.tracks)), "licence": scene.licence}
+    options = asdict(unit.recipe.filters)
+    stages.write_scene(folder, scene, _images(view.video), made_by, folder.name, options, counts, notes)
     return None
+
+
+def _tracks(unit: Unit, stage: str) -> dict[str, LiftedTrack]:
+    return {track.track_id: track for track in stages.read_lifted_tracks(unit.folders[stage])}
 
 
 def _made_by(unit: Unit) -> Provenance:

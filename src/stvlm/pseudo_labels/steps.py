@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -127,52 +127,42 @@ def world_of(
 
 def lifted(
     objects: ObjectTracks, world: World, camera_height_m: float | None, recipe: PseudoLabelling
-) -> tuple[list[LiftedTrack], Counter[str]]:
-    """The objects' places, and why frames and tracks have none."""
+) -> tuple[dict[str, LiftedTrack | Rejected], Counter[str]]:
+    """Each object's places by its id, and why frames have none."""
     ground: Ground | None = None
     if camera_height_m is not None:
         ground = ground_of(world.geometry, camera_height_m)
         if world.up_by == "camera":
             ground = replace(ground, slope_rad=GUESSED_SLOPE_RAD)
-    tracks, left_out = [], Counter[str]()
+    tracks: dict[str, LiftedTrack | Rejected] = {}
+    left_out = Counter[str]()
     for track in objects.tracks:
         clear, frames = clear_frames(track, objects.image_size_px, recipe.filters)
         left_out.update({f"frame: {reason}": n for reason, n in frames.items()})
-        found = clear if isinstance(clear, Rejected) else lift(clear, world.geometry, recipe.lifting, ground)
-        if isinstance(found, Rejected):
-            left_out[f"track: {found.reason}"] += 1
+        if not isinstance(clear, Rejected):
+            tracks[track.track_id] = lift(clear, world.geometry, recipe.lifting, ground)
         else:
-            tracks.append(found)
+            tracks[track.track_id] = clear
     return tracks, left_out
 
 
 def smoothed(
-    tracks: Sequence[LiftedTrack], world: World, recipe: PseudoLabelling
-) -> tuple[list[LiftedTrack], Counter[str]]:
-    """The longest part of each track without a gap, smooth; and why tracks have none."""
-    kept, left_out = [], Counter[str]()
-    for track in tracks:
-        part = longest_part(track, world.geometry, recipe.filters)
-        if isinstance(part, Rejected):
-            left_out[f"track: {part.reason}"] += 1
-        else:
-            kept.append(smooth(part, recipe.smoothing))
-    return kept, left_out
+    tracks: Mapping[str, LiftedTrack], world: World, recipe: PseudoLabelling
+) -> dict[str, LiftedTrack | Rejected]:
+    """The longest part of each track without a gap, smooth."""
+    parts = {track_id: longest_part(track, world.geometry, recipe.filters) for track_id, track in tracks.items()}
+    return {
+        track_id: part if isinstance(part, Rejected) else smooth(part, recipe.smoothing)
+        for track_id, part in parts.items()
+    }
 
 
 def labels_of(
-    tracks: Sequence[LiftedTrack], world: World, limits: filters.Limits
-) -> tuple[list[Label], Counter[str]] | Rejected:
-    """The labels of a video, stationary objects among them; Rejected where static things seem to move."""
+    tracks: Mapping[str, LiftedTrack], world: World, limits: filters.Limits
+) -> dict[str, Label | Rejected] | Rejected:
+    """The label of each track, stationary ones too; Rejected where static things seem to move."""
     if world.geometry.depth is not None:
         residual = static_residual(world.geometry, limits)
         if isinstance(residual, Rejected):
             return residual
-    labels, left_out = [], Counter[str]()
-    for track in tracks:
-        found = judge(track, world.geometry, limits)
-        if isinstance(found, Rejected):
-            left_out[f"track: {found.reason}"] += 1
-        else:
-            labels.append(found)
-    return labels, left_out
+    return {track_id: judge(track, world.geometry, limits) for track_id, track in tracks.items()}
