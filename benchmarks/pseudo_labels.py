@@ -34,10 +34,11 @@ from stvlm.geometry import inverse_se3
 from stvlm.kinematics import traveled_distance, traveling_speed
 from stvlm.pseudo_labels.artefacts import Footage, Geometry, LiftedTrack, ObjectTrack
 from stvlm.pseudo_labels.filters import Label, Limits, clear_frames, judge, longest_part, on_grid
-from stvlm.pseudo_labels.geometry.given import known_poses, static_camera
+from stvlm.pseudo_labels.geometry.given import footage_of, known_poses, static_camera
 from stvlm.pseudo_labels.geometry.opencv_vo import visual_odometry
 from stvlm.pseudo_labels.lifting import Lifting, level_ground, lift
 from stvlm.pseudo_labels.smoothing import Smoothing, smooth
+from stvlm.pseudo_labels.views import intrinsics
 from stvlm.records import Array, Recording, Rejected, Scene
 from stvlm.sources.kitti import Kitti
 
@@ -206,7 +207,7 @@ def label_in(geometry: Geometry, track: ObjectTrack, lifting: Lifting, limits: L
 def of_world(root: Path, lifting: Lifting) -> dict[str, Any]:
     """What is told of sequence 0001 with known poses."""
     (scene,) = (item for item in Kitti(root).scenes(Recording("kitti", "0001", "train")) if isinstance(item, Scene))
-    geometry = known_poses(scene)
+    geometry = known_poses(footage_of(scene), scene.world_SE3_camera, intrinsics(scene.camera))
     n, limits = len(geometry.times_s), LIMITS
     true = {track.track_id: track for track in scene.tracks}
     told: Counter[str] = Counter()

@@ -74,8 +74,8 @@ class Request:
     """Video that is to be labelled."""
 
     recipe: PseudoLabelling
-    paths: Mapping[str, str]
-    """Where each collection lies."""
+    paths: Mapping[str, str | None]
+    """Where each collection lies; None for the simulation."""
     limit: int | None = None
     """At most this many videos of each collection."""
     engine: Engine = field(default_factory=Engine)
@@ -95,7 +95,7 @@ class Collection(NamedTuple):
     """A collection of videos and where it lies; enough to open it in another process."""
 
     name: str
-    path: str
+    path: str | None
     options: str  # JSON: hashable, so that an open one can be kept
 
     def open(self) -> VideoSource:
@@ -105,7 +105,8 @@ class Collection(NamedTuple):
 
 @lru_cache(maxsize=8)
 def _open(collection: Collection) -> VideoSource:
-    return open_videos(collection.name, Path(collection.path), json.loads(collection.options))
+    path = None if collection.path is None else Path(collection.path)
+    return open_videos(collection.name, path, json.loads(collection.options))
 
 
 @lru_cache(maxsize=1)
@@ -453,7 +454,8 @@ def _write_tracks(
 ) -> None:
     tracks = [track for track in found.values() if not isinstance(track, Rejected)]
     counts, notes = _why_not(found)
-    stages.write_lifted_tracks(folder, tracks, _made_by(unit), folder.name, options, {**(left_out or {}), **counts}, notes)
+    counts |= left_out or {}
+    stages.write_lifted_tracks(folder, tracks, _made_by(unit), folder.name, options, counts, notes)
 
 
 def _why_not(found: Mapping[str, object]) -> tuple[dict[str, int], dict[str, Any]]:

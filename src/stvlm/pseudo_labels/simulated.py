@@ -22,6 +22,7 @@ from stvlm.pseudo_labels.artefacts import (
     encode_mask,
 )
 from stvlm.pseudo_labels.geometry.given import footage_of, known_poses
+from stvlm.pseudo_labels.views import intrinsics
 from stvlm.records import Array, Recording, Scene
 from stvlm.simulation.render import render
 from stvlm.simulation.source import SimulationSource
@@ -90,7 +91,7 @@ def rendered(source: SimulationSource, recording: Recording, depth_step: int = 2
 def simulated(seen: Seen, noise: Noise = EXACT) -> Simulated:
     """What tools with some noise tell of a recording; the same on every call."""
     scene, step = seen.scene, seen.depth_step
-    known = known_poses(scene)
+    known = known_poses(footage_of(scene), scene.world_SE3_camera, intrinsics(scene.camera))
     n, size_px = len(known.times_s), known.image_size_px
     rng = np.random.default_rng([noise.seed, *scene.scene_id.encode()])
     scale = 1 + noise.scale * rng.normal()

@@ -17,7 +17,7 @@ from stvlm.pseudo_labels.filters import Label, clear_frames, judge, longest_part
 from stvlm.pseudo_labels.geometry import READERS
 from stvlm.pseudo_labels.geometry.colmap import global_mapping
 from stvlm.pseudo_labels.geometry.command import run_tool
-from stvlm.pseudo_labels.geometry.given import static_camera
+from stvlm.pseudo_labels.geometry.given import known_poses, static_camera
 from stvlm.pseudo_labels.geometry.opencv_vo import NO_MOTION, visual_odometry
 from stvlm.pseudo_labels.gravity import ground_of, upright
 from stvlm.pseudo_labels.lifting import Ground, lift
@@ -83,6 +83,9 @@ def geometry_of(
             return Rejected(TOOL_FAILED, str(error))
     if K_px is None:
         return Rejected(NO_INTRINSICS, what)
+    if settings.by == "known_poses":
+        poses = view.video.world_SE3_camera
+        return Rejected("no poses came with it", what) if poses is None else known_poses(footage, poses, K_px)
     if settings.by == "static_camera":
         return static_camera(footage, K_px)
     if settings.by == "colmap":

@@ -58,7 +58,7 @@ def excerpts(video: Video, cutting: Cutting | None = None) -> list[Video | Rejec
     video_id = video.recording.scene_id
     frames = evenly(video.times_s, cutting.most_hz)
     times_s = video.times_s[frames]
-    kind, colour, pattern = _look_at(video, frames)
+    kind, colour, pattern = _look_at(video, frames) if video.world_SE3_camera is None else _one_shot(len(frames))
     _find_frozen(kind, times_s, cutting.most_gap_s)
 
     kept = np.flatnonzero(kind == _KEPT)
@@ -127,6 +127,11 @@ def _look_at(video: Video, frames: Array) -> _Looks:
                 looks.pattern[i] = 1 - now[2] @ before[2]
             before = now
     return looks
+
+
+def _one_shot(n: int) -> _Looks:
+    """Of a camera whose poses are known: nobody has cut what it saw."""
+    return _Looks(np.full(n, _KEPT, dtype=object), np.zeros(n), np.zeros(n))
 
 
 def _pattern(sheet: Array) -> Array:

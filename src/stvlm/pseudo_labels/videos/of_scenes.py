@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
 import numpy as np
 
 from stvlm.dataset.visibility import VisibilityGates, boxes_in_view, see
 from stvlm.pseudo_labels.artefacts import ObjectTrack, ObjectTracks, Provenance
-from stvlm.pseudo_labels.videos.video import Video
+from stvlm.pseudo_labels.videos.video import Video, excerpt
 from stvlm.recording_folder import ImageRef
-from stvlm.records import DataError, Frames, Recording, Rejected, Scene, Source
+from stvlm.records import Array, DataError, Frames, ImageError, Recording, Rejected, Scene, Source
 from stvlm.sources.images import ImageFiles
 from stvlm.sources.licences import licence_of
 from stvlm.sources.video_files import VideoFrames
@@ -25,8 +26,8 @@ NEAR_M, LEAST_NEAR = 15.0, 20
 class HiddenLabels:
     """A source's recordings, one video a camera, called <scene id>/<camera>; satisfies ``VideoSource``.
 
-    A video has the camera's intrinsics, and boxes that are the projections of the 3D ones; whoever wants to do without
-    takes them off (``dataclasses.replace``). Truth and poses are in its `scene`.
+    A video has the camera's intrinsics and poses, and boxes that are the projections of the 3D ones; whoever wants to do
+    without takes them off (``dataclasses.replace``). The truth is in its `scene`.
     """
 
     def __init__(self, source: Source, cameras: Sequence[str] | None = None) -> None:
@@ -67,25 +68,27 @@ class HiddenLabels:
         return rejected[0] if rejected and not scenes else Rejected("no such camera", video_id)
 
     def video(self, recording: Recording) -> Video | Rejected:
-        """The scene's frames, some of which may have no image, and what is known of them."""
+        """The scene's frames that have an image, or all where none has, and what is known of them."""
         scene = self.scene(recording.scene_id)
         if isinstance(scene, Rejected):
             return scene
-        if scene.frames is None or not scene.frames.available().any():
-            return Rejected("no images", recording.scene_id)
         times_s = (scene.frame_times_ns - scene.frame_times_ns[0]) / 1e9
-        return Video(
+        there = np.zeros(len(times_s), dtype=bool) if scene.frames is None else scene.frames.available()
+        video = Video(
             recording=recording,
             domain=scene.domain,
             times_s=times_s,
             image_size_px=(scene.camera.width_px, scene.camera.height_px),
-            frames=scene.frames,
-            images=_on_disk(scene.frames),
+            frames=scene.frames or _NoImages(len(times_s)),
+            images=None if scene.frames is None or not there.any() else _on_disk(scene.frames),
             camera=scene.camera,
             camera_height_m=camera_height_m(scene),
+            world_SE3_camera=scene.world_SE3_camera,
             boxes=projected(scene),
             licence=licence_of(self.name).terms,
         )
+        some = there.any() and not there.all()
+        return excerpt(video, np.flatnonzero(there), recording.scene_id) if some else video
 
     def _read(self, recording: Recording) -> tuple[dict[str, Scene], list[Rejected]]:
         """A recording's scenes by camera, and what it leaves out."""
@@ -127,6 +130,19 @@ def camera_height_m(scene: Scene) -> float | None:
         height_m = camera_xyz_m[:, 2] - track.xyz_m[:, 2] + track.size_lwh_m[:, 2] / 2
         heights_m += height_m[away_m < NEAR_M].tolist()
     return float(np.median(heights_m)) if len(heights_m) >= LEAST_NEAR else None
+
+
+@dataclass(frozen=True)
+class _NoImages:
+    """Stands for images that are not there: boxes and poses can be used without."""
+
+    count: int
+
+    def available(self) -> Array:
+        return np.zeros(self.count, dtype=bool)
+
+    def read(self, index: int, least_width_px: int | None = None) -> Array:
+        raise ImageError("there are no images; without them only its boxes and known_poses can be used")
 
 
 def _on_disk(frames: Frames) -> tuple[ImageRef, ...] | None:
