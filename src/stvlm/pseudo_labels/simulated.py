@@ -143,11 +143,11 @@ def _track(agent: Agent, masks: list[Array], noise: Noise, rng: np.random.Genera
             box = _box(mask)
             if box is None:
                 continue
-        boxes_px[frame] = box + [-0.5, -0.5, 0.5, 0.5]
+        boxes_px[frame] = box + np.array([-0.5, -0.5, 0.5, 0.5])
         runs[frame] = encode_mask(mask)
     seen = ~np.isnan(boxes_px[:, 0])
     most_px = np.array([w, h]) - 1 - BORDER_PX
-    cut = (boxes_px[:, :2] < BORDER_PX).any(axis=1) | (boxes_px[:, 2:] > most_px).any(axis=1)
+    cut = np.any((boxes_px[:, :2] < BORDER_PX) | (boxes_px[:, 2:] > most_px), axis=1)
     hidden = np.zeros(n, dtype=bool)
     return ObjectTrack(agent.track_id, agent.category, boxes_px, seen.astype(float), cut, hidden, tuple(runs))
 
