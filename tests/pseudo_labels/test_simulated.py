@@ -17,7 +17,7 @@ from stvlm.records import Array, Rejected
 from stvlm.simulation.source import SimulationSource
 
 MOVING_CAMERAS = {
-    "recordings": 14, "seed": 5, "width_px": 480, "height_px": 270, "duration_s": 10.0,
+    "recordings": 10, "seed": 5, "width_px": 480, "height_px": 270, "duration_s": 8.0,
     "layouts": ["straight", "curve", "boulevard", "crossroads", "roundabout", "t_junction", "s_bend"],
     "camera_motions": {"driving": 0.8, "panning": 0.2}, "objects": [12, 18], "parked_cars": [10, 16],
 }  # fmt: skip
@@ -112,15 +112,15 @@ def test_noise_is_as_large_as_asked_for(seen: list[Seen]) -> None:
 def test_without_noise_nearly_every_label_is_right(seen: list[Seen]) -> None:
     assert abs(scale_of(simulated(seen[0])) * ARBITRARY - 1) < 0.01
     scores = validate(pairs_of(seen, Noise())).scores
-    assert scores["moving"] >= 40
+    assert scores["moving"] >= 25
     assert scores["within_25_percent"]["value"] >= 0.99 and scores["kept"]["value"] >= 0.6
     assert abs(scores["median_error"]) < 0.02 and scores["parked_called_moving"]["value"] == 0
 
 
 def test_with_the_noise_of_networks_most_labels_are_right_and_nothing_parked_moves(seen: list[Seen]) -> None:
-    pairs = [pair for seed in range(4) for pair in pairs_of(seen, replace(REALISTIC, seed=seed))]
+    pairs = [pair for seed in range(2) for pair in pairs_of(seen, replace(REALISTIC, seed=seed))]
     scores = validate(pairs).scores
-    assert scores["moving"] >= 150
+    assert scores["moving"] >= 50
     assert scores["within_25_percent"]["value"] >= 0.85 and scores["kept"]["value"] >= 0.6
     assert scores["parked_called_moving"]["value"] < 0.01
     assert scores["calibration"]["within_2_sigma"]["value"] > 0.85
