@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from scipy.spatial.transform import Rotation
 from scipy.special import erf
 
 from stvlm import __version__
@@ -49,7 +48,12 @@ def write_page(report: Report, folder: Path, title: str = "Pseudo-labels beside 
     figures = []
     if kept:
         with matplotlib.rc_context(_STYLE):
-            drawn = {"calibration": calibration(kept), "range": by_range(kept), "sweep": sweep(report), "views": views(kept)}
+            drawn = {
+                "calibration": calibration(kept),
+                "range": by_range(kept),
+                "sweep": sweep(report),
+                "views": views(kept),
+            }
             for name, figure in drawn.items():
                 for suffix in ("png", "svg"):
                     with whole_file(folder / f"{name}.{suffix}") as temporary:
@@ -158,8 +162,10 @@ def views(kept: Sequence[Pair], columns: int = 4) -> Figure:
 
 
 def _onto(found_m: Array, true_m: Array) -> Array:
-    """Centred places (n, 3) turned onto others: no figure depends on the reconstruction's frame."""
-    return np.asarray(Rotation.align_vectors(true_m, found_m)[0].apply(found_m))
+    """Centred places (n, 3) turned onto others (Kabsch, 1976): no figure depends on the reconstruction's frame."""
+    left, _, right = np.linalg.svd(found_m.T @ true_m)
+    left[:, 2] *= np.linalg.det(left @ right)
+    return np.asarray(found_m @ left @ right)
 
 
 def _found(pair: Pair) -> Found:

@@ -31,7 +31,7 @@ TOLERANCE = 0.25
 RATIO = 1.25
 """By so much the faster of two is faster where they are compared."""
 CONFIDENCE = 0.95
-LEAST_OVERLAP = 0.3
+LEAST_OVERLAP = 0.2
 """Mean intersection over union of the boxes of an object and a true track that are the same."""
 UNMATCHED = "no object was found there"
 SIGMA_LIMITS = (0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5)
@@ -47,7 +47,8 @@ EDGES: dict[str, tuple[float, ...]] = {
 class Asking:
     """Which true tracks could have been labelled: the whole box is in the image, and large enough, for long enough."""
 
-    least_height_px: float = 24.0
+    least_height_px: float = 30.0
+    """Of the box in three dimensions: it looks larger than what it holds."""
     least_s: float = 3.0
     least_move_m: float = 5.0
     """What moves so far within that time counts as moving."""
