@@ -5,8 +5,8 @@
 Depth, poses and masks are rendered; their scale is arbitrary, and is recovered from a second, metric depth. Once they
 are exact. Once they err as networks do: the clip's scale by 8 %; each object's depth by 4 % that fades over 10 frames
 and by 2 % from frame to frame; the sides of each mask by 2 pixels of 480. Counted are objects that are in the image as
-a whole for 3 s, their box at least 30 pixels high; moving are those that move 5 m or more within that time, parked those that
-move at most half a metre.
+a whole for 3 s, their boxes at least 30 pixels high; moving are those that move 5 m or more within that time, parked
+those that move at most half a metre.
 """
 
 from __future__ import annotations
