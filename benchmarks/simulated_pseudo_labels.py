@@ -86,6 +86,19 @@ def measure(recordings: int) -> dict[str, Any]:
     }
 
 
+def as_text(result: dict[str, Any]) -> str:
+    """The table of the README."""
+    lines = [f"{'':12}kept  within 25 %   speed MAE    within 1 / 2 sigma   parked, told as moving"]
+    for name, scores in result.items():
+        kept, right, still = (scores[key]["value"] for key in ("kept", "within_25_percent", "parked_called_moving"))
+        one, two = (scores["calibration"][f"within_{n}_sigma"]["value"] for n in (1, 2))
+        lines.append(
+            f"{name:11}{kept:5.0%}{right:13.1%}{scores['speed_mae_kmh']['value']:7.2f} km/h"
+            f"   {one:.0%} / {two:.0%}{still:20.1%} of {scores['parked']}"
+        )
+    return "\n".join(lines)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--recordings", type=int, default=160)
@@ -94,15 +107,7 @@ def main() -> None:
     args = parser.parse_args()
     result = measure(args.recordings)
     write_json(args.out, result)
-    for name, scores in result.items():
-        right, kept, still = (scores[key] for key in ("within_25_percent", "kept", "parked_called_moving"))
-        print(
-            f"{name:12} {right['value']:.1%} of {right['of']} within 25 %, {kept['value']:.0%} of {kept['of']} kept,"
-            f" {still['value']:.1%} of {still['of']} parked ones told as moving,"
-            f" speed MAE {scores['speed_mae_kmh']['value']:.2f} km/h,"
-            f" {scores['calibration']['within_1_sigma']['value']:.0%} /"
-            f" {scores['calibration']['within_2_sigma']['value']:.0%} within 1 / 2 sigma"
-        )
+    print(as_text(result))
 
 
 if __name__ == "__main__":

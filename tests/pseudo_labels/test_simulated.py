@@ -112,7 +112,7 @@ def test_noise_is_as_large_as_asked_for(seen: list[Seen]) -> None:
 def test_without_noise_nearly_every_label_is_right(seen: list[Seen]) -> None:
     assert abs(scale_of(simulated(seen[0])) * ARBITRARY - 1) < 0.01
     scores = validate(pairs_of(seen, Noise())).scores
-    assert scores["moving"] >= 25
+    assert scores["moving"] >= 20
     assert scores["within_25_percent"]["value"] >= 0.99 and scores["kept"]["value"] >= 0.6
     assert abs(scores["median_error"]) < 0.02 and scores["parked_called_moving"]["value"] == 0
 
@@ -120,7 +120,7 @@ def test_without_noise_nearly_every_label_is_right(seen: list[Seen]) -> None:
 def test_with_the_noise_of_networks_most_labels_are_right_and_nothing_parked_moves(seen: list[Seen]) -> None:
     pairs = [pair for seed in range(2) for pair in pairs_of(seen, replace(REALISTIC, seed=seed))]
     scores = validate(pairs).scores
-    assert scores["moving"] >= 50
+    assert scores["moving"] >= 40
     assert scores["within_25_percent"]["value"] >= 0.85 and scores["kept"]["value"] >= 0.6
     assert scores["parked_called_moving"]["value"] < 0.01
     assert scores["calibration"]["within_2_sigma"]["value"] > 0.85
