@@ -1,6 +1,6 @@
 """What our own steps add to the error of pseudo-labels: on simulated clips by moving cameras, with depth and masks.
 
-    python benchmarks/simulated_pseudo_labels.py [--recordings 160] [--out FILE]
+    python benchmarks/simulated_pseudo_labels.py [--recordings 60] [--out FILE]
 
 Depth, poses and masks are rendered; their scale is arbitrary, and is recovered from a second, metric depth. Once they
 are exact. Once they err as networks do: the clip's scale by 8 %; each object's depth by 4 % that fades over 10 frames
@@ -101,7 +101,7 @@ def as_text(result: dict[str, Any]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--recordings", type=int, default=160)
+    parser.add_argument("--recordings", type=int, default=60)
     out = Path(__file__).parent / "results" / "simulated_pseudo_labels.json"
     parser.add_argument("--out", type=Path, default=out)
     args = parser.parse_args()
