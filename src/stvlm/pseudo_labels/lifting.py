@@ -74,6 +74,8 @@ class Lifting:
     least_confidence: float = 0.0
     least_pixels: int = 10
     """A frame with fewer pixels of known depth gives no place."""
+    most_hidden: float = 0.5
+    """A frame gives no place where something nearer ends more than this share of a mask's rows, at the same side."""
     outlier_sigmas: float = 3.0
     """Depth further off the median is left out; the median deviation tells a standard deviation. With 0, none is."""
     depth_noise: float = 0.05
@@ -222,6 +224,8 @@ def _from_depth(
     if inside.sum() < settings.least_pixels:
         return None
     hidden = 0.0 if counts is None else _hidden(depth_m, whole, float(np.quantile(depth_m[inside], 0.05)))
+    if hidden > settings.most_hidden:
+        return None
     K_px = geometry.K_px[frame]
     points_m = rays(K_px, in_image[inside]) * depth_m[inside, None]
     middle_m = np.median(points_m, axis=0) if settings.barycentre == "median" else points_m.mean(axis=0)

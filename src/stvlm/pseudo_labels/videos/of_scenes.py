@@ -26,8 +26,8 @@ NEAR_M, LEAST_NEAR = 15.0, 20
 class HiddenLabels:
     """A source's recordings, one video a camera, called <scene id>/<camera>; satisfies ``VideoSource``.
 
-    A video has the camera's intrinsics and poses, and boxes that are the projections of the 3D ones; whoever wants to do
-    without takes them off (``dataclasses.replace``). The truth is in its `scene`.
+    A video has the camera's intrinsics and poses, and boxes that are the projections of the 3D ones; whoever wants to
+    do without takes them off (``dataclasses.replace``). The truth is in its `scene`.
     """
 
     def __init__(self, source: Source, cameras: Sequence[str] | None = None) -> None:
