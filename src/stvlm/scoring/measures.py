@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from itertools import groupby, pairwise
 from typing import NamedTuple
 
-from .choices import compared
+from .choices import COLORS, compared
 from .quantities import UNITS, Mention, between, join_ranges, mentions_of, named_units
 from .references import Parsed
 from .text import Clause, Tokens, clause_of, is_negation, is_number, tokens_of, words
@@ -78,7 +78,7 @@ _AFTER_A_BARE_NUMBER = words(
     " approximately roughly approx i forward ahead"
 )
 _QUALIFIED = words("exactly only precisely more less over above under sure just exceed but")
-COLORS = words("red blue green yellow orange purple white black pink cyan")
+_GUESSED = words("probably likely closer nearer say")
 _AGREES = 0.03
 """How far apart, as a share, two values are that are one quantity in two units, each rounded."""
 
@@ -87,6 +87,7 @@ def read_measure(clauses: list[Clause], task: str, question: str) -> Parsed:
     """Metres, km/h, seconds or a ratio; a bare number is in the unit that the question asks for."""
     measure = _MEASURES[task]
     everything = _of_one_unit([mention for clause in clauses for mention in mentions_of(clause)])
+    everything = _with_guess(everything, measure.kind)
     unit = named_units(tokens_of(question)).get(measure.kind, 1.0)
     kinds = (measure.kind, "stamp") if measure.kind == "time" else (measure.kind,)
     mentions = [mention for mention in everything if mention.kind in kinds]
@@ -105,7 +106,7 @@ def read_measure(clauses: list[Clause], task: str, question: str) -> Parsed:
     single = set(map(id, mentions))
     for mention in join_ranges(mentions):
         rank = _rank(mention, measure, asked, topic_of, bare)
-        rank -= id(mention) not in single  # "between 30 and 40 km/h, probably about 36"
+        rank -= 2 * (id(mention) not in single)  # "between 30 and 40 km/h, probably about 36"
         rank += 5 * (mention.unit == unit != 1.0)  # "20 m, or 66 ft", asked for feet
         rank -= 2 * (mention.value in told)  # "In the 2.5 s asked about, ..."
         if rank > _EXCLUDED:
@@ -185,8 +186,8 @@ def _rank(
     rank += 3 * (not measure.whole.isdisjoint(after[:2]))  # "12 m and then 8 m, 20 m in total"
     rank += 2 * mention.clause.concludes  # "Therefore it moves 20 m"
     rank += mention.before in _EQUALS
-    rank += -3 if not measure.part.isdisjoint(lead) else not measure.about.isdisjoint(lead)
-    rank += stands_alone(mention)
+    is_part = not measure.part.isdisjoint(lead)
+    rank += -3 if is_part else (not measure.about.isdisjoint(lead)) + stands_alone(mention)
     rank -= 2 * (mention.before in _BOUNDS)  # "less than 5 m, perhaps 3 m"
     rank -= 5 * mention.aside  # "20 m (66 ft)": the second is a rounded copy of the first.
     rank -= 30 * is_denied(mention) + 6 * (mention.after in _DIFFERENCE)
@@ -216,6 +217,17 @@ def _of_one_unit(mentions: list[Mention]) -> list[Mention]:
         is_list = former.kind == "bare" and (goes_on or _is_alternative(latter, former))
         shared.append(former._replace(kind=latter.kind, unit=latter.unit) if is_list else former)
     return shared[::-1]
+
+
+def _with_guess(mentions: list[Mention], kind: str) -> list[Mention]:
+    """With the unit of what stands before it for the 36 of "between 30 and 40 km/h, probably about 36"."""
+    guessed = mentions[:1]
+    for mention in mentions[1:]:
+        near = mention.clause.tokens[max(0, mention.first - 3) : mention.first]
+        if mention.kind == "bare" and guessed[-1].kind == kind and not _GUESSED.isdisjoint(near):
+            mention = mention._replace(kind=kind, unit=guessed[-1].unit)
+        guessed.append(mention)
+    return guessed
 
 
 def _is_alternative(mention: Mention, former: Mention) -> bool:
@@ -397,6 +409,9 @@ def values_of(task: str, clauses: list[Clause], choices: Sequence[str]) -> dict[
     everything = [mention for clause in clauses for mention in mentions_of(clause)]
     if all(mention.kind == "bare" for mention in everything):
         kind = "bare"
+    *bare, last = everything or [None]
+    if last and last.kind == kind and len(everything) == len(choices) and all(m.kind == "bare" for m in bare):
+        everything = [mention._replace(kind=kind, unit=last.unit) for mention in everything]  # "red: 1, blue: 2 m"
     measured = [mention for mention in everything if mention.kind == kind]
     for _, group in groupby(measured, key=lambda mention: id(mention.clause)):
         listed = list(group)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from itertools import pairwise
 
-from .measures import _REACH, COLORS, best, is_denied, owner, stands_alone, topics
+from .choices import COLORS
+from .measures import _REACH, best, is_denied, owner, stands_alone, topics
 from .quantities import TO, Mention, between, mentions_of
 from .references import Parsed
 from .text import Clause, clause_of, is_negation, tokens_of, words
@@ -32,6 +33,8 @@ def read_hour(clauses: list[Clause], question: str) -> Parsed:
     """An hour of the clock, 1 to 12."""
     everything = [_as_hour(mention) for clause in clauses for mention in mentions_of(clause)]
     mentions = [mention for mention in everything if mention.kind == "hour"]
+    if len(mentions) == 1 and not _LAYS_THE_CLOCK.isdisjoint(mentions[0].clause.tokens):
+        mentions = [mention for mention in everything if _is_final(mention)] or mentions
     if not mentions:  # "10:00"
         mentions = [mention for mention in everything if mention.kind == "stamp" and mention.number >= 1.0]
     if not mentions:
@@ -70,6 +73,13 @@ def _as_hour(mention: Mention) -> Mention:
         return mention
     kind = "hour" if mention.clause.tokens[mention.end - 1] == "o'clock" else "stamp"
     return mention._replace(number=mention.number / 60.0, kind=kind)
+
+
+def _is_final(mention: Mention) -> bool:
+    """Whether a bare number is where it ends: "at 9 it finishes", "it ends up at 9"."""
+    tokens = mention.clause.tokens
+    near = {*tokens[max(0, mention.first - 4) : mention.first], *tokens[mention.end : mention.end + 3]}
+    return mention.kind == "bare" and mention.before in ("at", "to", "towards") and not _AT_THE_END.isdisjoint(near)
 
 
 def _points(mention: Mention) -> bool:
