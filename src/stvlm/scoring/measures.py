@@ -409,9 +409,8 @@ def values_of(task: str, clauses: list[Clause], choices: Sequence[str]) -> dict[
     everything = [mention for clause in clauses for mention in mentions_of(clause)]
     if all(mention.kind == "bare" for mention in everything):
         kind = "bare"
-    *bare, last = everything or [None]
-    if last and last.kind == kind and len(everything) == len(choices) and all(m.kind == "bare" for m in bare):
-        everything = [mention._replace(kind=kind, unit=last.unit) for mention in everything]  # "red: 1, blue: 2 m"
+    if [mention.kind for mention in everything] == ["bare"] * (len(choices) - 1) + [kind]:  # "red: 1, blue: 2 m"
+        everything = [mention._replace(kind=kind, unit=everything[-1].unit) for mention in everything]
     measured = [mention for mention in everything if mention.kind == kind]
     for _, group in groupby(measured, key=lambda mention: id(mention.clause)):
         listed = list(group)
