@@ -181,9 +181,10 @@ def read_winner(
     subjects: list[str] = []
     tokens: Tokens = []
     tie = False
+    color_of = _boxed_kinds(clauses, choices)
     for clause in clauses:
         latest = [token for token in tokens if token in choices][-1:]
-        tokens = _with_names(clause.tokens, order, choices)
+        tokens = _with_colors(_with_names(clause.tokens, order, choices), color_of)
         at, sign, word = _relation(tokens)
         mentions = _colors(tokens, at, word, choices)
         negated = any(map(is_negation, tokens[:at])) or tokens[at - 1 : at] == ["no"]
@@ -260,6 +261,35 @@ def _won_and_lost(agrees: bool, who: set[str], others: set[str], count: int) -> 
     if agrees:
         return (who if len(who) == 1 else set()), others - who
     return (others if len(others) == 1 and len(who | others) == count else set()), who - others
+
+
+_KINDS = words(
+    "car truck van bus suv sedan taxi pickup trailer motorcycle motorcyclist motorbike scooter bicycle bike cyclist"
+    " pedestrian person man woman child boy girl runner dog"
+)
+_INSIDE = words("in inside within with")
+
+
+def _boxed_kinds(clauses: list[Clause], choices: Sequence[str]) -> dict[str, str]:
+    """The color of each kind of object that only one box is said to have: "the truck in the blue box"."""
+    colors_of: dict[str, set[str]] = {}
+    for clause in clauses:
+        tokens = clause.tokens
+        for i, token in enumerate(tokens):
+            if token in _KINDS:
+                boxes = tokens[i + 2 : i + 4] if tokens[i + 1 : i + 2] and tokens[i + 1] in _INSIDE else []
+                near = [color for color in [*boxes, *tokens[max(0, i - 1) : i]] if color in choices]
+                colors_of.setdefault(token, set()).update(near[:1])
+    return {kind: colors.pop() for kind, colors in colors_of.items() if len(colors) == 1}
+
+
+def _with_colors(tokens: Tokens, color_of: Mapping[str, str]) -> Tokens:
+    """With a color for "the truck", where only one box has a truck."""
+    named = list(tokens)
+    for i, (former, kind, latter) in enumerate(zip(["", *tokens], tokens, [*tokens[1:], ""], strict=False)):
+        if former in ("the", "this", "that") and kind in color_of and latter not in _INSIDE:
+            named[i] = color_of[kind]
+    return named
 
 
 def _with_names(tokens: Tokens, order: list[str], choices: Sequence[str]) -> Tokens:

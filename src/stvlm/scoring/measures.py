@@ -236,7 +236,7 @@ def _is_alternative(mention: Mention, former: Mention) -> bool:
     is_offered = clause.tokens[0] in ("or", "maybe", "perhaps", "possibly") and not clause.concludes
     follows = clause is not former.clause and clause.sentence == former.clause.sentence
     is_like = mention.unit == former.unit or former.kind == "bare"  # not "15 km/h, or 9 mph"
-    return is_offered and follows and is_like
+    return is_offered and follows and is_like and former.before not in _BOUNDS
 
 
 def _is_elsewhere(mention: Mention, measure: _Measure) -> bool:
@@ -323,9 +323,12 @@ def _one_value(mentions: list[Mention]) -> float | None:
 _REACH = 30
 
 
+_OF_BOXES = COLORS - words("white black")  # which are a car's
+
+
 def _named(tokens: Tokens) -> list[str]:
     """The colors spoken of, not those that something is compared with: "than the blue object"."""
-    return [token for i, token in enumerate(tokens) if token in COLORS and "than" not in tokens[max(0, i - 4) : i]]
+    return [token for i, token in enumerate(tokens) if token in _OF_BOXES and "than" not in tokens[max(0, i - 4) : i]]
 
 
 def topics(clauses: list[Clause]) -> dict[int, frozenset[str]]:

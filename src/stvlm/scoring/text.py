@@ -371,8 +371,8 @@ def tokens_of(clause: str) -> Tokens:
 _SPELLED = sorted(
     words(
         "meter meters metre metres kilometer kilometers kilometre kilometres second seconds minute minutes faster"
-        " fastest slower slowest quicker quickest farther farthest further furthest longer longest shorter shortest greater"
-        " greatest higher highest larger largest different opposite perpendicular similar identical stationary"
+        " fastest slower slowest quicker quickest farther farthest further furthest longer longest shorter shortest"
+        " greater greatest higher highest larger largest different opposite perpendicular similar identical stationary"
     )
 )
 _SPELLED_OTHERWISE = words("father shower large linger loner meteor centre metro")
