@@ -42,7 +42,10 @@ _BESIDE = COLORS | words("it them him her other another others one object by bot
 _TRAILS = words("trails lags trailing lagging <")
 # These compare only where each object has one: "Red is fast, blue is slow."
 _FAST = words("fast quickly rapidly long far high")
-_SLOW = words("slow slowly short low little barely hardly stationary parked walking walks walk walked")
+_SLOW = words(
+    "slow slowly short low little barely hardly stationary motionless immobile parked walking walks walk walked"
+)
+_STANDS = words("stands standing stood stays stayed sits sitting remains remained")  # still
 _MOVES = words("move moves moved moving travel travels traveled traveling")
 _MORE = _OVERTAKES | words(
     "more most faster fastest quicker quickest swifter swiftest farther farthest further furthest longer longest"
@@ -97,6 +100,8 @@ def _relation(tokens: Tokens) -> tuple[int, int, str]:
             continue
         if token in _MOVES and is_negation(before):
             plain = (i, 1, "far")  # "does not move" is slow
+        elif token == "still" and before in _STANDS:
+            plain = (i, -1, "slow")
         elif token in _FAST or token in _SLOW:
             if after in ("from", "away") or before in ("how", "so", "too") or plain[1]:
                 continue
@@ -268,6 +273,7 @@ _KINDS = words(
     " pedestrian person man woman child boy girl runner dog"
 )
 _INSIDE = words("in inside within with")
+_HOLDS = words("contains has holds marks surrounds encloses shows is around a an : ( white black silver gray")
 
 
 def _boxed_kinds(clauses: list[Clause], choices: Sequence[str]) -> dict[str, str]:
@@ -278,6 +284,8 @@ def _boxed_kinds(clauses: list[Clause], choices: Sequence[str]) -> dict[str, str
         for i, token in enumerate(tokens):
             if token in _KINDS:
                 boxes = tokens[i + 2 : i + 4] if tokens[i + 1 : i + 2] and tokens[i + 1] in _INSIDE else []
+                held_by = next((j for j in range(i - 1, max(0, i - 6), -1) if tokens[j] not in _HOLDS), 0)
+                boxes += tokens[held_by - 1 : held_by] if held_by < i - 1 and tokens[held_by] == "box" else []
                 near = [color for color in [*boxes, *tokens[max(0, i - 1) : i]] if color in choices]
                 colors_of.setdefault(token, set()).update(near[:1])
     return {kind: colors.pop() for kind, colors in colors_of.items() if len(colors) == 1}
@@ -447,10 +455,10 @@ def read_sameness(clauses: list[Clause], question: str) -> Verdict:
                 verdicts.append((rank, "same" if negated else "different"))
             if token == "apart" and before in _HEADINGS:
                 verdicts.append((rank, "same" if negated else "different"))
-            before = token
+            heads_for, before = before in ("toward", "towards"), token
             if token in _SAME or token in _DIFFERENT:
                 if (
-                    follower in _NOT_OF_DIRECTION
+                    (follower in _NOT_OF_DIRECTION and not heads_for)  # "towards opposite sides"
                     or _is_of_attribute(tokens, i)
                     or _is_as_a_third(tokens[i + 1 : i + 6])
                 ):

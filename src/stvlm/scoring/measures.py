@@ -78,7 +78,7 @@ _AFTER_A_BARE_NUMBER = words(
     " approximately roughly approx i forward ahead"
 )
 _QUALIFIED = words("exactly only precisely more less over above under sure just exceed but")
-_GUESSED = words("probably likely closer nearer say")
+_GUESSED = words("probably likely closer nearer say maybe perhaps possibly")
 _AGREES = 0.03
 """How far apart, as a share, two values are that are one quantity in two units, each rounded."""
 
@@ -87,7 +87,7 @@ def read_measure(clauses: list[Clause], task: str, question: str) -> Parsed:
     """Metres, km/h, seconds or a ratio; a bare number is in the unit that the question asks for."""
     measure = _MEASURES[task]
     everything = _of_one_unit([mention for clause in clauses for mention in mentions_of(clause)])
-    everything = _with_guess(everything, measure.kind)
+    everything = with_guess(everything, measure.kind)
     unit = named_units(tokens_of(question)).get(measure.kind, 1.0)
     kinds = (measure.kind, "stamp") if measure.kind == "time" else (measure.kind,)
     mentions = [mention for mention in everything if mention.kind in kinds]
@@ -110,7 +110,8 @@ def read_measure(clauses: list[Clause], task: str, question: str) -> Parsed:
         rank += 5 * (mention.unit == unit != 1.0)  # "20 m, or 66 ft", asked for feet
         rank -= 2 * (mention.value in told)  # "In the 2.5 s asked about, ..."
         if rank > _EXCLUDED:
-            if ranked and _is_alternative(mention, ranked[-1][1]):
+            is_single = ranked and (mention.clause.tokens[0] == "or" or id(ranked[-1][1]) in single)
+            if is_single and _is_alternative(mention, ranked[-1][1]):
                 rank = max(rank, ranked[-1][0])
                 ranked[-1] = (rank, ranked[-1][1])
             ranked.append((rank, mention))
@@ -219,7 +220,7 @@ def _of_one_unit(mentions: list[Mention]) -> list[Mention]:
     return shared[::-1]
 
 
-def _with_guess(mentions: list[Mention], kind: str) -> list[Mention]:
+def with_guess(mentions: list[Mention], kind: str) -> list[Mention]:
     """With the unit of what stands before it for the 36 of "between 30 and 40 km/h, probably about 36"."""
     guessed = mentions[:1]
     for mention in mentions[1:]:
