@@ -82,6 +82,17 @@ FIRST_RUNS = {
         traveling_speed_comparison=(29, 30),
         movement_direction_comparison=(29, 30),
     ),
+    "5": _first_run(
+        answers="6e45bcd",
+        parser="449f541",
+        traveled_distance=(30, 30),
+        traveling_speed=(30, 30),
+        movement_direction=(28, 30),
+        direction_timestamp=(28, 30),
+        traveled_distance_comparison=(30, 30),
+        traveling_speed_comparison=(30, 30),
+        movement_direction_comparison=(29, 30),
+    ),
 }
 """By set: the name of `blind_answers_<set>.jsonl`. Another set is a file and its first run.
 
