@@ -20,6 +20,7 @@ from stvlm.records import Array
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+RESULT = "validation.json"
 GRADES = "ABC"
 CAPTIONS = {
     "calibration": "Whether sigmas are right: the share of labels whose error is within so many of them, and what a "
@@ -39,44 +40,88 @@ class _Table(NamedTuple):
     rows: Sequence[Sequence[str]]
 
 
-def write_page(report: Report, folder: Path, title: str = "Pseudo-labels beside the truth") -> None:
-    """Writes index.html, scores.json, and each figure as PNG and SVG; raises DataError where matplotlib is missing."""
-    check_installed()
-    import matplotlib
+def write_page(
+    reports: Mapping[str, Report], folder: Path, about: Mapping[str, Any], title: str = "Pseudo-labels beside the truth"
+) -> None:
+    """Writes index.html, validation.json, and each figure as PNG and SVG; raises DataError where matplotlib is missing.
 
-    kept = [pair for pair in report.pairs if pair.moves and isinstance(pair.found, Found) and pair.found.moving]
-    figures = []
-    if kept:
-        with matplotlib.rc_context(_STYLE):
-            drawn = {
-                "calibration": calibration(kept),
-                "range": by_range(kept),
-                "sweep": sweep(report),
-                "views": views(kept),
-            }
-            for name, figure in drawn.items():
-                for suffix in ("png", "svg"):
-                    with whole_file(folder / f"{name}.{suffix}") as temporary:
-                        metadata = {"Date": None, "Creator": None} if suffix == "svg" else {"Software": None}
-                        figure.savefig(temporary, bbox_inches="tight", pad_inches=0.05, metadata=metadata)
-                content = base64.b64encode((folder / f"{name}.svg").read_bytes()).decode()
-                src = f"data:image/svg+xml;base64,{content}"
-                figures.append({"src": src, "caption": CAPTIONS[name], "is_broad": name == "views"})
+    Args:
+        reports: by what of the truth was given; the first that has labels is shown in full.
+        folder: where to.
+        about: what the reports are of: the recipe, the sources.
+        title: the page's.
+    """
+    check_installed()
+    shown = next((name for name, report in reports.items() if _kept(report)), next(iter(reports)))
+    report = reports[shown]
+    tables = [_ladder(reports), *_tables(report.scores)] if len(reports) > 1 else _tables(report.scores)
     jinja = Environment(
         loader=PackageLoader("stvlm.evaluation", "."), undefined=StrictUndefined, autoescape=True, trim_blocks=True,
         lstrip_blocks=True,
     )  # fmt: skip
-    scores = report.scores
     text = jinja.get_template("pseudo_page.html.j2").render(
         title=title,
-        **{name: scores[name] for name in ("moving", "parked", "excerpts")},
-        tables=_tables(scores),
-        figures=figures,
+        shown=shown if len(reports) > 1 else "",
+        sources=", ".join(about["sources"]),
+        **{name: report.scores[name] for name in ("moving", "parked", "excerpts")},
+        tables=tables,
+        figures=_drawn(report, folder),
         version=__version__,
     )
-    write_json(folder / "scores.json", scores)
+    scores = {name: report.scores for name, report in reports.items()}
+    write_json(folder / RESULT, {"stvlm": __version__, **about, "rungs": scores})
     with whole_file(folder / "index.html") as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def _kept(report: Report) -> list[Pair]:
+    return [pair for pair in report.pairs if pair.moves and isinstance(pair.found, Found) and pair.found.moving]
+
+
+def _drawn(report: Report, folder: Path) -> list[dict[str, Any]]:
+    """The figures of a report, written to files, and as the page shows them."""
+    import matplotlib
+
+    kept = _kept(report)
+    if not kept:
+        return []
+    figures = []
+    with matplotlib.rc_context(_STYLE):
+        drawn = {
+            "calibration": calibration(kept),
+            "range": by_range(kept),
+            "sweep": sweep(report),
+            "views": views(kept),
+        }
+        for name, figure in drawn.items():
+            for suffix in ("png", "svg"):
+                with whole_file(folder / f"{name}.{suffix}") as temporary:
+                    metadata = {"Date": None, "Creator": None} if suffix == "svg" else {"Software": None}
+                    figure.savefig(temporary, bbox_inches="tight", pad_inches=0.05, metadata=metadata)
+            content = base64.b64encode((folder / f"{name}.svg").read_bytes()).decode()
+            src = f"data:image/svg+xml;base64,{content}"
+            figures.append({"src": src, "caption": CAPTIONS[name], "is_broad": name == "views"})
+    return figures
+
+
+def _ladder(reports: Mapping[str, Report]) -> _Table:
+    """What each part of the truth mends that is given."""
+    heads = ("given", "kept", "of", "within 25 %", "median error", "speed, km/h", "hour", "parked told as moving")
+    rows = []
+    for name, report in reports.items():
+        scores = report.scores
+        rows.append(
+            (
+                name,
+                *_percent(scores["kept"]),
+                _percent(scores["within_25_percent"])[0],
+                _signed(scores["median_error"])[0],
+                _plain(scores["speed_mae_kmh"])[0],
+                _percent(scores["hour"])[0],
+                _percent(scores["parked_called_moving"])[0],
+            )
+        )
+    return _Table("What each part of the truth mends that is given", heads, rows)
 
 
 def calibration(kept: Sequence[Pair]) -> Figure:

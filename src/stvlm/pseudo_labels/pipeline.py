@@ -36,7 +36,7 @@ from stvlm.files import write_json
 from stvlm.hashing import code_version, stable_hash
 from stvlm.pseudo_labels import stages
 from stvlm.pseudo_labels.artefacts import LiftedTrack, MetricDepth, ObjectTracks, Provenance
-from stvlm.pseudo_labels.filters import OF_FRAMES, OF_PLACES
+from stvlm.pseudo_labels.filters import OF_FRAMES, OF_PLACES, Label
 from stvlm.pseudo_labels.geometry import READERS
 from stvlm.pseudo_labels.licences import joined
 from stvlm.pseudo_labels.recipe import PseudoLabelling
@@ -163,19 +163,30 @@ class Stage(NamedTuple):
     is_there: Callable[[PseudoLabelling], bool] = lambda recipe: True
 
 
-class Labelled(NamedTuple):
-    """An excerpt that has labels, and the folder of its recording."""
+class Done(NamedTuple):
+    """What became of an excerpt: the folders of its stages' results, up to one that rejected it."""
 
     excerpt: Excerpt
-    recording: Path
+    folders: Mapping[str, Path]
+    rejected: Rejected | None
+
+    @property
+    def recording(self) -> Path:
+        """The folder of its recording, where it has labels."""
+        return self.folders["filters"]
 
 
 class Outcome(NamedTuple):
     """What became of all videos."""
 
-    labelled: list[Labelled]
+    excerpts: list[Done]
     rejected: dict[str, list[Rejected]]  # by stage
     folders: dict[str, list[Path]]  # results, by stage
+
+    @property
+    def labelled(self) -> list[Done]:
+        """The excerpts that have labels."""
+        return [done for done in self.excerpts if done.rejected is None]
 
 
 def label_videos(request: Request, work: Path) -> Outcome:
@@ -196,12 +207,13 @@ def label_videos(request: Request, work: Path) -> Outcome:
             if failed.kind == "rejected":
                 stage, reason, subject = (failed.details[key] for key in ("stage", "reason", "subject"))
                 outcome.rejected[stage].append(Rejected(reason, subject))
+                outcome.excerpts.append(Done(unit.excerpt, unit.folders, outcome.rejected[stage][-1]))
                 done = names[: names.index(stage) + 1]
             else:
                 left.append((unit.excerpt, unit.folders))
             for name in done:
                 outcome.folders[name].append(unit.folders[name])
-    outcome.labelled.extend(Labelled(excerpt, folders["filters"]) for excerpt, folders in left)
+    outcome.excerpts.extend(Done(excerpt, folders, None) for excerpt, folders in left)
     return outcome
 
 
@@ -463,6 +475,21 @@ def _why_not(found: Mapping[str, object]) -> tuple[dict[str, int], dict[str, Any
     rejected = {track_id: item.reason for track_id, item in found.items() if isinstance(item, Rejected)}
     counts = Counter(f"track: {reason}" for reason in rejected.values())
     return dict(counts), {"rejected": rejected}
+
+
+def labels_in(done: Done, recipe: PseudoLabelling) -> dict[str, Label | Rejected]:
+    """The label of each object of an excerpt, or why it has none."""
+    objects = stages.read_object_tracks(done.folders["objects"])
+    if done.rejected is not None:
+        return {track.track_id: done.rejected for track in objects.tracks}
+    unit = Unit((), done.excerpt, recipe, done.folders)
+    labels: dict[str, Label | Rejected] = {}
+    for name in ("lifting", "smoothing"):
+        rejected = stages.read_manifest(done.folders[name]).notes["rejected"]
+        labels.update({track_id: Rejected(reason) for track_id, reason in rejected.items()})
+    found = labels_of(_tracks(unit, "smoothing"), _world(unit), recipe.filters)
+    assert not isinstance(found, Rejected)
+    return labels | found
 
 
 def _run_filters(unit: Unit, folder: Path) -> Rejected | None:

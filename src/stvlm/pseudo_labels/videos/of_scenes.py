@@ -68,7 +68,7 @@ class HiddenLabels:
         return rejected[0] if rejected and not scenes else Rejected("no such camera", video_id)
 
     def video(self, recording: Recording) -> Video | Rejected:
-        """The scene's frames that have an image, or all where none has, and what is known of them."""
+        """The scene's frames that have an image, or all where most have none, and what is known of them."""
         scene = self.scene(recording.scene_id)
         if isinstance(scene, Rejected):
             return scene
@@ -80,15 +80,15 @@ class HiddenLabels:
             times_s=times_s,
             image_size_px=(scene.camera.width_px, scene.camera.height_px),
             frames=scene.frames or _NoImages(len(times_s)),
-            images=None if scene.frames is None or not there.any() else _on_disk(scene.frames),
+            images=None if scene.frames is None or 2 * there.sum() < len(there) else _on_disk(scene.frames),
             camera=scene.camera,
             camera_height_m=camera_height_m(scene),
             world_SE3_camera=scene.world_SE3_camera,
             boxes=projected(scene),
             licence=licence_of(self.name).terms,
         )
-        some = there.any() and not there.all()
-        return excerpt(video, np.flatnonzero(there), recording.scene_id) if some else video
+        most = 2 * there.sum() >= len(there) and not there.all()
+        return excerpt(video, np.flatnonzero(there), recording.scene_id) if most else video
 
     def _read(self, recording: Recording) -> tuple[dict[str, Scene], list[Rejected]]:
         """A recording's scenes by camera, and what it leaves out."""
