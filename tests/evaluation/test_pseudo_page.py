@@ -10,6 +10,7 @@ from stvlm.evaluation.pseudo_page import _onto, write_page
 from stvlm.pseudo_labels.validation import Found, Pair, validate
 from stvlm.records import Rejected
 
+ABOUT = {"recipe": {}, "sources": ["kitti"]}
 TURNED = np.array([[0.0, 0, 1], [1, 0, 0], [0, 1, 0]])
 
 
@@ -23,19 +24,29 @@ def pair(true_m: float, found_m: float) -> Pair:
 
 def test_the_page_holds_tables_and_figures_and_loads_nothing(tmp_path: Path) -> None:
     report = validate([pair(10, 12), pair(20, 30), pair(8, 8)._replace(found=Rejected("too <short>"))])
-    write_page(report, tmp_path)
+    write_page({"as it is": report}, tmp_path, ABOUT)
     text = (tmp_path / "index.html").read_text()
-    assert "3 moving and 0 parked objects in 1 excerpts" in text
+    assert "3 moving and 0 parked objects in 1 excerpts of kitti" in text
     assert "too &lt;short&gt;" in text and ">66.7% [" in text
     assert text.count("data:image/svg+xml") == 4 and "http" not in text.replace("http-equiv", "")
     assert sorted(path.name for path in tmp_path.glob("*.png")) == [
         "calibration.png", "range.png", "sweep.png", "views.png",
     ]  # fmt: skip
-    assert json.loads((tmp_path / "scores.json").read_text())["within_25_percent"]["value"] == 0.5
+    result = json.loads((tmp_path / "validation.json").read_text())
+    assert result["rungs"]["as it is"]["within_25_percent"]["value"] == 0.5 and result["sources"] == ["kitti"]
+
+
+def test_each_rung_is_a_row_and_the_first_that_has_labels_is_shown_in_full(tmp_path: Path) -> None:
+    nothing = validate([pair(8, 8)._replace(found=Rejected("too short"))])
+    write_page({"as it is": nothing, "true poses": validate([pair(10, 12)])}, tmp_path, ABOUT)
+    text = (tmp_path / "index.html").read_text()
+    assert "from the second table on, true poses" in text
+    assert text.index(">as it is<") < text.index(">true poses<") < text.index("kept of what moves")
 
 
 def test_where_nothing_is_kept_there_are_tables_only(tmp_path: Path) -> None:
-    write_page(validate([pair(8, 8)._replace(found=Rejected("too short"))]), tmp_path)
+    nothing = validate([pair(8, 8)._replace(found=Rejected("too short"))])
+    write_page({"as it is": nothing}, tmp_path, ABOUT)
     assert "data:image" not in (tmp_path / "index.html").read_text()
 
 
