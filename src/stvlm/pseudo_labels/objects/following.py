@@ -3,8 +3,8 @@
 From each mark, until the next one or out of sight, once forwards and once backwards (after Median Flow; Kalal et al.,
 "Forward-Backward Error", 2010):
 
-    1. step:    corners in the box, tracked from the last frame to this one and back
-    2. against: the same from an older frame, the anchor, to this one warped onto it, so that errors do not add up
+    1. step:    the box's picture, looked for around where it should be; its corners from there, and back
+    2. anchor:  the same from an older frame, warped onto this one, so that errors do not add up
     3. check:   enough corners move as one; the box looks as it did; its size does not jump; it is in the image
 
 What corners tell of a box is a shift and one scale, each the robust mean of all of them. The anchor is the mark itself
@@ -32,15 +32,14 @@ PATCH_PX = 96
 MOST_ZOOM = 2.0
 ROOM = 0.5
 """Of a box's sides, what is looked at around it, for corners to move into."""
-RIM = 0.05
-"""Of a box's sides, what is not looked at inside it: that is background as often as not."""
 CORNERS, LEAST_CORNERS = 120, 6
 RETURN_PX = 0.7
 """In the patch: a corner tracked there and back comes back this near to where it was."""
 FIT_PX = 1.0
-"""In the patch: a corner that is off by so much counts half of one that is not."""
+"""In the patch: a corner that is off by so much counts a quarter of one that is not."""
 TEXTURE_PX = 32
 LEVELS = 3
+"""Halvings of an image that are kept, for boxes that are larger than a patch."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +77,7 @@ def follow_boxes(
     """Tracks through all frames in which they can be followed; the same frames give the same tracks.
 
     A side at which a mark touches the image's border stays there until the next mark. The score of a box is the
-    correlation of what it shows with the marks nearest to it. All frames are kept in memory, grey.
+    correlation of what it shows with what was marked. All frames are kept in memory, grey.
 
     Args:
         footage: the frames.
@@ -134,6 +133,8 @@ def _followed(frames: _Frames, track: ObjectTrack, options: Following) -> Object
     """A track through all frames; what a mark says of being hidden holds for the frames nearest to it."""
     n = len(frames.pyramids)
     marked = np.flatnonzero(~np.isnan(track.boxes_px[:, 0]))
+    if not len(marked):
+        return track
     boxes_px, score = np.full((n, 4), np.nan), np.zeros(n)
     boxes_px[marked], score[marked] = track.boxes_px[marked], 1
     nothing = _Way(np.full((n, 4), np.nan), np.zeros(n), is_cut=False)
@@ -183,49 +184,51 @@ def _way(frames: _Frames, mark_px: Array, order: range, options: Following) -> _
 
 def _holds(frames: _Frames, anchor: _Anchor, k: int, found: _Match, last: _Anchor, options: Following) -> bool:
     """Whether it may be the box."""
-    size_px, before_px = (box[2:] - box[:2] for box in (found.box_px, last.box_px))
+    size_px = _size(found.box_px)
     inside_px = np.clip(found.box_px, -0.5, np.tile(frames.footage.image_size_px, 2) - 0.5)
-    growth = np.sqrt(size_px.prod() / before_px.prod()) ** (1 / abs(k - last.frame))
+    growth = float(size_px[0] / _size(last.box_px)[0])
     return bool(
         found.agreeing >= options.least_agreeing
         and 1 / options.most_growth <= growth <= options.most_growth
         and size_px.min() >= options.least_side_px
-        and (inside_px[2:] - inside_px[:2]).prod() >= options.least_inside * size_px.prod()
+        and _size(inside_px).prod() >= options.least_inside * size_px.prod()
         and _likeness(frames, anchor, _Anchor(k, found.box_px)) >= options.least_likeness
     )
 
 
 def _match(frames: _Frames, anchor: _Anchor, k: int, guess_px: Array) -> _Match | None:
-    """Where an anchor's box is in frame k, near a guess; None where too few corners tell."""
-    cv2, zoom = frames.cv2, _zoom(anchor.box_px)
-    (width, height), there_zoom = (anchor.box_px[2:] - anchor.box_px[:2]) * zoom, zoom
-    there_zoom = zoom * (anchor.box_px[2] - anchor.box_px[0]) / (guess_px[2] - guess_px[0])
-    shape = np.round(np.array([width, height]) * (1 + 2 * ROOM)).astype(int)
-    centre, there = _centre(anchor.box_px), _centre(guess_px)
-    first = _patch(frames, anchor.frame, centre, zoom, shape)
-    second = _patch(frames, k, there, there_zoom, shape)
-    middle = (shape - 1) / 2
-    inner = np.array([width, height]) * (0.5 - RIM)
-    image_px = np.array(frames.footage.image_size_px) - 1
-    low = np.maximum(middle - inner, (0 - centre) * zoom + middle)
-    high = np.minimum(middle + inner, (image_px - centre) * zoom + middle)
-    free = np.zeros(first.shape, dtype=np.uint8)
-    (left, top), (right, bottom) = np.ceil(low).astype(int), np.floor(high).astype(int)
-    free[max(top, 0) : max(bottom + 1, 0), max(left, 0) : max(right + 1, 0)] = 255
-    corners = cv2.goodFeaturesToTrack(first, CORNERS, 0.01, 4, mask=free, blockSize=5)
-    if corners is None or len(corners) < LEAST_CORNERS:
+    """Where an anchor's box is in frame k, near a guess of the same shape; None where too few corners tell."""
+    cv2 = frames.cv2
+    size_px, centre_px, guessed_px = _size(anchor.box_px), _centre(anchor.box_px), _centre(guess_px)
+    zoom = min(PATCH_PX / float(np.sqrt(size_px.prod())), MOST_ZOOM)
+    zoom_there = zoom * float(size_px[0] / _size(guess_px)[0])
+    patch_px = np.round(size_px * zoom * (1 + 2 * ROOM)).astype(int)
+    middle = (patch_px - 1) / 2
+    first = _patch(frames, anchor.frame, centre_px, zoom, patch_px)
+    second = _patch(frames, k, guessed_px, zoom_there, patch_px)
+
+    last_px = np.array(frames.footage.image_size_px) - 1  # corners are in the box, and in the image
+    low = np.ceil(middle + zoom * (np.maximum(anchor.box_px[:2], 0) - centre_px)).astype(int)
+    high = np.floor(middle + zoom * (np.minimum(anchor.box_px[2:], last_px) - centre_px)).astype(int)
+    inside = np.zeros(first.shape, dtype=np.uint8)
+    inside[max(low[1], 0) : max(high[1] + 1, 0), max(low[0], 0) : max(high[0] + 1, 0)] = 255
+    corners = cv2.goodFeaturesToTrack(first, CORNERS, 0.01, 4, mask=inside, blockSize=5)
+    if corners is None:
         return None
-    window = {"winSize": (15, 15), "maxLevel": LEVELS}
-    moved, found, _ = cv2.calcOpticalFlowPyrLK(first, second, corners, None, **window)
-    back, again, _ = cv2.calcOpticalFlowPyrLK(second, first, moved, None, **window)
+    (left, top), (right, bottom) = np.maximum(low, 0), high + 1
+    alike = cv2.matchTemplate(second, first[top:bottom, left:right], cv2.TM_CCOEFF_NORMED)
+    row, column = np.unravel_index(int(np.argmax(alike)), alike.shape)
+    shift = np.array([column - left, row - top], dtype=np.float32)
+    window = {"winSize": (15, 15), "maxLevel": 1, "flags": cv2.OPTFLOW_USE_INITIAL_FLOW}
+    moved, found, _ = cv2.calcOpticalFlowPyrLK(first, second, corners, corners + shift, **window)
+    back, again, _ = cv2.calcOpticalFlowPyrLK(second, first, moved, moved - shift, **window)
     good = (found[:, 0] == 1) & (again[:, 0] == 1) & (np.linalg.norm((back - corners)[:, 0], axis=1) < RETURN_PX)
     if good.sum() < LEAST_CORNERS:
         return None
-    p, q = corners[good, 0] - middle, moved[good, 0] - middle
-    scale, shift, near = _similarity(p.astype(np.float64), q.astype(np.float64))
-    half_px = (anchor.box_px[2:] - anchor.box_px[:2]) * zoom / there_zoom * scale / 2
-    centre_px = there + shift / there_zoom
-    return _Match(np.concatenate([centre_px - half_px, centre_px + half_px]), near.sum() / len(corners))
+    p, q = (points[good, 0].astype(np.float64) - middle for points in (corners, moved))
+    scale, shift, agree = _similarity(p, q)
+    there_px, half_px = guessed_px + shift / zoom_there, scale * zoom / zoom_there * size_px / 2
+    return _Match(np.concatenate([there_px - half_px, there_px + half_px]), float(agree.sum() / len(corners)))
 
 
 def _similarity(p: Array, q: Array) -> tuple[float, Array, Array]:
@@ -249,44 +252,40 @@ def _similarity(p: Array, q: Array) -> tuple[float, Array, Array]:
 
 def _likeness(frames: _Frames, one: _Anchor, other: _Anchor) -> float:
     """The correlation of what two boxes show, where both are in the image."""
-    looks, inside = [], np.ones((TEXTURE_PX, TEXTURE_PX), dtype=bool)
     steps = (np.arange(TEXTURE_PX) + 0.5) / TEXTURE_PX
+    looks, inside = [], np.ones((TEXTURE_PX, TEXTURE_PX), dtype=bool)
     for at in (one, other):
-        size_px = at.box_px[2:] - at.box_px[:2]
-        x, y = at.box_px[0] + size_px[0] * steps, at.box_px[1] + size_px[1] * steps
-        level = _level(TEXTURE_PX / float(np.sqrt(size_px.prod())))
-        columns, rows = np.meshgrid(x, y)
+        size_px = _size(at.box_px)
+        x, y = (at.box_px[:2, None] + size_px[:, None] * steps).astype(np.float32)
         width, height = frames.footage.image_size_px
-        inside &= (columns >= 0) & (columns <= width - 1) & (rows >= 0) & (rows <= height - 1)
-        sources = [np.ascontiguousarray(at_px / 2**level, dtype=np.float32) for at_px in (columns, rows)]
+        inside &= (x >= 0) & (x <= width - 1) & ((y >= 0) & (y <= height - 1))[:, None]
+        level = _level(TEXTURE_PX / float(np.sqrt(size_px.prod())))
+        columns, rows = np.meshgrid(x / 2**level, y / 2**level)
         image = frames.pyramids[at.frame][level]
-        looks.append(frames.cv2.remap(image, *sources, frames.cv2.INTER_LINEAR, borderMode=frames.cv2.BORDER_REPLICATE))
+        looks.append(frames.cv2.remap(image, columns, rows, frames.cv2.INTER_LINEAR).astype(np.float64))
     if inside.sum() < TEXTURE_PX:
         return 0.0
-    a, b = (look[inside].astype(np.float64) - look[inside].mean() for look in looks)
+    a, b = (look[inside] - look[inside].mean() for look in looks)
     return float(a @ b / max(np.linalg.norm(a) * np.linalg.norm(b), 1e-9))
 
 
-def _patch(frames: _Frames, k: int, centre_px: Array, zoom: float, shape: Array) -> Array:
-    """What lies around a point of frame k, enlarged, (shape[1], shape[0])."""
-    level = _level(zoom)
-    zoom, centre_px = zoom * 2**level, centre_px / 2**level
-    shift = (shape - 1) / 2 - zoom * centre_px
+def _patch(frames: _Frames, k: int, centre_px: Array, zoom: float, patch_px: Array) -> Array:
+    """What lies around a point of frame k, enlarged, in an image of width and height `patch_px`."""
+    cv2, level = frames.cv2, _level(zoom)
+    zoom *= 2**level
+    shift = (patch_px - 1) / 2 - zoom * centre_px / 2**level
     matrix = np.array([[zoom, 0, shift[0]], [0, zoom, shift[1]]])
-    cv2 = frames.cv2
     image = frames.pyramids[k][level]
-    return np.asarray(
-        cv2.warpAffine(image, matrix, shape.tolist(), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    )
-
-
-def _zoom(box_px: Array) -> float:
-    return min(PATCH_PX / float(np.sqrt((box_px[2:] - box_px[:2]).prod())), MOST_ZOOM)
+    return np.asarray(cv2.warpAffine(image, matrix, patch_px.tolist(), borderMode=cv2.BORDER_REPLICATE))
 
 
 def _level(zoom: float) -> int:
-    """The smallest level of a pyramid that is still enlarged, or hardly reduced."""
+    """The smallest level of a pyramid that need not be halved for it."""
     return int(np.clip(np.floor(-np.log2(zoom)), 0, LEVELS))
+
+
+def _size(box_px: Array) -> Array:
+    return np.asarray(box_px[2:] - box_px[:2])
 
 
 def _centre(box_px: Array) -> Array:
@@ -324,8 +323,6 @@ def _blended(times_s: Array, there: _Way, back: _Way, between: Array, options: F
 
 def _iou(a: Array, b: Array) -> Array:
     """Of boxes (..., 4); NaN where one is."""
-    low, high = np.maximum(a[..., :2], b[..., :2]), np.minimum(a[..., 2:], b[..., 2:])
-    both = np.prod(np.maximum(high - low, 0), axis=-1)
-    return np.asarray(
-        both / (np.prod(a[..., 2:] - a[..., :2], axis=-1) + np.prod(b[..., 2:] - b[..., :2], axis=-1) - both)
-    )
+    both = (np.minimum(a[..., 2:], b[..., 2:]) - np.maximum(a[..., :2], b[..., :2])).clip(min=0).prod(axis=-1)
+    areas = [(box[..., 2:] - box[..., :2]).prod(axis=-1) for box in (a, b)]
+    return np.asarray(both / (areas[0] + areas[1] - both))
