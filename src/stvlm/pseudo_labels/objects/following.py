@@ -216,9 +216,10 @@ def _match(frames: _Frames, anchor: _Anchor, k: int, guess_px: Array) -> _Match 
     if corners is None:
         return None
     (left, top), (right, bottom) = np.maximum(low, 0), high + 1
-    alike = cv2.matchTemplate(second, first[top:bottom, left:right], cv2.TM_CCOEFF_NORMED)
+    half = second[::2, ::2], first[top:bottom:2, left:right:2]  # near enough for corners to be found from there
+    alike = cv2.matchTemplate(*half, cv2.TM_CCOEFF_NORMED)
     row, column = np.unravel_index(int(np.argmax(alike)), alike.shape)
-    shift = np.array([column - left, row - top], dtype=np.float32)
+    shift = np.array([2 * column - left, 2 * row - top], dtype=np.float32)
     window = {"winSize": (15, 15), "maxLevel": 1, "flags": cv2.OPTFLOW_USE_INITIAL_FLOW}
     moved, found, _ = cv2.calcOpticalFlowPyrLK(first, second, corners, corners + shift, **window)
     back, again, _ = cv2.calcOpticalFlowPyrLK(second, first, moved, moved - shift, **window)
