@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 from stvlm.pseudo_labels.artefacts import Footage, ObjectTrack, ObjectTracks, Provenance
+from stvlm.pseudo_labels.objects.files import read_mot
 from stvlm.pseudo_labels.objects.following import Following, follow_boxes
 from stvlm.pseudo_labels.simulated import rendered, simulated
 from stvlm.records import Array, DataError, Rejected
@@ -183,6 +187,22 @@ def test_vehicles_of_a_simulated_street_are_followed_to_a_pixel() -> None:
     assert np.nanquantile(np.abs(off_px), 0.95) < 2.0
     for one, other in zip(found.tracks, again.tracks, strict=True):
         np.testing.assert_array_equal(one.boxes_px, other.boxes_px)
+
+
+@pytest.mark.skipif("STVLM_REALDATA" not in os.environ, reason="STVLM_REALDATA names no folder of real samples")
+def test_a_mark_that_is_left_out_is_found_again_in_a_real_drive() -> None:
+    """Drawn by eye around a car that brakes, in frames 1, 31 and 78; that of frame 31 is kept for comparison."""
+    folder = Path(os.environ["STVLM_REALDATA"]) / "unlabeled_video/kitti_raw_sfnd/image_02"
+    images = [np.asarray(Image.open(path)) for path in sorted(folder.glob("*.jpg"))]
+    footage = Footage("drive", np.arange(len(images)) / 10, (images[0].shape[1], images[0].shape[0]))
+    drawn, _ = read_mot(Path(__file__).parents[1] / "data/kitti_raw_sfnd.marks.txt", footage)
+    (track,) = drawn.tracks
+    boxes_px = track.boxes_px.copy()
+    boxes_px[30] = np.nan
+    found = follow_boxes(footage, lambda k: images[k], replace(drawn, tracks=(replace(track, boxes_px=boxes_px),)))
+    assert isinstance(found, ObjectTracks)
+    np.testing.assert_allclose(found.tracks[0].boxes_px[30], track.boxes_px[30], atol=3)  # it is 170 px high
+    assert not np.isnan(found.tracks[0].boxes_px).any()
 
 
 def test_what_cannot_be_followed() -> None:
