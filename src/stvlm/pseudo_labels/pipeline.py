@@ -542,7 +542,8 @@ def _content(video: Video) -> str:
         (track.track_id, track.category, track.boxes_px.tolist(), track.score.tolist()) for track in video.boxes.tracks
     ]  # fmt: skip
     numbers = [image if isinstance(image, str) else image[1] for image in video.images or ()]
-    known = (video.recording, video.domain, video.camera, video.camera_height_m, video.licence, video.image_size_px)
+    known = (video.recording, video.domain, video.camera, video.camera_height_m, video.licence, video.image_size_px,
+             video.to_follow)  # fmt: skip
     return stable_hash(known, found, [Path(str(n)).name for n in numbers], video.times_s.tolist(), boxes)
 
 
@@ -562,7 +563,11 @@ _TO_LIFT = ("objects", "geometry", "depth", "scale")
 STAGES: Mapping[str, Stage] = {
     "objects": Stage(
         _run_objects,
-        lambda recipe: [recipe.objects.by, getattr(recipe.objects, recipe.objects.by, None), recipe.most_side_px],
+        lambda recipe: [
+            recipe.objects.by,
+            getattr(recipe.objects, recipe.objects.by, recipe.objects.following),
+            recipe.most_side_px,
+        ],
         is_slow=_of_networks,
     ),
     "geometry": Stage(

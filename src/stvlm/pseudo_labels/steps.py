@@ -1,6 +1,6 @@
 """From a video's images to labels, one step after another, in memory. `pipeline` keeps what each of them makes.
 
-    objects_of -> geometry_of -> depth_of -> world_of -> lifted -> smoothed -> labels_of
+objects_of -> geometry_of -> depth_of -> world_of -> lifted -> smoothed -> labels_of
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from stvlm.pseudo_labels.lifting import Ground, lift
 from stvlm.pseudo_labels.metric_depth import metric3d_onnx, transformers_depth
 from stvlm.pseudo_labels.objects import grounding_dino_sam2, sam3
 from stvlm.pseudo_labels.objects.finishing import flagged
+from stvlm.pseudo_labels.objects.following import follow_boxes
 from stvlm.pseudo_labels.recipe import CameraMotion, Depth, Objects, PseudoLabelling
 from stvlm.pseudo_labels.scale import Scale, scale_of, scaled, with_depth
 from stvlm.pseudo_labels.smoothing import smooth
@@ -54,6 +55,8 @@ def objects_of(view: View, settings: Objects) -> ObjectTracks | Rejected:
     given = view.objects()
     if given is None or not given.tracks:
         return Rejected("no boxes came with it", view.footage.video_id)
+    if view.video.to_follow:
+        return follow_boxes(view.footage, view.read, given, settings.following)
     said = [(track.truncated.any(), track.occluded.any()) for track in given.tracks]
     truncated, occluded = (any(flags) for flags in zip(*said, strict=True))
     return flagged(given, truncated=not truncated, occluded=not occluded)

@@ -27,6 +27,7 @@ class Video:
     camera_height_m: float | None = None  # above the ground, where that is known
     world_SE3_camera: Array | None = None  # (N, 4, 4), z up, where its source tells how the camera moved
     boxes: ObjectTracks | None = None  # what people or a tracker have marked, at `times_s`
+    to_follow: bool = False  # whether boxes are marked in a few frames alone, and to be followed through the others
     licence: str = ""  # of the images
     start_s: float = 0.0  # where it begins in the video that it is an excerpt of
     left_out: Mapping[str, int] = field(default_factory=dict)  # why boxes of its file are not among them, and how many
