@@ -10,6 +10,9 @@ what is parked moves as well where the camera does. Path and speed are computed 
 - lifting: from the annotated boxes in the image, the intrinsics, and the camera's height of 1.65 m alone. Class sizes
   are either those of the sequences with even numbers, or of another continent; only the sequences with odd numbers
   count. The boxes of this benchmark are smoother than a detector's, so they are shaken by 2 pixels as well.
+- ground: the same where nobody knows how the camera is held, or how high: once it is taken to be level, with a slope as
+  uncertain as a guess, and once objects that are seen in the same frames, and hidden by nothing, tell it. Images are
+  tilted by turning the rays to the boxes' corners.
 - world: the same in the world's frame, with the known poses of sequence 0001: whether what is parked is told from what
   moves, by 2 m or more, and how far that moves.
 - odometry: the motion of the camera in each folder below KITTI_ODOMETRY (image_l, calib.txt, poses.txt), by OpenCV.
@@ -21,23 +24,27 @@ import argparse
 import time
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from kitti_labels import Labels, read_K_px, read_labels
 from PIL import Image
+from scipy.spatial.transform import Rotation
 
 from stvlm.files import write_json
 from stvlm.geometry import inverse_se3
 from stvlm.kinematics import traveled_distance, traveling_speed
-from stvlm.pseudo_labels.artefacts import Footage, Geometry, LiftedTrack, ObjectTrack
+from stvlm.pseudo_labels.artefacts import Footage, Geometry, LiftedTrack, ObjectTrack, ObjectTracks, Provenance
 from stvlm.pseudo_labels.filters import Label, Limits, clear_frames, judge, longest_part, on_grid
 from stvlm.pseudo_labels.geometry.given import known_poses, static_camera
 from stvlm.pseudo_labels.geometry.opencv_vo import visual_odometry
-from stvlm.pseudo_labels.lifting import Lifting, level_ground, lift
+from stvlm.pseudo_labels.lifting import SLOPE_RAD, Ground, Lifting, level_ground, lift
+from stvlm.pseudo_labels.points import rays
 from stvlm.pseudo_labels.smoothing import Smoothing, smooth
+from stvlm.pseudo_labels.standing import standing_on
+from stvlm.pseudo_labels.steps import GUESSED_SLOPE_RAD
 from stvlm.records import Array, Recording, Rejected, Scene
 from stvlm.sources.kitti import Kitti
 
@@ -55,6 +62,8 @@ SMOOTHING = {
     "rts": Smoothing("rts"),
 }
 
+PITCH_DEG = 5.0
+
 
 class Piece(NamedTuple):
     """An object during 3 to 5 s."""
@@ -62,6 +71,25 @@ class Piece(NamedTuple):
     labels: Labels
     K_px: Array
     rows: Array  # (n,) of the labels
+    around: list[Labels]  # all objects of the sequence
+
+
+class Held(NamedTuple):
+    """How a camera is held, and who tells it."""
+
+    pitch_deg: float = 0.0
+    height_known: bool = True
+    by_objects: bool = False
+
+
+LEVEL = Held()
+GROUNDS = {
+    "height unknown, by sizes alone": Held(height_known=False),
+    "height and tilt unknown, by objects": Held(height_known=False, by_objects=True),
+    "tilted by 5 degrees, taken to be level": Held(PITCH_DEG),
+    "tilted by 5 degrees, tilt by objects": Held(PITCH_DEG, by_objects=True),
+    "tilted by 5 degrees, height and tilt by objects": Held(PITCH_DEG, height_known=False, by_objects=True),
+}
 
 
 @dataclass
@@ -92,14 +120,15 @@ def pieces(root: Path, first: int, step: int) -> Iterator[Piece]:
     """Pieces of every `step`-th sequence from the `first` on whose path is long enough."""
     for file in sorted(root.glob("label_02/*.txt"))[first::step]:
         K_px = read_K_px(root / "calib" / file.name)
-        for labels in read_labels(file):
+        around = read_labels(file)
+        for labels in around:
             for run in np.split(np.arange(len(labels.frame)), np.flatnonzero(np.diff(labels.frame) > 1) + 1):
                 for start in range(0, len(run), MOST_FRAMES):
                     rows = run[start : start + MOST_FRAMES]
                     if len(rows) < LEAST_FRAMES:
                         continue
                     if traveled_distance(on_grid(true_track(labels, rows))).value > LEAST_PATH_M:
-                        yield Piece(labels, K_px, rows)
+                        yield Piece(labels, K_px, rows, around)
 
 
 def true_track(labels: Labels, rows: Array) -> LiftedTrack:
@@ -131,7 +160,7 @@ def of_smoothing(root: Path) -> dict[str, Any]:
     return {name: score.summary() for name, score in scores.items()}
 
 
-def of_lifting(root: Path, lifting: Lifting, box_noise_px: float) -> dict[str, Any]:
+def of_lifting(root: Path, lifting: Lifting, box_noise_px: float, held: Held = LEVEL) -> dict[str, Any]:
     """The scores of what is kept, overall and by grade; how many are not, and why; and whether sigmas are right."""
     rng = np.random.default_rng(0)
     limits = LIMITS
@@ -140,7 +169,7 @@ def of_lifting(root: Path, lifting: Lifting, box_noise_px: float) -> dict[str, A
     surprises, total = [], 0
     for piece in pieces(root, 1, 2):
         total += 1
-        found = label_of(piece, lifting, limits, box_noise_px, rng)
+        found = label_of(piece, lifting, limits, box_noise_px, rng, held)
         if isinstance(found, Rejected):
             why[found.reason] += 1
             continue
@@ -166,17 +195,57 @@ def of_lifting(root: Path, lifting: Lifting, box_noise_px: float) -> dict[str, A
 
 
 def label_of(
-    piece: Piece, lifting: Lifting, limits: Limits, box_noise_px: float, rng: np.random.Generator
+    piece: Piece, lifting: Lifting, limits: Limits, box_noise_px: float, rng: np.random.Generator, held: Held
 ) -> Label | Rejected:
     """What is told of a piece in the camera's frame."""
     labels, rows = piece.labels, piece.rows
+    geometry = static_camera(Footage("", labels.frame[rows] * FRAME_S, IMAGE_SIZE_PX), piece.K_px)
+    track = seen_from(piece, labels, rows, box_noise_px, rng, held.pitch_deg)
+    n, height_m = len(rows), CAMERA_HEIGHT_M if held.height_known else None
+    if not held.by_objects:
+        ground = level_ground(n, CAMERA_HEIGHT_M)
+        if held.pitch_deg:
+            ground = replace(ground, slope_rad=GUESSED_SLOPE_RAD)
+        return label_in(geometry, track, lifting, limits, ground if held.height_known else None)
+    tracks = [
+        seen_from(piece, other, found, box_noise_px, rng, held.pitch_deg)
+        for other in piece.around
+        if len(found := np.flatnonzero(np.isin(other.frame, labels.frame[rows]) & (other.occluded == 0)))
+    ]
+    objects = ObjectTracks(geometry.times_s, IMAGE_SIZE_PX, tuple(tracks), Provenance(""))
+    standing = standing_on(geometry, objects, height_m, lifting)
+    if not isinstance(standing, Rejected):
+        slope_rad = float(np.hypot(standing.slope_rad, SLOPE_RAD))
+        ground = Ground(np.tile(standing.down, (n, 1)), standing.height_m, slope_rad, standing.height_sigma)
+        return label_in(geometry, track, lifting, limits, ground)
+    guess = replace(level_ground(n, CAMERA_HEIGHT_M), slope_rad=GUESSED_SLOPE_RAD)
+    return label_in(geometry, track, lifting, limits, guess if held.height_known else None)
+
+
+def seen_from(
+    piece: Piece, labels: Labels, rows: Array, box_noise_px: float, rng: np.random.Generator, pitch_deg: float
+) -> ObjectTrack:
+    """The shaken boxes of an object in the frames of a piece, in a camera that looks further down by the pitch."""
     boxes_px = labels.boxes_px[rows] + box_noise_px * rng.normal(size=(len(rows), 4))
     boxes_px[:, 2:] = np.maximum(boxes_px[:, 2:], boxes_px[:, :2] + 1)
+    first = piece.labels.frame[piece.rows[0]]
     shaken = labels._replace(
-        frame=np.arange(len(rows)), truncated=labels.truncated[rows], boxes_px=boxes_px, occluded=labels.occluded[rows]
+        frame=labels.frame[rows] - first,
+        truncated=labels.truncated[rows],
+        boxes_px=boxes_px,
+        occluded=labels.occluded[rows],
     )
-    geometry = static_camera(Footage("", labels.frame[rows] * FRAME_S, IMAGE_SIZE_PX), piece.K_px)
-    return label_in(geometry, in_all_frames(shaken, np.arange(len(rows)), len(rows)), lifting, limits)
+    track = in_all_frames(shaken, np.arange(len(rows)), len(piece.rows))
+    return replace(track, boxes_px=pitched(track.boxes_px, piece.K_px, pitch_deg)) if pitch_deg else track
+
+
+def pitched(boxes_px: Array, K_px: Array, pitch_deg: float) -> Array:
+    """Boxes (n, 4) in a camera that looks further down."""
+    x0, y0, x1, y1 = boxes_px.T
+    corners = np.stack([np.stack(corner, axis=-1) for corner in ((x0, y0), (x1, y0), (x0, y1), (x1, y1))], axis=1)
+    turned = rays(K_px, corners) @ Rotation.from_euler("x", pitch_deg, degrees=True).as_matrix().T @ K_px.T
+    there = turned[..., :2] / turned[..., 2:]
+    return np.concatenate([there.min(axis=1), there.max(axis=1)], axis=1)
 
 
 def in_all_frames(labels: Labels, rows: Array, n: int) -> ObjectTrack:
@@ -191,12 +260,14 @@ def in_all_frames(labels: Labels, rows: Array, n: int) -> ObjectTrack:
     return ObjectTrack(labels.track_id, labels.category, boxes_px, score, cut, np.zeros(n, dtype=bool))
 
 
-def label_in(geometry: Geometry, track: ObjectTrack, lifting: Lifting, limits: Limits) -> Label | Rejected:
+def label_in(
+    geometry: Geometry, track: ObjectTrack, lifting: Lifting, limits: Limits, ground: Ground | None
+) -> Label | Rejected:
     """What is told of an object by its boxes alone."""
     clear, _ = clear_frames(track, IMAGE_SIZE_PX, limits)
     if isinstance(clear, Rejected):
         return clear
-    lifted = lift(clear, geometry, lifting, level_ground(len(geometry.times_s), CAMERA_HEIGHT_M))
+    lifted = lift(clear, geometry, lifting, ground)
     if isinstance(lifted, Rejected):
         return lifted
     part = longest_part(lifted, geometry, limits)
@@ -216,7 +287,8 @@ def of_world(root: Path, lifting: Lifting) -> dict[str, Any]:
             rows = np.flatnonzero((labels.frame >= start) & (labels.frame < min(start + MOST_FRAMES, n)))
             if len(rows) < LEAST_FRAMES:
                 continue
-            found = label_in(geometry, in_all_frames(labels, rows, n), lifting, limits)
+            level = level_ground(n, CAMERA_HEIGHT_M)
+            found = label_in(geometry, in_all_frames(labels, rows, n), lifting, limits, level)
             if isinstance(found, Rejected):
                 told[f"left out: {found.reason}"] += 1
                 continue
@@ -265,6 +337,7 @@ def measure(root: Path, odometry: Path) -> dict[str, Any]:
             "sizes of another region": of_lifting(root, Lifting(region="america_asia"), 0.0),
             "sizes of the region, boxes shaken by 2 px": of_lifting(root, Lifting(region="europe"), 2.0),
         },
+        "ground": {name: of_lifting(root, Lifting(region="europe"), 2.0, held) for name, held in GROUNDS.items()},
         "world": of_world(root, Lifting(region="europe")),
         "odometry": {
             calibration.parent.name: of_odometry(calibration.parent)
@@ -278,6 +351,7 @@ def as_text(result: dict[str, Any]) -> str:
     lines = [f"{'':51}kept  within 25 %   speed MAE    within 1 / 2 sigma"]
     rows = [(f"noisy depth, {name}", score) for name, score in result["smoothing"].items()]
     rows += [(f"boxes, {name}", score) for name, score in result["lifting"].items()]
+    rows += [(f"shaken, {name}", score) for name, score in result["ground"].items()]
     for name, score in rows:
         kept = f"{score['kept']:6.0%}" if "kept" in score else 6 * " "
         line = f"{name:49}{kept}{score['within_25_percent']:13.1%}{score['speed_mae_kmh']:6.2f} km/h"
