@@ -20,7 +20,7 @@ from stvlm.pseudo_labels.geometry import READERS
 from stvlm.pseudo_labels.geometry.colmap import global_mapping
 from stvlm.pseudo_labels.geometry.command import run_tool
 from stvlm.pseudo_labels.geometry.given import static_camera
-from stvlm.pseudo_labels.geometry.opencv_vo import NO_MOTION, visual_odometry
+from stvlm.pseudo_labels.geometry.opencv_vo import LEVEL, NO_MOTION, visual_odometry
 from stvlm.pseudo_labels.gravity import Upright, ground_of, upright
 from stvlm.pseudo_labels.lifting import SLOPE_RAD, Ground, lift
 from stvlm.pseudo_labels.metric_depth import metric3d_onnx, transformers_depth
@@ -94,13 +94,13 @@ def geometry_of(
         return static_camera(footage, K_px)
     if settings.by == "colmap":
         return global_mapping(footage, view.read, K_px, objects)
-    height_m, still = view.video.camera_height_m, static_camera(footage, K_px)
+    height_m, still, down = view.video.camera_height_m, static_camera(footage, K_px), LEVEL
+    standing = standing_on(still, objects, height_m, recipe.lifting)  # the camera is fixed to what drives
+    if not isinstance(standing, Rejected):
+        height_m, down = standing.height_m, standing.down
     if height_m is None:
-        standing = standing_on(still, objects, None, recipe.lifting)  # it is fixed to what drives
-        if isinstance(standing, Rejected):
-            return Rejected(NO_HEIGHT, what)
-        height_m = standing.height_m
-    found = visual_odometry(footage, view.read, K_px, height_m, objects)
+        return Rejected(NO_HEIGHT, what)
+    found = visual_odometry(footage, view.read, K_px, height_m, objects, down)
     return still if isinstance(found, Rejected) and found.reason == NO_MOTION else found
 
 
