@@ -1,9 +1,9 @@
 """How a driving camera moved, by OpenCV alone: no network, no weights, no depth.
 
-From frame to frame, corners are tracked and five of them give rotation and heading (Nister, 2004; the least median of
-squares tells which five). How far it went they cannot tell. The road can, seen from a known height: for a plane with
-normal n at distance h below, what lies on it moves through the image by the homography R + s t n^T / h, in which the
-length s of the step is all that is left to find.
+From frame to frame, corners are tracked, and matched by what they look like where the camera has gone far; five of them
+give rotation and heading (Nister, 2004; RANSAC tells which five). How far it went they cannot tell. The road can, seen
+from a known height: for a plane with normal n at distance h below, what lies on it moves through the image by the
+homography R + s t n^T / h, in which the length s of the step is all that is left to find.
 
     1. coarse: the s with which the road ahead looks most alike in both frames
     2. fine:   patches of road tracked from one frame to the other, warped by 1.
