@@ -38,6 +38,7 @@ from stvlm.pseudo_labels import stages
 from stvlm.pseudo_labels.artefacts import LiftedTrack, MetricDepth, ObjectTracks, Provenance
 from stvlm.pseudo_labels.filters import OF_FRAMES, OF_PLACES, Label
 from stvlm.pseudo_labels.geometry import READERS
+from stvlm.pseudo_labels.gravity import ground_of
 from stvlm.pseudo_labels.licences import joined
 from stvlm.pseudo_labels.recipe import PseudoLabelling
 from stvlm.pseudo_labels.scale import Scale
@@ -393,7 +394,7 @@ def _run_objects(unit: Unit, folder: Path) -> Rejected | None:
 
 
 def _run_geometry(unit: Unit, folder: Path) -> Rejected | None:
-    found = geometry_of(_view(unit), _objects(unit), unit.recipe.geometry, folder / "tool")
+    found = geometry_of(_view(unit), _objects(unit), unit.recipe, folder / "tool")
     if isinstance(found, Rejected):
         return found
     stages.write_geometry(folder, found, folder.name, asdict(unit.recipe.geometry))
@@ -416,7 +417,14 @@ def _run_scale(unit: Unit, folder: Path) -> Rejected | None:
         return found
     # Where its maps lie already they need not lie twice.
     dense = None if found.geometry.depth is None else "geometry" if found.depth_is_own else "depth"
-    notes = {"scale": found.scale._asdict(), "up_by": found.up_by, "depth_of": dense}
+    ground = found.ground
+    notes = {
+        "scale": found.scale._asdict(),
+        "up_by": found.up_by,
+        "depth_of": dense,
+        "ground": None if ground is None else [ground.height_m, ground.slope_rad, ground.height_sigma],
+        "path_sigma": found.path_sigma,
+    }
     poses = replace(found.geometry, depth=None, crop=None, confidence=None, moving=None)
     stages.write_geometry(folder, poses, folder.name, asdict(unit.recipe.scale), notes)
     return None
@@ -436,7 +444,8 @@ def _world(unit: Unit) -> World:
         metric = _depth(unit)
         assert metric is not None
         poses = replace(poses, depth=metric.depth_m, crop=metric.crop)
-    return World(poses, scale, notes["up_by"], notes["depth_of"] == "geometry")
+    ground = None if notes["ground"] is None else ground_of(poses, *notes["ground"])
+    return World(poses, scale, notes["up_by"], notes["depth_of"] == "geometry", ground, notes["path_sigma"])
 
 
 def _objects(unit: Unit) -> ObjectTracks:
@@ -448,7 +457,7 @@ def _depth(unit: Unit) -> MetricDepth | None:
 
 
 def _run_lifting(unit: Unit, folder: Path) -> None:
-    found, left_out = lifted(_objects(unit), _world(unit), unit.excerpt.video().camera_height_m, unit.recipe)
+    found, left_out = lifted(_objects(unit), _world(unit), unit.recipe)
     _write_tracks(unit, folder, found, asdict(unit.recipe.lifting), left_out)
 
 
@@ -572,7 +581,12 @@ STAGES: Mapping[str, Stage] = {
     ),
     "geometry": Stage(
         _run_geometry,
-        lambda recipe: [recipe.geometry, recipe.most_side_px],
+        lambda recipe: [
+            recipe.geometry,
+            recipe.most_side_px,
+            # By which a camera's height is told; a tool does not ask.
+            None if _of_tool(recipe) else (recipe.lifting.region, recipe.lifting.edge_px),
+        ],
         lambda recipe: () if _of_tool(recipe) else ("objects",),  # which are masked out
         is_slow=_of_tool,
     ),
@@ -583,7 +597,9 @@ STAGES: Mapping[str, Stage] = {
         is_there=lambda recipe: recipe.depth.by != "none",
     ),
     "scale": Stage(
-        _run_scale, lambda recipe: [recipe.scale, recipe.ground], lambda recipe: ("objects", "geometry", "depth")
+        _run_scale,
+        lambda recipe: [recipe.scale, recipe.ground, recipe.lifting.region, recipe.lifting.edge_px],
+        lambda recipe: ("objects", "geometry", "depth"),
     ),
     "lifting": Stage(
         _run_lifting, lambda recipe: [recipe.lifting, _limits(recipe, OF_FRAMES)], lambda recipe: _TO_LIFT
