@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from tests.pseudo_labels.videos.tiny_videos import HEIGHT, WIDTH
+from tests.pseudo_labels.videos.tiny_videos import HEIGHT, WIDTH, drifting, write_video
 
 ROOT = Path(__file__).parent.parent.parent
 LABEL = [sys.executable, str(ROOT / "dataset_builder" / "pseudo_label.py")]
 BUILD = [sys.executable, str(ROOT / "dataset_builder" / "build.py")]
-QUIET = {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
+ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
 
 CAMERA = {"fx_px": 60.0, "fy_px": 60.0, "cx_px": (WIDTH - 1) / 2, "cy_px": (HEIGHT - 1) / 2}
 ANYTHING_MOVES = {
@@ -50,7 +50,7 @@ def run(program: list[str], *arguments: Any, **environment: str) -> subprocess.C
         capture_output=True,
         text=True,
         check=False,
-        env=os.environ | QUIET | environment,
+        env=ENVIRONMENT | environment,
         timeout=300,
     )
 
@@ -63,6 +63,15 @@ def write_recipe(path: Path, **settings: Any) -> Path:
 
 def write_camera(video: Path, **more: Any) -> None:
     video.with_suffix(".camera.json").write_text(json.dumps({**CAMERA, **more}), encoding="utf-8")
+
+
+def write_street(video: Path, count: int = 40, **more: Any) -> Path:
+    """A video with a camera in which a car, a square, moves to the right by a pixel a frame; MOTChallenge's columns."""
+    write_video(video, drifting(count, **more))
+    write_camera(video)
+    rows = [f"{i + 1},1,{1 + i},11,20,20,1,3,1" for i in range(min(count, WIDTH - 20))]
+    video.with_suffix(".mot.txt").write_text("\n".join(rows), encoding="utf-8")
+    return video
 
 
 def contents(folder: Path) -> Mapping[str, bytes]:
