@@ -98,7 +98,7 @@ def main() -> None:
     )
     print(terms_told(request.recipe))
     work = args.work or args.out.with_name(f"{args.out.name}.work")
-    print(as_text(label(request, args.out, work)))
+    print(as_text(*label(request, args.out, work)))
     print(f"{args.out}: take it as --source NAME={args.out} of dataset_builder/build.py")
 
 

@@ -96,6 +96,7 @@ def run_units(
     engine: Engine | None = None,
     title: str = "",
     give_up: Callable[[Unit, Path, str], None] | None = None,
+    kind: str = "recording",
 ) -> None:
     """Calls `work(unit, shard)` for every unit whose shard does not exist yet; `work` writes the shard atomically.
 
@@ -108,11 +109,12 @@ def run_units(
         engine: on what; None for all cores of this machine.
         give_up: called as give_up(unit, shard, reason) for a unit that killed its worker twice, to write a shard that
             says so; None to end the run.
+        kind: what a unit is called.
     """
     engine = engine or Engine()
     missing = [(number, unit, shard) for number, (unit, shard) in enumerate(units) if not shard.exists()]
     done_n = len(units) - len(missing)
-    with tqdm(total=len(units), initial=done_n, desc=title, unit="recording", mininterval=0.5) as bar:
+    with tqdm(total=len(units), initial=done_n, desc=title, unit=kind, mininterval=0.5) as bar:
         if not missing:
             return
         with _run_dir(missing[0][2].parent) as run_dir:
@@ -130,7 +132,7 @@ def run_units(
                 left = [item for item in missing if not item[2].exists()]
                 if len(left) == len(missing) and after == before:
                     raise DataError(
-                        f"{run_dir / LOG}: the {engine.name} engine ended with {len(left)} of {len(units)} recordings "
+                        f"{run_dir / LOG}: the {engine.name} engine ended with {len(left)} of {len(units)} {kind}s "
                         f"not done: {_last_line(run_dir / LOG)}"
                     )
                 missing = left

@@ -23,9 +23,10 @@ from stvlm.records import DataError
 REPORT = "pseudo_labels.json"
 
 
-def label(request: Request, out: Path, work: Path) -> dict[str, Any]:
-    """Labels video into `out`, and returns the report that lies there; `work` keeps what the stages make.
+def label(request: Request, out: Path, work: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Labels video into `out`; `work` keeps what the stages make.
 
+    Returns the report, which lies in `out`, and what the stages cost, which is of this machine and lies in `work`.
     `out` is made anew when all is done, in one step. Raises DataError, also where nothing could be labelled, or where
     `out` holds something else.
     """
@@ -33,7 +34,8 @@ def label(request: Request, out: Path, work: Path) -> dict[str, Any]:
         raise DataError(f"{out}: is not empty and holds no pseudo-labels; choose another --out")
     with locked(work / "lock"):
         outcome = label_videos(request, work)
-        report = report_of(request, outcome)
+        report, costs = report_of(request, outcome), costs_of(outcome)
+        write_json(work / COST, costs)
         if not outcome.labelled:
             write_json(work / REPORT, report)
             reasons = Counter(item.reason for of_stage in outcome.rejected.values() for item in of_stage)
@@ -46,7 +48,7 @@ def label(request: Request, out: Path, work: Path) -> dict[str, Any]:
                 splits[labelled.excerpt.recording.split].append(labelled.excerpt.name)
             write_json(new / "splits.json", {split: sorted(names) for split, names in splits.items()})
             write_json(new / REPORT, report)
-    return report
+    return report, costs
 
 
 @contextmanager
@@ -85,7 +87,7 @@ def _place(labelled: Done, root: Path) -> None:
 
 
 def report_of(request: Request, outcome: Outcome) -> dict[str, Any]:
-    """What was made, of what, under which licences; why the rest was not; and what it cost."""
+    """What was made, of what, under which licences; and why the rest was not."""
     manifests = [stages.read_manifest(item.recording, "recording") for item in outcome.labelled]
     grades: Counter[str] = Counter()
     for manifest in manifests:
@@ -106,42 +108,45 @@ def report_of(request: Request, outcome: Outcome) -> dict[str, Any]:
 
 
 def _of_stage(outcome: Outcome, name: str) -> dict[str, Any]:
-    """How many results a stage has, what it left out and why, and what it cost, which is of this machine."""
+    """How many results a stage has, and what it left out and why."""
     folders, rejected = outcome.folders[name], outcome.rejected[name]
     left_out: Counter[str] = Counter()
     for folder in folders:
         left_out.update(stages.read_manifest(folder).left_out)
-    costs = [read_json(folder / COST) for folder in folders if (folder / COST).exists()]
     return {
         "done": len(folders),
         "rejected": _counted(item.reason for item in rejected),
         "examples": [*{item.reason: f"{item.reason}: {item.subject}" for item in reversed(rejected)}.values()],
         "left_out": dict(left_out.most_common()),
-        "cost": {
-            "seconds_each": round(float(np.mean([cost["seconds"] for cost in costs])), 3) if costs else None,
-            **{
-                key: max(cost[key] for cost in costs if key in cost)
-                for key in ("peak_mb", "gpu_peak_mb")
-                if any(key in cost for cost in costs)
-            },
-        },
     }
+
+
+def costs_of(outcome: Outcome) -> dict[str, Any]:
+    """Seconds that each stage took for an excerpt, on average, and the most memory of its processes."""
+    costs = {}
+    for name, folders in outcome.folders.items():
+        found = [read_json(folder / COST) for folder in folders if (folder / COST).exists()]
+        if found:
+            seconds = round(float(np.mean([cost["seconds"] for cost in found])), 3)
+            peaks = {key: [cost[key] for cost in found if key in cost] for key in ("peak_mb", "gpu_peak_mb")}
+            costs[name] = {"seconds_each": seconds, **{key: max(values) for key, values in peaks.items() if values}}
+    return costs
 
 
 def _counted(reasons: Iterable[str]) -> dict[str, int]:
     return dict(Counter(reasons).most_common())
 
 
-def as_text(report: Mapping[str, Any]) -> str:
-    """The report for people."""
+def as_text(report: Mapping[str, Any], costs: Mapping[str, Any]) -> str:
+    """The report for people, and what the stages cost."""
     grades = ", ".join(f"{n} of grade {grade}" for grade, n in report["by_grade"].items())
     lines = [
         f"{report['labelled_excerpts']} of {report['excerpts']} excerpts have labels, of {report['moving_objects']} "
         f"moving objects ({grades})"
     ]
     for name, of_stage in report["stages"].items():
-        cost = ", ".join(f"{key.replace('_', ' ')} {value:g}" for key, value in of_stage["cost"].items() if value)
-        lines.append(f"{name}: {of_stage['done']} ({cost})")
+        cost = ", ".join(f"{key.replace('_', ' ')} {value:g}" for key, value in costs.get(name, {}).items())
+        lines.append(f"{name}: {of_stage['done']}{f' ({cost})' if cost else ''}")
         for key in ("rejected", "left_out"):
             lines += [f"    {reason}: {n}" for reason, n in of_stage[key].items()]
         lines += [f"    as {example}" for example in of_stage["examples"]]

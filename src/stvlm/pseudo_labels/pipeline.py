@@ -19,11 +19,13 @@ takes hours, does not.
 from __future__ import annotations
 
 import json
+import os
 import resource
 import sys
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
@@ -59,7 +61,6 @@ from stvlm.pseudo_labels.videos.excerpts import excerpts
 from stvlm.pseudo_labels.videos.video import Video, VideoSource, excerpt
 from stvlm.pseudo_labels.views import View, view_of
 from stvlm.records import DataError, ImageError, Recording, Rejected
-from stvlm.sources import state_of
 
 UNREADABLE, OUT_OF_MEMORY = "an image does not decode", "out of the GPU's memory"
 PASSING = (TOOL_FAILED, UNREADABLE, OUT_OF_MEMORY, KILLED)
@@ -237,14 +238,15 @@ def _cut(request: Request, work: Path, outcome: Outcome) -> list[Excerpt]:
     options = _plain(request.recipe.cutting)
     for name, path in request.paths.items():
         collection = Collection(name, path, json.dumps(dict(request.recipe.sources[name]), sort_keys=True))
-        items = collection.open().recordings()
+        source = collection.open()
+        items = source.recordings()
         outcome.rejected["excerpts"] += [item for item in items if isinstance(item, Rejected)]
-        state = state_of(name, path)
         for recording in [item for item in items if isinstance(item, Recording)][: request.limit]:
+            state = _state(source.files(recording))
             key = stable_hash(code_version(), options, collection, recording, state)
             units.append(Cut(collection, recording, request.recipe, key))
     folders = [work / "excerpts" / unit.key for unit in units]
-    _run(cut_video, list(zip(units, folders, strict=True)), request.engine, "excerpts", _give_up_cutting)
+    _run(cut_video, list(zip(units, folders, strict=True)), request.engine, "excerpts", _give_up_cutting, "video")
     outcome.folders["excerpts"] += folders
     found = []
     for unit, folder in zip(units, folders, strict=True):
@@ -277,13 +279,14 @@ def _run(
     engine: Engine | None,
     title: str,
     give_up: Callable[[Any, Path, str], None],
+    kind: str = "excerpt",
 ) -> None:
     """Has all units done whose folders are not whole."""
     shards = [(unit, folder / stages.MANIFEST) for unit, folder in units]
     for _, shard in shards:
         if shard.exists() and not _is_whole(shard.parent):
             shard.unlink()
-    run_units(do, shards, engine, title, give_up)
+    run_units(do, shards, engine, title, give_up, kind)
 
 
 def _is_whole(folder: Path) -> bool:
@@ -362,13 +365,14 @@ def _note_cost(folder: Path, began_s: float) -> None:
 
 
 def _choose_gpu() -> None:
-    """On a machine with several GPUs, each worker process has its own."""
+    """On a machine with several GPUs, each worker process has its own, and so have the tools that it runs."""
     import multiprocess
-    import torch
 
     number = multiprocess.current_process()._identity
-    if number and (count := torch.cuda.device_count()) > 1:
-        torch.cuda.set_device((number[0] - 1) % count)
+    given = os.environ.get("CUDA_VISIBLE_DEVICES")
+    gpus = given.split(",") if given else [str(i) for i, _ in enumerate(Path("/proc/driver/nvidia/gpus").glob("*"))]
+    if number and len(gpus) > 1:
+        os.environ["CUDA_VISIBLE_DEVICES"] = gpus[(number[0] - 1) % len(gpus)]
 
 
 def _peak_mb() -> dict[str, float]:
@@ -542,11 +546,7 @@ def _images(video: Video) -> list[Any] | None:
 
 def _content(video: Video) -> str:
     """A hash of what is known of an excerpt: of its files their size and time, not their bytes."""
-    files: dict[str, Path] = {}
-    for image in video.images or ():
-        path = Path(image if isinstance(image, str) else image[0])
-        files.setdefault(path.name, path)
-    found = [(name, path.stat().st_size, path.stat().st_mtime_ns) for name, path in sorted(files.items())]
+    found = _state({Path(image if isinstance(image, str) else image[0]) for image in video.images or ()})
     boxes = [] if video.boxes is None else [
         (track.track_id, track.category, track.boxes_px.tolist(), track.score.tolist()) for track in video.boxes.tracks
     ]  # fmt: skip
@@ -554,6 +554,15 @@ def _content(video: Video) -> str:
     known = (video.recording, video.domain, video.camera, video.camera_height_m, video.licence, video.image_size_px,
              video.to_follow)  # fmt: skip
     return stable_hash(known, found, [Path(str(n)).name for n in numbers], video.times_s.tolist(), boxes)
+
+
+def _state(files: Iterable[Path]) -> list[tuple[str, int, int]]:
+    """Names, sizes and times of files, which tell when one was changed."""
+    found = []
+    for path in sorted(files):
+        with suppress(OSError):  # a link that leads nowhere
+            found.append((path.name, path.stat().st_size, path.stat().st_mtime_ns))
+    return found
 
 
 def _of_tool(recipe: PseudoLabelling) -> bool:

@@ -1,13 +1,13 @@
 """Metric3D's preparation and what is done to its answer, by networks that answer what a pencil does."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import onnx
 import pytest
-from onnx import TensorProto, helper
+from onnx import helper
+from tests.pseudo_labels.metric_depth.tiny_models import a_tenth_of_red, mean_of_all_it_is_shown, write_onnx
 
 from stvlm.pseudo_labels.artefacts import DepthCrop, Footage, MetricDepth
 from stvlm.pseudo_labels.metric_depth.metric3d_onnx import Metric3D, predict
@@ -21,41 +21,6 @@ TALL = Footage("tall", np.zeros(1), (256, 616))
 
 def K_px(focal_px: float) -> Array:
     return np.array([[focal_px, 0, 400], [0, focal_px, 200], [0, 0, 1]])
-
-
-def write(
-    path: Path,
-    nodes: Sequence[onnx.NodeProto],
-    names: tuple[str, str] = ("pixel_values", "predicted_depth"),
-    dtype: int = TensorProto.FLOAT,
-    constants: Sequence[onnx.TensorProto] = (),
-) -> str:
-    given = helper.make_tensor_value_info(names[0], dtype, [1, 3, 616, 1064])
-    answered = helper.make_tensor_value_info(names[1], dtype, None)
-    graph = helper.make_graph(list(nodes), "g", [given], [answered], list(constants))
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-    onnx.save(model, path)
-    return str(path)
-
-
-def a_tenth_of_red(path: Path, names: tuple[str, str] = ("pixel_values", "predicted_depth"), half: bool = False) -> str:
-    dtype = TensorProto.FLOAT16 if half else TensorProto.FLOAT
-    constants = [
-        helper.make_tensor("zero", TensorProto.INT64, [1], [0]),
-        helper.make_tensor("tenth", dtype, [], np.array([0.1], np.float16 if half else np.float32)),
-    ]
-    red = helper.make_node("Gather", [names[0], "zero"], ["red"], axis=1)
-    return write(path, [red, helper.make_node("Mul", ["red", "tenth"], [names[1]])], names, dtype, constants)
-
-
-def mean_of_all_it_is_shown(path: Path) -> str:
-    """Everywhere red + green + blue, on average over the input."""
-    shape = helper.make_tensor("shape", TensorProto.INT64, [4], [1, 1, 616, 1064])
-    channels = helper.make_node("ReduceMean", ["pixel_values"], ["means"], axes=[2, 3])
-    axis = helper.make_tensor("axis", TensorProto.INT64, [1], [1])
-    added = helper.make_node("ReduceSum", ["means", "axis"], ["sum"])
-    return write(path, [channels, added, helper.make_node("Expand", ["sum", "shape"], ["predicted_depth"])],
-                 constants=[shape, axis])  # fmt: skip
 
 
 def plain(footage: Footage, *rgb: int) -> Callable[[int], Array]:
@@ -133,7 +98,7 @@ def test_what_is_no_metric3d(tmp_path: Path) -> None:
     says(str(tmp_path / "broken.onnx"), r"broken\.onnx: cannot be had \(.*\); check its name")
     other = a_tenth_of_red(tmp_path / "other.onnx", ("rgb", "disparity"))
     says(other, r"other\.onnx: takes rgb and answers disparity; it is no Metric3D")
-    whole = write(tmp_path / "whole.onnx", [helper.make_node("Identity", ["pixel_values"], ["predicted_depth"])])
+    whole = write_onnx(tmp_path / "whole.onnx", [helper.make_node("Identity", ["pixel_values"], ["predicted_depth"])])
     says(whole, r"whole\.onnx: answers with shape \(3, 616, 1064\), not \(616, 1064\); is it Metric3D")
 
 

@@ -8,16 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from tests.pseudo_labels.metric_depth.tiny_models import depth_anything, depth_pro, vit, zoedepth
 from transformers import (
-    BeitConfig,
-    DepthAnythingConfig,
     DepthAnythingForDepthEstimation,
-    DepthProConfig,
-    DepthProForDepthEstimation,
-    DepthProImageProcessor,
-    Dinov2Config,
     DPTImageProcessor,
-    ZoeDepthConfig,
     ZoeDepthForDepthEstimation,
     ZoeDepthImageProcessor,
 )
@@ -39,102 +33,6 @@ def _one_thread() -> Iterator[None]:
     torch.manual_seed(0)
     yield
     torch.set_num_threads(before)
-
-
-def vit(patch_px: int, image_px: int, layers: int = 2, **more: Any) -> Dinov2Config:
-    return Dinov2Config(
-        hidden_size=16,
-        num_hidden_layers=layers,
-        num_attention_heads=2,
-        patch_size=patch_px,
-        image_size=image_px,
-        **more,
-    )
-
-
-def shaken(model: torch.nn.Module) -> torch.nn.Module:
-    """Weights so large that different images have different depth."""
-    for weights in model.parameters():
-        if weights.dim() > 1:
-            torch.nn.init.normal_(weights, std=0.2)
-    return model
-
-
-def depth_anything(folder: Path, kind: str = "metric", share: float | None = None) -> str:
-    """With `share`, every pixel is at that share of 80 m. It is shown 56 rows."""
-    backbone = vit(14, 56, 4, out_indices=[1, 2, 3, 4], reshape_hidden_states=False, apply_layernorm=True)
-    config = DepthAnythingConfig(
-        backbone_config=backbone,
-        reassemble_hidden_size=16,
-        neck_hidden_sizes=[8, 8, 8, 8],
-        fusion_hidden_size=8,
-        head_hidden_size=4,
-        depth_estimation_type=kind,
-        max_depth=80,
-    )
-    model = shaken(DepthAnythingForDepthEstimation(config))
-    if share is not None:
-        torch.nn.init.zeros_(model.head.conv3.weight)
-        torch.nn.init.constant_(model.head.conv3.bias, np.log(share / (1 - share)))
-    model.save_pretrained(folder)
-    size = {"height": 56, "width": 56}
-    DPTImageProcessor(size=size, keep_aspect_ratio=True, ensure_multiple_of=14).save_pretrained(folder)
-    return str(folder)
-
-
-def depth_pro(folder: Path, with_field: bool = True) -> str:
-    """A field of view of 60 degrees, and 0.1 for the inverse of depth at a focal length of the image's width."""
-    config = DepthProConfig(
-        fusion_hidden_size=8,
-        patch_size=32,
-        intermediate_hook_ids=[1, 0],
-        intermediate_feature_dims=[8, 8],
-        scaled_images_ratios=[0.5, 1.0],
-        scaled_images_overlap_ratios=[0.0, 0.25],
-        scaled_images_feature_dims=[8, 8],
-        use_fov_model=with_field,
-        image_model_config=vit(8, 32),
-        patch_model_config=vit(8, 32),
-        fov_model_config=vit(8, 32),
-    )
-    model = DepthProForDepthEstimation(config)
-    last = [layer for layer in model.head.modules() if isinstance(layer, torch.nn.Conv2d)][-1]
-    torch.nn.init.zeros_(last.weight)
-    torch.nn.init.constant_(last.bias, 0.1)
-    if with_field:
-        last = [layer for layer in model.fov_model.modules() if isinstance(layer, torch.nn.Conv2d)][-1]
-        torch.nn.init.zeros_(last.weight)
-        torch.nn.init.constant_(last.bias, 60)
-    model.save_pretrained(folder)
-    DepthProImageProcessor(size={"height": 64, "width": 64}).save_pretrained(folder)
-    return str(folder)
-
-
-def zoedepth(folder: Path) -> str:
-    backbone = BeitConfig(
-        image_size=64,
-        patch_size=16,
-        hidden_size=16,
-        num_hidden_layers=4,
-        num_attention_heads=2,
-        intermediate_size=16,
-        use_relative_position_bias=True,
-        reshape_hidden_states=False,
-        out_features=["stage1", "stage2", "stage3", "stage4"],
-    )
-    config = ZoeDepthConfig(
-        backbone_config=backbone,
-        neck_hidden_sizes=[8, 8, 8, 8],
-        fusion_hidden_size=8,
-        bottleneck_features=8,
-        num_relative_features=4,
-        bin_embedding_dim=8,
-        num_attractors=[4, 2, 2, 1],
-    )
-    shaken(ZoeDepthForDepthEstimation(config)).save_pretrained(folder)
-    size = {"height": 64, "width": 96}
-    ZoeDepthImageProcessor(size=size, ensure_multiple_of=16).save_pretrained(folder)
-    return str(folder)
 
 
 def found(model: str, K_px: Array | None = None, **options: Any) -> MetricDepth:

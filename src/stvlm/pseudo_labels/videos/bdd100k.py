@@ -95,6 +95,12 @@ class Bdd100k:
         missing = [Rejected("boxes without a video", video_id) for video_id in sorted(set(self._labels) - set(places))]
         return [*split_of_each(self.name, self._path, places, splits), *missing]
 
+    def files(self, recording: Recording) -> list[Path]:
+        """The video, its images and its boxes, those that there are."""
+        video_id = recording.scene_id
+        images = sorted(self._images[video_id].glob("*.jpg")) if video_id in self._images else []
+        return [*images, *(places[video_id] for places in (self._videos, self._labels) if video_id in places)]
+
     def video(self, recording: Recording) -> Video | Rejected:
         """The video at the frames that have boxes, if any have."""
         video_id = recording.scene_id

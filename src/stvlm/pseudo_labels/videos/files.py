@@ -21,6 +21,8 @@ from stvlm.sources.video_files import NoVideoError, VideoFrames, size_px, times_
 
 CAMERA = "camera"
 """The name of the one camera of a plain video."""
+TIME_FILES = ("frames.csv", "fps.txt")
+"""What may tell when the images beside it were taken; the first that there is counts."""
 
 
 @dataclass(frozen=True)
@@ -133,10 +135,11 @@ def image_times(folder: Path, names: list[str], images_hz: float | None) -> tupl
 
     By frames.csv (file,time_s), else by their numbers and the rate in fps.txt, else by their numbers and `images_hz`.
     """
-    if (folder / "frames.csv").is_file():
-        return _listed_times(folder / "frames.csv", names)
-    if (folder / "fps.txt").is_file():
-        images_hz = _rate(folder / "fps.txt")
+    listed_times, rate = (folder / name for name in TIME_FILES)
+    if listed_times.is_file():
+        return _listed_times(listed_times, names)
+    if rate.is_file():
+        images_hz = _rate(rate)
     if images_hz is None:
         cure = "write how many there are each second into fps.txt, or file,time_s of each into frames.csv"
         raise DataError(f"{folder}: does not say when its images were taken; {cure}, or set images_hz in the recipe")

@@ -27,6 +27,7 @@ from stvlm.pseudo_labels.artefacts import Footage, ObjectTracks
 from stvlm.pseudo_labels.objects.files import read_coco, read_mot
 from stvlm.pseudo_labels.videos.files import (
     CAMERA,
+    TIME_FILES,
     about,
     camera_of_hfov,
     check_hfov,
@@ -44,6 +45,7 @@ from stvlm.sources.folders import walk, wrong_root
 SUFFIXES = (".mp4", ".mov", ".mkv", ".avi", ".webm", ".m4v")
 IMAGES = (".jpg", ".jpeg", ".png")
 LEAST_IMAGES = 5
+CAMERA_FILE = ".camera.json"
 
 BoxReader = Callable[[Path, Footage], tuple[ObjectTracks, Counter[str]]]
 MARKS = ".marks.txt"
@@ -135,6 +137,14 @@ class VideoFiles:
         found, rejected = self._found
         return [*split_of_each(self.name, self._path, found, None), *rejected]
 
+    def files(self, recording: Recording) -> list[Path]:
+        """The video or its images, and what lies beside it."""
+        place = self._found[0][recording.scene_id]
+        beside = [self._path / f"{recording.scene_id}{suffix}" for suffix in (CAMERA_FILE, *BOX_FILES)]
+        if isinstance(place, list):
+            beside += [place[0].parent / name for name in TIME_FILES]
+        return [*([place] if isinstance(place, Path) else place), *(path for path in beside if path.is_file())]
+
     def video(self, recording: Recording) -> Video | Rejected:
         """The video, with what lies beside it."""
         place = self._found[0][recording.scene_id]
@@ -150,7 +160,7 @@ class VideoFiles:
 
     def _with_what_lies_beside(self, video: Video) -> Video:
         video_id = video.recording.scene_id
-        path = self._path / f"{video_id}.camera.json"
+        path = self._path / f"{video_id}{CAMERA_FILE}"
         if path.is_file():
             described = from_mapping(CameraFile, read_json(path), str(path))
             try:

@@ -67,6 +67,10 @@ class LlavaVideo:
         items.sort(key=lambda item: stable_hash(item.subject if isinstance(item, Rejected) else item.scene_id))
         return [*items, *missing]
 
+    def files(self, recording: Recording) -> list[Path]:
+        """The video."""
+        return [self._found[0][recording.scene_id]]
+
     def video(self, recording: Recording) -> Video | Rejected:
         """All frames of the video."""
         return of_video_file(recording, self._found[0][recording.scene_id], self._about)

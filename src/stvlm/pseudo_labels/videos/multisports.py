@@ -40,11 +40,15 @@ class MultiSports:
         self._about = about(self.name, options or {}, domain="sports")
 
     @cached_property
-    def _truth(self) -> _Truth:
+    def _pickle(self) -> Path:
         for path in (self._root / _PICKLE, self._path / _PICKLE):
             if path.is_file():
-                return read_truth(path)
+                return path
         raise wrong_root(self.name, self._path, f"trainval/{_PICKLE}")
+
+    @cached_property
+    def _truth(self) -> _Truth:
+        return read_truth(self._pickle)
 
     def recordings(self) -> list[Recording | Rejected]:
         """Every video of the lists, by sport and name; one whose file is not there is left out."""
@@ -52,6 +56,10 @@ class MultiSports:
         there = {video_id for video_id in splits if (self._root / f"{video_id}.mp4").is_file()}
         missing = [Rejected("video missing", video_id) for video_id in sorted(set(splits) - there)]
         return [*split_of_each(self.name, self._path, there, splits), *missing]
+
+    def files(self, recording: Recording) -> list[Path]:
+        """The video and the pickle."""
+        return [self._root / f"{recording.scene_id}.mp4", self._pickle]
 
     def video(self, recording: Recording) -> Video | Rejected:
         """All frames of the video, with the boxes of its tubes."""

@@ -24,7 +24,8 @@ NEAR_M, LEAST_NEAR = 15.0, 20
 
 
 class HiddenLabels:
-    """A source's recordings, one video a camera, called <scene id>/<camera>; satisfies ``VideoSource``.
+    """A source's recordings, one video a camera, called <scene id>/<camera>; a
+    ``VideoSource`` but for its files.
 
     A video has the camera's intrinsics and poses, and boxes that are the projections of the 3D ones; whoever wants to
     do without takes them off (``dataclasses.replace``). The truth is in its `scene`.

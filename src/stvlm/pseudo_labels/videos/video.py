@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -63,6 +64,9 @@ class VideoSource(Protocol):
         """Every video, in an order that stays, and what is left out; raises DataError when the folder is not this
         source's.
         """
+
+    def files(self, recording: Recording) -> Sequence[Path]:
+        """All files that a video is read from, of which some may tell of others, too."""
 
     def video(self, recording: Recording) -> Video | Rejected:
         """A video, its images not decoded; what cannot be used is Rejected."""
