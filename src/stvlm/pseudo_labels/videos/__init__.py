@@ -33,7 +33,7 @@ def open_videos(name: str, path: Path | None, options: Mapping[str, Any]) -> Vid
     A labelled source is one, too: its images, poses and boxes, without its places. Then the options are the source's.
     """
     if name in LABELLED:
-        return HiddenLabels(open_source(name, path, options))
+        return HiddenLabels(open_source(name, path, options), path=path)
     if name not in _READERS:
         near = difflib.get_close_matches(name, _READERS, n=1, cutoff=0.0)[0]
         raise DataError(

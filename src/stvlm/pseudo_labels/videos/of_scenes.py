@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from pathlib import Path
 
 import numpy as np
 
@@ -13,6 +14,7 @@ from stvlm.pseudo_labels.artefacts import ObjectTrack, ObjectTracks, Provenance
 from stvlm.pseudo_labels.videos.video import Video, excerpt
 from stvlm.recording_folder import ImageRef
 from stvlm.records import Array, DataError, Frames, ImageError, Recording, Rejected, Scene, Source
+from stvlm.sources.folders import IMAGES, walk
 from stvlm.sources.images import ImageFiles
 from stvlm.sources.licences import licence_of
 from stvlm.sources.video_files import VideoFrames
@@ -31,9 +33,9 @@ class HiddenLabels:
     do without takes them off (``dataclasses.replace``). The truth is in its `scene`.
     """
 
-    def __init__(self, source: Source, cameras: Sequence[str] | None = None) -> None:
-        """`cameras`: which are used; those of the first recording that can be read, if None."""
-        self.name, self._source, self._chosen = source.name, source, cameras
+    def __init__(self, source: Source, cameras: Sequence[str] | None = None, path: Path | None = None) -> None:
+        """`cameras`: which are used; those of the first recording that can be read, if None. `path`: where it lies."""
+        self.name, self._source, self._chosen, self._path = source.name, source, cameras, path
         self._scenes = lru_cache(maxsize=1)(self._read)  # a recording's cameras are asked for one after the other
 
     @cached_property
@@ -59,6 +61,16 @@ class HiddenLabels:
         found = [item for item in items if isinstance(item, Recording)]
         videos = [item._replace(scene_id=f"{item.scene_id}/{camera}") for item in found for camera in self.cameras]
         return [*sorted(videos), *rejected]
+
+    def files(self, recording: Recording) -> list[Path]:
+        """All annotations of the source: which of them tell of one recording, the source alone knows."""
+        return self._annotations
+
+    @cached_property
+    def _annotations(self) -> list[Path]:
+        folders = [] if self._path is None else walk(self._path)
+        files = [folder / name for folder, _, names in folders for name in names]
+        return [file for file in files if file.suffix.lower() not in IMAGES]
 
     def scene(self, video_id: str) -> Scene | Rejected:
         """The labelled scene that a video shows. Its frames are those of the video from ``Video.start_s`` on."""
