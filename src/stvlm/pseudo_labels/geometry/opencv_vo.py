@@ -8,9 +8,11 @@ homography R + s t n^T / h, in which the length s of the step is all that is lef
     1. coarse: the s with which the road ahead looks most alike in both frames
     2. fine:   patches of road tracked from one frame to the other, warped by 1.
     3. joint:  one normal for the whole video, a step for each pair, to all patches of all pairs
-    4. steps:  the running median of the speeds, as a step is worth 10 to 20 % and a car does not jump
+    4. steps:  how much longer each step is than the one before, by the depths of what is seen in both, joins what the
+               road tells of single steps, which is 10 to 20 % off and at times all wrong
 
-Where the road is not flat the scale is wrong by as much: 5 % on the real drives that it was tried on.
+Where the road is not flat the scale is wrong by as much: 5 % on the real drives that it was tried on. Where most of what
+the road tells does not fit together, or only a road that leans, nothing is told.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.optimize import least_squares
+from scipy.spatial import cKDTree
 from scipy.spatial.transform import Rotation
 
 from stvlm.pseudo_labels.artefacts import Footage, Geometry, ObjectTracks
@@ -54,9 +57,17 @@ LEAST_SEEN = 0.15
 LEAST_PATCHES = 25
 PATCH_PX = 0.5
 """A patch of road is off by so much, one standard deviation, before it counts as an outlier."""
-TILT_RAD = 0.02
-"""One standard deviation of the road's pitch and roll against the camera."""
-MEDIAN_OF = 9
+TILT_RAD, MOST_TILT_RAD = 0.02, 0.08
+"""One standard deviation of the road's pitch and roll against the camera, and the most: beyond, it is no road."""
+SAME_PX = 1.5
+"""A corner of one step that ends so near to where one of the next begins shows the same thing."""
+ROAD_SIGMA, CHAIN_SIGMA, LEAST_SAME = 0.15, 0.03, 20
+"""One standard deviation of the logarithm of a step's length by the road, and, at least, of its ratio to the one before,
+for which so many corners are needed."""
+ACCELERATION_MPS2 = 2.0
+"""One standard deviation of a car's."""
+FITS = 0.25
+"""A step whose length by the road is off by more than this share of what all steps tell does not fit."""
 TURN_RAD = np.deg2rad(0.5)
 NO_MOTION = "the camera does not move"
 
@@ -72,6 +83,11 @@ class _Step(NamedTuple):
     rotation: Array
     heading: Array  # unit vector; 0 where there is no parallax
     road: tuple[Array, Array]
+    before: Array  # (C, 3) corners in the first frame: column, row, and depth in lengths of the step
+    after: Array  # the same in the second
+
+
+_NOTHING = ((np.empty((0, 3)), np.empty((0, 2))), np.empty((0, 3)), np.empty((0, 3)))
 
 
 def visual_odometry(
@@ -118,11 +134,13 @@ def visual_odometry(
         return Rejected("the road does not tell the scale", footage.video_id)
     patches = _patches([step for step, good in zip(steps, told, strict=True) if good])
     down = _road_normal(patches, down, camera_height_m, K_px[0, 0])
-    lengths_m = np.full(n - 1, np.nan)
-    lengths_m[told] = _lengths_m(patches, down / camera_height_m, K_px[0, 0])[0]
-    lengths_m[~moves] = 0
-    dt_s = np.diff(footage.times_s)
-    lengths_m = _running_median(lengths_m / dt_s) * dt_s * moves
+    by_road_m = np.full(n - 1, np.nan)
+    by_road_m[told] = _lengths_m(patches, down / camera_height_m, K_px[0, 0])[0]
+    by_road_m[by_road_m <= 0] = np.nan
+    lengths_m = _chained(steps, by_road_m, moves, np.diff(footage.times_s))
+    known = ~np.isnan(by_road_m)
+    if 2 * (np.abs(by_road_m[known] / lengths_m[known] - 1) <= FITS).sum() < max(moves.sum(), 1):
+        return Rejected("the road does not tell the scale", footage.video_id)
     return Geometry(
         times_s=footage.times_s,
         world_SE3_camera=_poses(steps, lengths_m, down, camera_height_m),
@@ -156,16 +174,20 @@ def _step(cv2: Any, first: Array, second: Array, K_px: Array, below: Array, boxe
     a, b = rays(K_px, a_px), rays(K_px, b_px)
     rotation, parallax_px = _rotation_alone(a, b, K_px)
     if parallax_px < LEAST_PARALLAX_PX:
-        return _Step(rotation, np.zeros(3), (np.empty((0, 3)), np.empty((0, 2))))
+        return _Step(rotation, np.zeros(3), *_NOTHING)
     essential, _ = cv2.findEssentialMat(a_px, b_px, K_px, method=cv2.RANSAC, prob=0.999, threshold=EPIPOLAR_PX)
     if essential is None or essential.shape != (3, 3):
         return Rejected("no motion explains the features")
     _, rotation, heading, _ = cv2.recoverPose(essential, a_px, b_px, K_px)
-    step = _Step(np.asarray(rotation), np.asarray(heading)[:, 0], (np.empty((0, 3)), np.empty((0, 2))))
+    step = _Step(np.asarray(rotation), np.asarray(heading)[:, 0], *_NOTHING)
     depths = _unit_depths(step, a, b)
-    if not (depths > 0).any():
+    later = depths * (a @ step.rotation.T)[:, 2] + step.heading[2]
+    ahead = (depths > 0) & (later > 0)
+    if not ahead.any():
         return Rejected("no motion explains the features")
-    depth = float(np.median(depths[depths > 0]))
+    depth = float(np.median(depths[ahead]))
+    before, after = (np.column_stack([at, z])[ahead] for at, z in ((a_px, depths), (b_px, later)))
+    step = step._replace(before=before, after=after)
     for far_m in ROAD_FAR_M:
         step = step._replace(road=_road(cv2, first, second, K_px, below, step, depth, free, far_m))
         if len(step.road[0]) >= LEAST_PATCHES:
@@ -335,7 +357,9 @@ def _lengths_m(patches: _Patches, below: Array, focal_px: float) -> tuple[Array,
 
 
 def _road_normal(patches: _Patches, down: Array, height_m: float, focal_px: float) -> Array:
-    """The unit vector (3,) downwards to the road, in the camera's frame, that fits all steps best, near the given."""
+    """The unit vector (3,) downwards to the road, in the camera's frame, that fits all steps best; where that is not
+    near the given one, most patches are of something else, and it is the given one.
+    """
     ahead, left, _ = axes(-down, np.eye(4))
 
     def normal(tilt_rad: Array) -> Array:
@@ -346,18 +370,53 @@ def _road_normal(patches: _Patches, down: Array, height_m: float, focal_px: floa
         missed_px = _lengths_m(patches, normal(tilt_rad) / height_m, focal_px)[1]
         return np.concatenate([missed_px.ravel() / PATCH_PX, tilt_rad / TILT_RAD])
 
-    return normal(least_squares(missed, np.zeros(2), loss="cauchy", diff_step=1e-3).x)
+    most = MOST_TILT_RAD
+    tilt_rad = least_squares(missed, np.zeros(2), loss="cauchy", diff_step=1e-3, bounds=(-most, most)).x
+    return down if np.abs(tilt_rad).max() > 0.99 * most else normal(tilt_rad)
 
 
-def _running_median(values: Array) -> Array:
-    """The median of the known values (n,) among each and its neighbours; of all where none is known."""
-    half = MEDIAN_OF // 2
-    out = np.full(len(values), np.nanmedian(values))
-    for k in range(len(values)):
-        near = values[max(k - half, 0) : k + half + 1]
-        if not np.isnan(near).all():
-            out[k] = np.nanmedian(near)
-    return out
+def _chained(steps: list[_Step], by_road_m: Array, moves: Array, dt_s: Array) -> Array:
+    """The length (steps,) of each step that fits best what the road tells of it, NaN where nothing, how much longer it
+    is than the one before, and how fast a car's speed changes; 0 where the camera stands.
+    """
+    at = np.flatnonzero(moves)
+    road = np.log(by_road_m[at])
+    known = np.flatnonzero(~np.isnan(road))
+    ratios = [_longer(steps[k], steps[k + 1]) if k + 1 in at else None for k in at.tolist()]
+    links = [(i, *ratio) for i, ratio in enumerate(ratios) if ratio is not None]
+    first = np.array([link[0] for link in links], dtype=int)
+    longer, sigma = (np.array([link[k] for link in links], dtype=float) for k in (1, 2))
+
+    def missed(lengths: Array) -> Array:
+        by_chain = (lengths[first + 1] - lengths[first] - longer) / sigma
+        speed_change = np.diff(np.exp(lengths) / dt_s[at]) / (ACCELERATION_MPS2 * gap_s)
+        return np.concatenate([(lengths[known] - road[known]) / ROAD_SIGMA, by_chain, speed_change])
+
+    gap_s = np.diff(np.cumsum(dt_s)[at] - dt_s[at] / 2)
+    start = np.interp(np.arange(len(at)), known, road[known])
+    begin = np.full(len(at), np.median(start))
+    fits = [least_squares(missed, guess, loss="cauchy") for guess in (start, begin)]
+    lengths_m = np.zeros(len(steps))
+    lengths_m[at] = np.exp(min(fits, key=lambda fit: float(fit.cost)).x)
+    return lengths_m
+
+
+def _longer(step: _Step, following: _Step) -> tuple[float, float] | None:
+    """The logarithm of how much longer the following step is, and one standard deviation of it; None where too few
+    corners are seen in both.
+
+    What is seen in both is at one depth in the frame between them, in lengths of the one and of the other.
+    """
+    if not len(step.after) or not len(following.before):
+        return None
+    off_px, same = cKDTree(following.before[:, :2]).query(step.after[:, :2])
+    near = off_px <= SAME_PX
+    if near.sum() < LEAST_SAME:
+        return None
+    logs = np.log(step.after[near, 2] / following.before[same[near], 2])
+    longer = float(np.median(logs))
+    spread = 1.4826 * float(np.median(np.abs(logs - longer)))
+    return longer, float(np.hypot(CHAIN_SIGMA, 1.25 * spread / np.sqrt(len(logs))))
 
 
 def _poses(steps: list[_Step], lengths_m: Array, down: Array, height_m: float) -> Array:
