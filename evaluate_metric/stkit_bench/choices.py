@@ -12,6 +12,7 @@ from .text import Clause, Tokens, is_negation, is_number, tokens_of, words
 Verdict = tuple[str | None, str]
 """The choice, or None and the reason."""
 
+COLORS = words("red blue green yellow orange purple white black pink cyan")
 _YES = words("yes y yeah yep yup true correct indeed")
 _NO = words("no n nope false incorrect")
 _NOT_AFTER_NO = words("difference significant real noticeable clear change idea object one information")
@@ -36,10 +37,15 @@ _OVERTAKES = words(
     "exceeds exceed exceeded outpaces outpace outpaced outdistances outdistanced surpasses surpass surpassed outruns"
     " outran outrun overtakes overtook overtaken catches caught pulls beats beat beaten passes passed >"
 )
+_PASSES = words("passes pass passed passing catches caught pulls beats beat beaten overtakes overtook overtaken")
+_BESIDE = COLORS | words("it them him her other another others one object by both ahead away")  # whom another passes
 _TRAILS = words("trails lags trailing lagging <")
 # These compare only where each object has one: "Red is fast, blue is slow."
 _FAST = words("fast quickly rapidly long far high")
-_SLOW = words("slow slowly short low little barely hardly stationary parked")
+_SLOW = words(
+    "slow slowly short low little barely hardly stationary motionless immobile parked walking walks walk walked"
+)
+_STANDS = words("stands standing stood stays stayed sits sitting remains remained")  # still
 _MOVES = words("move moves moved moving travel travels traveled traveling")
 _MORE = _OVERTAKES | words(
     "more most faster fastest quicker quickest swifter swiftest farther farthest further furthest longer longest"
@@ -83,19 +89,27 @@ def _relation(tokens: Tokens) -> tuple[int, int, str]:
             return i, _TIMES[token], "of"  # "twice the speed of", "half that of"
         if before == "as" and tokens[i : i + 3] in (["far", "as", "i"], ["far", "as", "we"]):
             continue
+        if token in ("ahead", "behind") and after == "in" and not _NOUNS.isdisjoint(tokens[i + 2 : i + 4]):
+            return i, 1 if token == "ahead" else -1, token  # "red is ahead in distance"
         if before == "as" and (token in _FAST or token in _SLOW or token == "much"):
             of_the_other = _TIMES.get(tokens[i - 2], 1) if i > 1 else 1
             return i, -of_the_other if token in _SLOW else of_the_other, "as"  # "half as fast as", "not as fast as"
-        if before in _BEFORE_NO_COMPARISON or not _PLACES.isdisjoint(tokens[i + 1 : i + 5]):
+        if (before in _BEFORE_NO_COMPARISON and not (before == "at" and after in _NOUNS)) or not _PLACES.isdisjoint(
+            tokens[i + 1 : i + 5]
+        ):
             continue
         if token in _MOVES and is_negation(before):
             plain = (i, 1, "far")  # "does not move" is slow
+        elif token == "still" and before in _STANDS:
+            plain = (i, -1, "slow")
         elif token in _FAST or token in _SLOW:
             if after in ("from", "away") or before in ("how", "so", "too") or plain[1]:
                 continue
             plain = (i, 1 if token in _FAST else -1, token)
         elif token in _MORE or token in _LESS:
             sign = 1 if token in _MORE else -1
+            if token in _PASSES and _BESIDE.isdisjoint(tokens[i + 1 : i + 6]) and after:
+                continue  # "it has passed the bus stop"
             if token in _OVERTAKES or token in _TRAILS:
                 is_passive = "by" in tokens[i + 1 : i + 3] and not _PASSIVE.isdisjoint(tokens[max(0, i - 2) : i])
                 return (i, -sign, "by") if is_passive else (i, sign, token)  # "is outpaced by"
@@ -172,9 +186,10 @@ def read_winner(
     subjects: list[str] = []
     tokens: Tokens = []
     tie = False
+    color_of = _boxed_kinds(clauses, choices)
     for clause in clauses:
         latest = [token for token in tokens if token in choices][-1:]
-        tokens = _with_names(clause.tokens, order, choices)
+        tokens = _with_colors(_with_names(clause.tokens, order, choices), color_of)
         at, sign, word = _relation(tokens)
         mentions = _colors(tokens, at, word, choices)
         negated = any(map(is_negation, tokens[:at])) or tokens[at - 1 : at] == ["no"]
@@ -251,6 +266,38 @@ def _won_and_lost(agrees: bool, who: set[str], others: set[str], count: int) -> 
     if agrees:
         return (who if len(who) == 1 else set()), others - who
     return (others if len(others) == 1 and len(who | others) == count else set()), who - others
+
+
+_KINDS = words(
+    "car truck van bus suv sedan taxi pickup trailer motorcycle motorcyclist motorbike scooter bicycle bike cyclist"
+    " pedestrian person man woman child boy girl runner dog"
+)
+_INSIDE = words("in inside within with")
+_HOLDS = words("contains has holds marks surrounds encloses shows is around a an : ( white black silver gray")
+
+
+def _boxed_kinds(clauses: list[Clause], choices: Sequence[str]) -> dict[str, str]:
+    """The color of each kind of object that only one box is said to have: "the truck in the blue box"."""
+    colors_of: dict[str, set[str]] = {}
+    for clause in clauses:
+        tokens = clause.tokens
+        for i, token in enumerate(tokens):
+            if token in _KINDS:
+                boxes = tokens[i + 2 : i + 4] if tokens[i + 1 : i + 2] and tokens[i + 1] in _INSIDE else []
+                held_by = next((j for j in range(i - 1, max(0, i - 6), -1) if tokens[j] not in _HOLDS), 0)
+                boxes += tokens[held_by - 1 : held_by] if held_by < i - 1 and tokens[held_by] == "box" else []
+                near = [color for color in [*boxes, *tokens[max(0, i - 1) : i]] if color in choices]
+                colors_of.setdefault(token, set()).update(near[:1])
+    return {kind: colors.pop() for kind, colors in colors_of.items() if len(colors) == 1}
+
+
+def _with_colors(tokens: Tokens, color_of: Mapping[str, str]) -> Tokens:
+    """With a color for "the truck", where only one box has a truck."""
+    named = list(tokens)
+    for i, (former, kind, latter) in enumerate(zip(["", *tokens], tokens, [*tokens[1:], ""], strict=False)):
+        if former in ("the", "this", "that") and kind in color_of and latter not in _INSIDE:
+            named[i] = color_of[kind]
+    return named
 
 
 def _with_names(tokens: Tokens, order: list[str], choices: Sequence[str]) -> Tokens:
@@ -378,24 +425,23 @@ _TOWARDS = {
 
 _THIRD = words("background foreground third rest others traffic oncoming")
 _BOTH = words("they both two these objects them their each")
-_NAMED = words("red blue green yellow orange purple white black pink cyan")
 
 
 def _is_of_a_third(tokens: Tokens, asked: frozenset[str]) -> bool:
     """Whether a clause speaks of something but those asked about: "only the car in the background turns"."""
     if not _BOTH.isdisjoint(tokens):
         return False
-    named = _NAMED.intersection(tokens)
+    named = COLORS.intersection(tokens)
     return asked.isdisjoint(named) if asked and named else not named and not _THIRD.isdisjoint(tokens)
 
 
 def read_sameness(clauses: list[Clause], question: str) -> Verdict:
     """Whether the directions are "same" or "different"."""
-    asked = _NAMED.intersection(tokens_of(question))
+    asked = COLORS.intersection(tokens_of(question))
     verdicts: list[tuple[int, str]] = []
     for clause in clauses:
         before, tokens = "", clause.tokens
-        rank = 2 * clause.concludes - 2 * _is_partly(clause) - 5 * _is_of_a_third(tokens, asked)
+        rank = (-2 if _is_partly(clause) else 2 * clause.concludes) - 5 * _is_of_a_third(tokens, asked)
         if _LEAVES_OPEN.search(clause.text):
             continue
         if "side by side" in clause.text:
@@ -409,10 +455,10 @@ def read_sameness(clauses: list[Clause], question: str) -> Verdict:
                 verdicts.append((rank, "same" if negated else "different"))
             if token == "apart" and before in _HEADINGS:
                 verdicts.append((rank, "same" if negated else "different"))
-            before = token
+            heads_for, before = before in ("toward", "towards"), token
             if token in _SAME or token in _DIFFERENT:
                 if (
-                    follower in _NOT_OF_DIRECTION
+                    (follower in _NOT_OF_DIRECTION and not heads_for)  # "towards opposite sides"
                     or _is_of_attribute(tokens, i)
                     or _is_as_a_third(tokens[i + 1 : i + 6])
                 ):
@@ -457,7 +503,7 @@ def _derived_sameness(clauses: list[Clause]) -> Verdict:
                 ways.append("away")
             if after == "o'clock":
                 ways.append(token)
-            if token in _FOLLOWS and not _NAMED.isdisjoint(clause.tokens[i + 1 : i + 5]):
+            if token in _FOLLOWS and not COLORS.isdisjoint(clause.tokens[i + 1 : i + 5]):
                 return "same", ""
             # Not the first of "left to right", nor the camera of "away from the camera".
             sets_out = before[-1:] == ["from"] or (

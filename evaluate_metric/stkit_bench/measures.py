@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from itertools import groupby, pairwise
 from typing import NamedTuple
 
-from .choices import compared
+from .choices import COLORS, compared
 from .quantities import UNITS, Mention, between, join_ranges, mentions_of, named_units
 from .references import Parsed
 from .text import Clause, Tokens, clause_of, is_negation, is_number, tokens_of, words
@@ -78,7 +78,7 @@ _AFTER_A_BARE_NUMBER = words(
     " approximately roughly approx i forward ahead"
 )
 _QUALIFIED = words("exactly only precisely more less over above under sure just exceed but")
-COLORS = words("red blue green yellow orange purple white black pink cyan")
+_GUESSED = words("probably likely closer nearer say maybe perhaps possibly")
 _AGREES = 0.03
 """How far apart, as a share, two values are that are one quantity in two units, each rounded."""
 
@@ -87,6 +87,7 @@ def read_measure(clauses: list[Clause], task: str, question: str) -> Parsed:
     """Metres, km/h, seconds or a ratio; a bare number is in the unit that the question asks for."""
     measure = _MEASURES[task]
     everything = _of_one_unit([mention for clause in clauses for mention in mentions_of(clause)])
+    everything = with_guess(everything, measure.kind)
     unit = named_units(tokens_of(question)).get(measure.kind, 1.0)
     kinds = (measure.kind, "stamp") if measure.kind == "time" else (measure.kind,)
     mentions = [mention for mention in everything if mention.kind in kinds]
@@ -105,11 +106,12 @@ def read_measure(clauses: list[Clause], task: str, question: str) -> Parsed:
     single = set(map(id, mentions))
     for mention in join_ranges(mentions):
         rank = _rank(mention, measure, asked, topic_of, bare)
-        rank -= id(mention) not in single  # "between 30 and 40 km/h, probably about 36"
+        rank -= 2 * (id(mention) not in single)  # "between 30 and 40 km/h, probably about 36"
         rank += 5 * (mention.unit == unit != 1.0)  # "20 m, or 66 ft", asked for feet
         rank -= 2 * (mention.value in told)  # "In the 2.5 s asked about, ..."
         if rank > _EXCLUDED:
-            if ranked and _is_alternative(mention, ranked[-1][1]):
+            is_single = ranked and (mention.clause.tokens[0] == "or" or id(ranked[-1][1]) in single)
+            if is_single and _is_alternative(mention, ranked[-1][1]):
                 rank = max(rank, ranked[-1][0])
                 ranked[-1] = (rank, ranked[-1][1])
             ranked.append((rank, mention))
@@ -185,8 +187,8 @@ def _rank(
     rank += 3 * (not measure.whole.isdisjoint(after[:2]))  # "12 m and then 8 m, 20 m in total"
     rank += 2 * mention.clause.concludes  # "Therefore it moves 20 m"
     rank += mention.before in _EQUALS
-    rank += -3 if not measure.part.isdisjoint(lead) else not measure.about.isdisjoint(lead)
-    rank += stands_alone(mention)
+    is_part = not measure.part.isdisjoint(lead)
+    rank += -3 if is_part else (not measure.about.isdisjoint(lead)) + stands_alone(mention)
     rank -= 2 * (mention.before in _BOUNDS)  # "less than 5 m, perhaps 3 m"
     rank -= 5 * mention.aside  # "20 m (66 ft)": the second is a rounded copy of the first.
     rank -= 30 * is_denied(mention) + 6 * (mention.after in _DIFFERENCE)
@@ -218,13 +220,24 @@ def _of_one_unit(mentions: list[Mention]) -> list[Mention]:
     return shared[::-1]
 
 
+def with_guess(mentions: list[Mention], kind: str) -> list[Mention]:
+    """With the unit of what stands before it for the 36 of "between 30 and 40 km/h, probably about 36"."""
+    guessed = mentions[:1]
+    for mention in mentions[1:]:
+        near = mention.clause.tokens[max(0, mention.first - 3) : mention.first]
+        if mention.kind == "bare" and guessed[-1].kind == kind and not _GUESSED.isdisjoint(near):
+            mention = mention._replace(kind=kind, unit=guessed[-1].unit)
+        guessed.append(mention)
+    return guessed
+
+
 def _is_alternative(mention: Mention, former: Mention) -> bool:
     """Whether it is as good as the one before: "it moves 10 m, or 20 m"; "or rather 20 m" corrects."""
     clause = mention.clause
     is_offered = clause.tokens[0] in ("or", "maybe", "perhaps", "possibly") and not clause.concludes
     follows = clause is not former.clause and clause.sentence == former.clause.sentence
     is_like = mention.unit == former.unit or former.kind == "bare"  # not "15 km/h, or 9 mph"
-    return is_offered and follows and is_like
+    return is_offered and follows and is_like and former.before not in _BOUNDS
 
 
 def _is_elsewhere(mention: Mention, measure: _Measure) -> bool:
@@ -311,9 +324,12 @@ def _one_value(mentions: list[Mention]) -> float | None:
 _REACH = 30
 
 
+_OF_BOXES = COLORS - words("white black")  # which are a car's
+
+
 def _named(tokens: Tokens) -> list[str]:
     """The colors spoken of, not those that something is compared with: "than the blue object"."""
-    return [token for i, token in enumerate(tokens) if token in COLORS and "than" not in tokens[max(0, i - 4) : i]]
+    return [token for i, token in enumerate(tokens) if token in _OF_BOXES and "than" not in tokens[max(0, i - 4) : i]]
 
 
 def topics(clauses: list[Clause]) -> dict[int, frozenset[str]]:
@@ -397,6 +413,8 @@ def values_of(task: str, clauses: list[Clause], choices: Sequence[str]) -> dict[
     everything = [mention for clause in clauses for mention in mentions_of(clause)]
     if all(mention.kind == "bare" for mention in everything):
         kind = "bare"
+    if [mention.kind for mention in everything] == ["bare"] * (len(choices) - 1) + [kind]:  # "red: 1, blue: 2 m"
+        everything = [mention._replace(kind=kind, unit=everything[-1].unit) for mention in everything]
     measured = [mention for mention in everything if mention.kind == kind]
     for _, group in groupby(measured, key=lambda mention: id(mention.clause)):
         listed = list(group)

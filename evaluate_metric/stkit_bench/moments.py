@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from itertools import pairwise
 
-from .measures import _REACH, COLORS, best, is_denied, owner, stands_alone, topics
+from .choices import COLORS
+from .measures import _REACH, best, is_denied, owner, stands_alone, topics, with_guess
 from .quantities import TO, Mention, between, mentions_of
 from .references import Parsed
 from .text import Clause, clause_of, is_negation, tokens_of, words
@@ -31,7 +32,10 @@ _AT_THE_END = words("finish finishes finished end ends ending ended final finall
 def read_hour(clauses: list[Clause], question: str) -> Parsed:
     """An hour of the clock, 1 to 12."""
     everything = [_as_hour(mention) for clause in clauses for mention in mentions_of(clause)]
+    everything = with_guess(everything, "hour")  # "10 o'clock, maybe 11"
     mentions = [mention for mention in everything if mention.kind == "hour"]
+    if len(mentions) == 1 and not _LAYS_THE_CLOCK.isdisjoint(mentions[0].clause.tokens):
+        mentions = [mention for mention in everything if _is_final(mention)] or mentions
     if not mentions:  # "10:00"
         mentions = [mention for mention in everything if mention.kind == "stamp" and mention.number >= 1.0]
     if not mentions:
@@ -70,6 +74,13 @@ def _as_hour(mention: Mention) -> Mention:
         return mention
     kind = "hour" if mention.clause.tokens[mention.end - 1] == "o'clock" else "stamp"
     return mention._replace(number=mention.number / 60.0, kind=kind)
+
+
+def _is_final(mention: Mention) -> bool:
+    """Whether a bare number is where it ends: "at 9 it finishes", "it ends up at 9"."""
+    tokens = mention.clause.tokens
+    near = {*tokens[max(0, mention.first - 4) : mention.first], *tokens[mention.end : mention.end + 3]}
+    return mention.kind == "bare" and mention.before in ("at", "to", "towards") and not _AT_THE_END.isdisjoint(near)
 
 
 def _points(mention: Mention) -> bool:
@@ -140,6 +151,7 @@ _LASTS = ("for", "lasts", "lasting")
 _START = words("beginning start outset")
 _BEGINS = words("start starts started starting begin begins began begun beginning beginnings onset commences sets from")
 _ENDS = words("end ends ended ending stop stops stopped stopping finish finishes finished ceases until till")
+_OF_ANOTHER_HOUR = -3
 _ROUNDING_S = 0.051
 
 
@@ -178,6 +190,8 @@ def read_interval(clauses: list[Clause], question: str) -> Parsed:
         ranked = [(0, (ends[0].value, ends[1].value))]
     # "The video spans 0 to 19.5 seconds. It moves that way from 3.5 to 6 seconds."
     top = max(rank for rank, _ in ranked)
+    if top <= _OF_ANOTHER_HOUR and any("never" in clause.tokens for clause in clauses):
+        return Parsed(None, "no interval")  # "It never does: it moves towards 12 o'clock from 0 to 6 s"
     spans_s = {span_s for rank, span_s in ranked if rank == top}
     if len(spans_s) > 1:
         return Parsed(None, "several intervals")
@@ -248,7 +262,7 @@ def _interval_rank(mention: Mention, asked: set[float], told: dict[int, set[floa
     rank = 2 * mention.clause.concludes
     rank -= 4 * (not _VIDEO.isdisjoint(lead) and not _OF_THE_VIDEO.isdisjoint(lead))
     rank -= not _AT_ANOTHER_TIME.isdisjoint(lead)  # "Before that, it goes straight on from 0 to 2 s"
-    rank -= 3 * bool(asked and hours and hours.isdisjoint(asked))
+    rank += _OF_ANOTHER_HOUR * bool(asked and hours and hours.isdisjoint(asked))
     return rank + bool(asked & hours)
 
 

@@ -348,9 +348,7 @@ def tokens_of(clause: str) -> Tokens:
     for match in _TOKEN.finditer(clause):
         token = match[0]
         if not is_number(token):
-            tokens.append(token.removesuffix("'s").removesuffix("'"))
-            if not tokens[-1]:
-                tokens[-1] = "'"
+            tokens.append(_respelled(token.removesuffix("'s").removesuffix("'")) or "'")
             continue
         token = token.replace(" ", "").replace("'", "")
         in_brackets = clause[match.start() - 1 : match.start()] in ("[", "(") and clause[
@@ -367,6 +365,34 @@ def tokens_of(clause: str) -> Tokens:
         else:  # "3.5,6.0" is two numbers
             tokens.extend(_split(token))
     return tokens
+
+
+# Long words that an answer hangs on; a father, a shower and a meteor are no slips.
+_SPELLED = sorted(
+    words(
+        "meter meters metre metres kilometer kilometers kilometre kilometres second seconds minute minutes faster"
+        " fastest slower slowest quicker quickest farther farthest further furthest longer longest shorter shortest"
+        " greater greatest higher highest larger largest different opposite perpendicular similar identical stationary"
+    )
+)
+_SPELLED_OTHERWISE = words("father shower large linger loner meteor centre metro")
+
+
+@lru_cache(maxsize=4096)
+def _respelled(word: str) -> str:
+    """The long word that it is with a letter too many, too few or changed, or with two letters swapped: "fsater"."""
+    if not 5 <= len(word) <= 14 or word in _SPELLED or word in _SPELLED_OTHERWISE or not word.isalpha():
+        return word
+    return next((meant for meant in _SPELLED if meant[0] == word[0] and _is_slip(word, meant)), word)
+
+
+def _is_slip(word: str, meant: str) -> bool:
+    """Whether two words are one slip apart; their first letters agree, and "slowed" and "fasten" end on purpose."""
+    same = next((i for i, (a, b) in enumerate(zip(word, meant, strict=False)) if a != b), min(len(word), len(meant)))
+    rest, others = word[same:], meant[same:]
+    changed = len(rest) > 1 and rest[1:] == others[1:]
+    swapped = rest[:2] == others[1::-1] and rest[2:] == others[2:]
+    return rest[1:] == others or rest == others[1:] or changed or swapped
 
 
 def _split(token: str) -> Sequence[str]:

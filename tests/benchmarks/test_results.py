@@ -18,6 +18,7 @@ BENCHMARKS = Path(__file__).parent.parent.parent / "benchmarks"
         ("intervals", "intervals"),
         ("blind_answers", "blind_answers"),
         ("pseudo_labels", "pseudo_labels"),
+        ("simulated_pseudo_labels", "simulated_pseudo_labels"),
     ],
 )
 def test_the_table_is_the_one_that_was_measured(name: str, result: str, monkeypatch: pytest.MonkeyPatch) -> None:

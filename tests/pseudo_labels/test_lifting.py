@@ -96,6 +96,11 @@ def test_two_distances_are_averaged_by_what_they_are_worth() -> None:
     np.testing.assert_allclose(_ahead_m(found), 50**0.5)
     assert found.stretch == pytest.approx(person.spread / 2)
     np.testing.assert_allclose(_ahead_m(lifted(track(box, category="person"), geometry(), settings)), 10)
+    # Where sizes told the height, the two are wrong together: half of the one and half of the other.
+    told = replace(ground, slope_rad=1e-6, height_sigma=person.spread)
+    by_sizes = lifted(track(box, category="person"), geometry(), settings, told)
+    np.testing.assert_allclose(_ahead_m(by_sizes), 50**0.5, rtol=1e-4)
+    assert by_sizes.stretch == pytest.approx(person.spread, rel=1e-4)
     unknown = replace(ground, slope_rad=1e3)
     np.testing.assert_allclose(_ahead_m(lifted(track(box, category="person"), geometry(), settings, unknown)), 10)
     # a camera that looks down by 0.1: the foot is 0.3 below the horizon

@@ -56,6 +56,15 @@ def median_direction(units: Array) -> Array:
     return np.asarray(middle / np.linalg.norm(middle))
 
 
+def axes(up: Array, pose: Array) -> Array:
+    """Rows (3, 3): x, y and z of the upright world. Where a camera looks straight up or down, x is the image's top."""
+    ahead = pose[:3, 2] - (up @ pose[:3, 2]) * up
+    if np.linalg.norm(ahead) < 1e-6:
+        ahead = -pose[:3, 1]
+    ahead = ahead / np.linalg.norm(ahead)
+    return np.stack([ahead, np.cross(up, ahead), up])
+
+
 def ground_planes(geometry: Geometry, objects: ObjectTracks | None, settings: GroundFit) -> GroundPlanes | Rejected:
     """The planes through the static points in the lower half of the images (RANSAC, then least squares).
 

@@ -37,6 +37,9 @@ Region = Literal["america_asia", "europe"]
 GAUSSIAN_MAD = 1.4826
 """Standard deviation of a normal distribution over its median absolute deviation."""
 
+SLOPE_RAD = 0.02
+"""One standard deviation of the ground's slope. Along the axis of KITTI's camera it is 0.0125 among the 21 sequences of
+its tracking benchmark, and roads bend."""
 BESIDE_PX, NEARER = 2, 0.1
 """What hides an object is so many pixels of the depth map beside its mask, and by such a share nearer."""
 LEAST_CORE = 0.25
@@ -74,6 +77,8 @@ class Lifting:
     least_confidence: float = 0.0
     least_pixels: int = 10
     """A frame with fewer pixels of known depth gives no place."""
+    most_hidden: float = 0.5
+    """A frame gives no place where something nearer ends more than this share of a mask's rows, at the same side."""
     outlier_sigmas: float = 3.0
     """Depth further off the median is left out; the median deviation tells a standard deviation. With 0, none is."""
     depth_noise: float = 0.05
@@ -101,13 +106,15 @@ class Ground:
 
     down: Array  # (N, 3) unit vectors at right angles to it, in the camera's frame
     height_m: float  # of the camera above it
-    slope_rad: float = 0.02
-    """One standard deviation of its slope against `down`. Along the axis of KITTI's camera it is 0.0125 among the 21
-    sequences of its tracking benchmark, and roads bend."""
+    slope_rad: float = SLOPE_RAD
+    """One standard deviation of its slope against `down`."""
+    height_sigma: float = 0.0
+    """The same of the height, relative, where class sizes told it."""
 
     def __post_init__(self) -> None:
         down = read_only(self.down, np.float64, (None, 3), "down")
-        if min(self.height_m, self.slope_rad) <= 0 or not np.allclose(np.linalg.norm(down, axis=1), 1, atol=1e-6):
+        is_certain = self.slope_rad <= 0 or self.height_sigma < 0
+        if self.height_m <= 0 or is_certain or not np.allclose(np.linalg.norm(down, axis=1), 1, atol=1e-6):
             raise ValueError("a ground lies below the camera, its slope is not certain, and down are unit vectors")
         set_fields(self, down=down)
 
@@ -141,7 +148,7 @@ def lift(
     if size is None and (settings.to_centre or geometry.depth is None):
         return Rejected("no size is known of its class", f"track {track.track_id}: {track.category}")
     frames, places_m, covariances_m2, stretches = [], [], [], []
-    for frame in _whole(track) if geometry.depth is None else _uncut(track):
+    for frame in whole_frames(track) if geometry.depth is None else _uncut(track):
         if geometry.depth is None:
             assert size is not None
             distance = _from_box(track.boxes_px[frame], geometry.K_px[frame], size, settings, ground, frame)
@@ -222,6 +229,8 @@ def _from_depth(
     if inside.sum() < settings.least_pixels:
         return None
     hidden = 0.0 if counts is None else _hidden(depth_m, whole, float(np.quantile(depth_m[inside], 0.05)))
+    if hidden > settings.most_hidden:
+        return None
     K_px = geometry.K_px[frame]
     points_m = rays(K_px, in_image[inside]) * depth_m[inside, None]
     middle_m = np.median(points_m, axis=0) if settings.barycentre == "median" else points_m.mean(axis=0)
@@ -260,16 +269,16 @@ def _from_box(
 ) -> _Place | None:
     """Both distances are those of the nearest edge: it stands lowest, and is as tall as the object."""
     x0, y0, x1, y1 = box_px
-    by_size_m = float(_distance_by_size(box_px, K_px, size))
+    by_size_m = float(distance_by_size(box_px, K_px, size))
     log_m = [np.log(by_size_m)]
     sigma = [np.hypot(size.spread, np.sqrt(2) * settings.edge_px / (y1 - y0))]
     if ground is not None:
-        below = float(_foot_rays(box_px, K_px) @ ground.down[frame])
+        below = float(foot_rays(box_px, K_px) @ ground.down[frame])
         uncertain = np.hypot(settings.edge_px / K_px[1, 1], ground.slope_rad)
         if below > uncertain:
             log_m.append(np.log(ground.height_m / below))
             # By the other's distance: by its own, it would be trusted the more the nearer it errs.
-            sigma.append(uncertain * by_size_m / ground.height_m)
+            sigma.append(np.hypot(uncertain * by_size_m / ground.height_m, ground.height_sigma))
     weight = 1 / np.square(sigma)
     depth_m = float(np.exp(weight @ log_m / weight.sum()))
     near_m = rays(K_px, np.array([(x0 + x1) / 2, (y0 + y1) / 2])) * depth_m
@@ -277,6 +286,8 @@ def _from_box(
         near_m = _pushed(near_m, depth_of_corner_m(size, (x1 - x0) / K_px[0, 0] * depth_m))
     along_m = np.hypot(np.linalg.norm(near_m) / np.sqrt(weight.sum()), _stance_m(size))
     stretch = size.spread * weight[0] / weight.sum()
+    if ground is not None and len(weight) > 1:  # sizes told the height: both are wrong in the same direction
+        stretch += ground.height_sigma * weight[1] / weight.sum()
     return _Place(near_m, float(along_m), float(settings.edge_px / K_px[0, 0] * depth_m), float(stretch))
 
 
@@ -313,18 +324,18 @@ def _uncut(track: ObjectTrack) -> Array:
     return np.flatnonzero(~np.isnan(track.boxes_px[:, 0]) & ~track.truncated)
 
 
-def _whole(track: ObjectTrack) -> Array:
+def whole_frames(track: ObjectTrack) -> Array:
     """The frames in which all of an object is seen."""
     frames = _uncut(track)
     return frames[~track.occluded[frames]]
 
 
-def _distance_by_size(boxes_px: Array, K_px: Array, size: ClassSize) -> Array:
+def distance_by_size(boxes_px: Array, K_px: Array, size: ClassSize) -> Array:
     """Depth (...) at which an object of a class is as tall as boxes (..., 4)."""
     return np.asarray(K_px[..., 1, 1] * size.height_m / (boxes_px[..., 3] - boxes_px[..., 1]))
 
 
-def _foot_rays(boxes_px: Array, K_px: Array) -> Array:
+def foot_rays(boxes_px: Array, K_px: Array) -> Array:
     """Points (..., 3) at depth 1 behind the middle of the lower edge of boxes (..., 4)."""
     middle_px = (boxes_px[..., [0]] + boxes_px[..., [2]]) / 2
     return rays(K_px, np.concatenate([middle_px, boxes_px[..., [3]]], axis=-1))

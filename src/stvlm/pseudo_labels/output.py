@@ -15,7 +15,7 @@ import numpy as np
 from stvlm import __version__
 from stvlm.files import locked, read_json, write_json
 from stvlm.pseudo_labels import stages
-from stvlm.pseudo_labels.pipeline import COST, LINK, Labelled, Outcome, Request, label_videos
+from stvlm.pseudo_labels.pipeline import COST, LINK, Done, Outcome, Request, label_videos
 from stvlm.pseudo_labels.recipe import PseudoLabelling, tools_of
 from stvlm.recipes import to_mapping
 from stvlm.records import DataError
@@ -68,7 +68,7 @@ def _made_anew(out: Path) -> Iterator[Path]:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _place(labelled: Labelled, root: Path) -> None:
+def _place(labelled: Done, root: Path) -> None:
     """A recording's tables, and beside them a link to its video or to the folder of its images."""
     place = root / labelled.excerpt.name
     place.mkdir(parents=True)
@@ -92,14 +92,13 @@ def report_of(request: Request, outcome: Outcome) -> dict[str, Any]:
     grades: Counter[str] = Counter()
     for manifest in manifests:
         grades.update(manifest.notes["grades"])
-    lost = sum(len(items) for name, items in outcome.rejected.items() if name != "excerpts")
     return {
         "stvlm": __version__,
         "recipe": to_mapping(request.recipe),
         "tools": [asdict(made) for made in tools_of(request.recipe)],
         "collections": sorted(request.paths),
         "limit": request.limit,
-        "excerpts": len(outcome.labelled) + lost,
+        "excerpts": len(outcome.excerpts),
         "labelled_excerpts": len(outcome.labelled),
         "moving_objects": grades.total(),
         "by_grade": dict(sorted(grades.items())),

@@ -37,9 +37,10 @@ from stvlm.engine import KILLED, Engine, run_units
 from stvlm.files import write_json
 from stvlm.hashing import code_version, stable_hash
 from stvlm.pseudo_labels import stages
-from stvlm.pseudo_labels.artefacts import MetricDepth, ObjectTracks, Provenance
-from stvlm.pseudo_labels.filters import OF_FRAMES, OF_PLACES
+from stvlm.pseudo_labels.artefacts import LiftedTrack, MetricDepth, ObjectTracks, Provenance
+from stvlm.pseudo_labels.filters import OF_FRAMES, OF_PLACES, Label
 from stvlm.pseudo_labels.geometry import READERS
+from stvlm.pseudo_labels.gravity import ground_of
 from stvlm.pseudo_labels.licences import joined
 from stvlm.pseudo_labels.recipe import PseudoLabelling
 from stvlm.pseudo_labels.scale import Scale
@@ -75,8 +76,8 @@ class Request:
     """Video that is to be labelled."""
 
     recipe: PseudoLabelling
-    paths: Mapping[str, str]
-    """Where each collection lies."""
+    paths: Mapping[str, str | None]
+    """Where each collection lies; None for the simulation."""
     limit: int | None = None
     """At most this many videos of each collection."""
     engine: Engine = field(default_factory=Engine)
@@ -96,7 +97,7 @@ class Collection(NamedTuple):
     """A collection of videos and where it lies; enough to open it in another process."""
 
     name: str
-    path: str
+    path: str | None
     options: str  # JSON: hashable, so that an open one can be kept
 
     def open(self) -> VideoSource:
@@ -106,7 +107,8 @@ class Collection(NamedTuple):
 
 @lru_cache(maxsize=8)
 def _open(collection: Collection) -> VideoSource:
-    return open_videos(collection.name, Path(collection.path), json.loads(collection.options))
+    path = None if collection.path is None else Path(collection.path)
+    return open_videos(collection.name, path, json.loads(collection.options))
 
 
 @lru_cache(maxsize=1)
@@ -163,19 +165,30 @@ class Stage(NamedTuple):
     is_there: Callable[[PseudoLabelling], bool] = lambda recipe: True
 
 
-class Labelled(NamedTuple):
-    """An excerpt that has labels, and the folder of its recording."""
+class Done(NamedTuple):
+    """What became of an excerpt: the folders of its stages' results, up to one that rejected it."""
 
     excerpt: Excerpt
-    recording: Path
+    folders: Mapping[str, Path]
+    rejected: Rejected | None
+
+    @property
+    def recording(self) -> Path:
+        """The folder of its recording, where it has labels."""
+        return self.folders["filters"]
 
 
 class Outcome(NamedTuple):
     """What became of all videos."""
 
-    labelled: list[Labelled]
+    excerpts: list[Done]
     rejected: dict[str, list[Rejected]]  # by stage
     folders: dict[str, list[Path]]  # results, by stage
+
+    @property
+    def labelled(self) -> list[Done]:
+        """The excerpts that have labels."""
+        return [done for done in self.excerpts if done.rejected is None]
 
 
 def label_videos(request: Request, work: Path) -> Outcome:
@@ -196,12 +209,13 @@ def label_videos(request: Request, work: Path) -> Outcome:
             if failed.kind == "rejected":
                 stage, reason, subject = (failed.details[key] for key in ("stage", "reason", "subject"))
                 outcome.rejected[stage].append(Rejected(reason, subject))
+                outcome.excerpts.append(Done(unit.excerpt, unit.folders, outcome.rejected[stage][-1]))
                 done = names[: names.index(stage) + 1]
             else:
                 left.append((unit.excerpt, unit.folders))
             for name in done:
                 outcome.folders[name].append(unit.folders[name])
-    outcome.labelled.extend(Labelled(excerpt, folders["filters"]) for excerpt, folders in left)
+    outcome.excerpts.extend(Done(excerpt, folders, None) for excerpt, folders in left)
     return outcome
 
 
@@ -384,7 +398,7 @@ def _run_objects(unit: Unit, folder: Path) -> Rejected | None:
 
 
 def _run_geometry(unit: Unit, folder: Path) -> Rejected | None:
-    found = geometry_of(_view(unit), _objects(unit), unit.recipe.geometry, folder / "tool")
+    found = geometry_of(_view(unit), _objects(unit), unit.recipe, folder / "tool")
     if isinstance(found, Rejected):
         return found
     stages.write_geometry(folder, found, folder.name, asdict(unit.recipe.geometry))
@@ -407,7 +421,14 @@ def _run_scale(unit: Unit, folder: Path) -> Rejected | None:
         return found
     # Where its maps lie already they need not lie twice.
     dense = None if found.geometry.depth is None else "geometry" if found.depth_is_own else "depth"
-    notes = {"scale": found.scale._asdict(), "up_by": found.up_by, "depth_of": dense}
+    ground = found.ground
+    notes = {
+        "scale": found.scale._asdict(),
+        "up_by": found.up_by,
+        "depth_of": dense,
+        "ground": None if ground is None else [ground.height_m, ground.slope_rad, ground.height_sigma],
+        "path_sigma": found.path_sigma,
+    }
     poses = replace(found.geometry, depth=None, crop=None, confidence=None, moving=None)
     stages.write_geometry(folder, poses, folder.name, asdict(unit.recipe.scale), notes)
     return None
@@ -427,7 +448,8 @@ def _world(unit: Unit) -> World:
         metric = _depth(unit)
         assert metric is not None
         poses = replace(poses, depth=metric.depth_m, crop=metric.crop)
-    return World(poses, scale, notes["up_by"], notes["depth_of"] == "geometry")
+    ground = None if notes["ground"] is None else ground_of(poses, *notes["ground"])
+    return World(poses, scale, notes["up_by"], notes["depth_of"] == "geometry", ground, notes["path_sigma"])
 
 
 def _objects(unit: Unit) -> ObjectTracks:
@@ -439,33 +461,71 @@ def _depth(unit: Unit) -> MetricDepth | None:
 
 
 def _run_lifting(unit: Unit, folder: Path) -> None:
-    tracks, left_out = lifted(_objects(unit), _world(unit), unit.excerpt.video().camera_height_m, unit.recipe)
-    options = asdict(unit.recipe.lifting)
-    stages.write_lifted_tracks(folder, tracks, _made_by(unit), folder.name, options, left_out)
+    found, left_out = lifted(_objects(unit), _world(unit), unit.recipe)
+    _write_tracks(unit, folder, found, asdict(unit.recipe.lifting), left_out)
 
 
 def _run_smoothing(unit: Unit, folder: Path) -> None:
-    tracks = stages.read_lifted_tracks(unit.folders["lifting"])
-    kept, left_out = smoothed(tracks, _world(unit), unit.recipe)
-    options = asdict(unit.recipe.smoothing)
-    stages.write_lifted_tracks(folder, kept, _made_by(unit), folder.name, options, left_out)
+    found = smoothed(_tracks(unit, "lifting"), _world(unit), unit.recipe)
+    _write_tracks(unit, folder, found, asdict(unit.recipe.smoothing))
+
+
+def _write_tracks(
+    unit: Unit,
+    folder: Path,
+    found: Mapping[str, LiftedTrack | Rejected],
+    options: Mapping[str, Any],
+    left_out: Mapping[str, int] | None = None,
+) -> None:
+    tracks = [track for track in found.values() if not isinstance(track, Rejected)]
+    counts, notes = _why_not(found)
+    counts |= left_out or {}
+    stages.write_lifted_tracks(folder, tracks, _made_by(unit), folder.name, options, counts, notes)
+
+
+def _why_not(found: Mapping[str, object]) -> tuple[dict[str, int], dict[str, Any]]:
+    """How many tracks were rejected for each reason, and which for which."""
+    rejected = {track_id: item.reason for track_id, item in found.items() if isinstance(item, Rejected)}
+    counts = Counter(f"track: {reason}" for reason in rejected.values())
+    return dict(counts), {"rejected": rejected}
+
+
+def labels_in(done: Done, recipe: PseudoLabelling) -> dict[str, Label | Rejected]:
+    """The label of each object of an excerpt, or why it has none."""
+    objects = stages.read_object_tracks(done.folders["objects"])
+    if done.rejected is not None:
+        return {track.track_id: done.rejected for track in objects.tracks}
+    unit = Unit((), done.excerpt, recipe, done.folders)
+    labels: dict[str, Label | Rejected] = {}
+    for name in ("lifting", "smoothing"):
+        rejected = stages.read_manifest(done.folders[name]).notes["rejected"]
+        labels.update({track_id: Rejected(reason) for track_id, reason in rejected.items()})
+    found = labels_of(_tracks(unit, "smoothing"), _world(unit), recipe.filters)
+    assert not isinstance(found, Rejected)
+    return labels | found
 
 
 def _run_filters(unit: Unit, folder: Path) -> Rejected | None:
     world = _world(unit)
-    found = labels_of(stages.read_lifted_tracks(unit.folders["smoothing"]), world, unit.recipe.filters)
+    found = labels_of(_tracks(unit, "smoothing"), world, unit.recipe.filters)
     if isinstance(found, Rejected):
         return found
-    labels, left_out = found
+    labels = [label for label in found.values() if not isinstance(label, Rejected)]
     if not any(label.moving for label in labels):
         return Rejected("nothing in it moves for sure")
     view, made_by = _view(unit), _made_by(unit)
     scene = scene_of(view, world, _objects(unit), labels, made_by)
-    left_out["track: stationary"] = sum(not label.moving for label in labels)
-    options, grades = asdict(unit.recipe.filters), Counter(track.grade for track in scene.tracks)
-    notes = {"grades": dict(grades), "licence": scene.licence}
-    stages.write_scene(folder, scene, _images(view.video), made_by, folder.name, options, +left_out, notes)
+    counts, notes = _why_not(found)
+    if still := sum(not label.moving for label in labels):
+        counts["track: stationary"] = still
+    notes |= {"grades": dict(Counter(track.grade for track in scene.tracks)), "licence": scene.licence}
+    options = asdict(unit.recipe.filters)
+    stages.write_scene(folder, scene, _images(view.video), made_by, folder.name, options, counts, notes)
     return None
+
+
+def _tracks(unit: Unit, stage: str) -> dict[str, LiftedTrack]:
+    return {track.track_id: track for track in stages.read_lifted_tracks(unit.folders[stage])}
 
 
 def _made_by(unit: Unit) -> Provenance:
@@ -491,7 +551,8 @@ def _content(video: Video) -> str:
         (track.track_id, track.category, track.boxes_px.tolist(), track.score.tolist()) for track in video.boxes.tracks
     ]  # fmt: skip
     numbers = [image if isinstance(image, str) else image[1] for image in video.images or ()]
-    known = (video.recording, video.domain, video.camera, video.camera_height_m, video.licence, video.image_size_px)
+    known = (video.recording, video.domain, video.camera, video.camera_height_m, video.licence, video.image_size_px,
+             video.to_follow)  # fmt: skip
     return stable_hash(known, found, [Path(str(n)).name for n in numbers], video.times_s.tolist(), boxes)
 
 
@@ -520,12 +581,21 @@ _TO_LIFT = ("objects", "geometry", "depth", "scale")
 STAGES: Mapping[str, Stage] = {
     "objects": Stage(
         _run_objects,
-        lambda recipe: [recipe.objects.by, getattr(recipe.objects, recipe.objects.by, None), recipe.most_side_px],
+        lambda recipe: [
+            recipe.objects.by,
+            getattr(recipe.objects, recipe.objects.by, recipe.objects.following),
+            recipe.most_side_px,
+        ],
         is_slow=_of_networks,
     ),
     "geometry": Stage(
         _run_geometry,
-        lambda recipe: [recipe.geometry, recipe.most_side_px],
+        lambda recipe: [
+            recipe.geometry,
+            recipe.most_side_px,
+            # By which a camera's height is told; a tool does not ask.
+            None if _of_tool(recipe) else (recipe.lifting.region, recipe.lifting.edge_px),
+        ],
         lambda recipe: () if _of_tool(recipe) else ("objects",),  # which are masked out
         is_slow=_of_tool,
     ),
@@ -536,7 +606,9 @@ STAGES: Mapping[str, Stage] = {
         is_there=lambda recipe: recipe.depth.by != "none",
     ),
     "scale": Stage(
-        _run_scale, lambda recipe: [recipe.scale, recipe.ground], lambda recipe: ("objects", "geometry", "depth")
+        _run_scale,
+        lambda recipe: [recipe.scale, recipe.ground, recipe.lifting.region, recipe.lifting.edge_px],
+        lambda recipe: ("objects", "geometry", "depth"),
     ),
     "lifting": Stage(
         _run_lifting, lambda recipe: [recipe.lifting, _limits(recipe, OF_FRAMES)], lambda recipe: _TO_LIFT

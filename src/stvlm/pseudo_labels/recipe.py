@@ -14,6 +14,7 @@ from stvlm.pseudo_labels.licences import made_by, may_be_sold, tool_of
 from stvlm.pseudo_labels.lifting import Lifting
 from stvlm.pseudo_labels.metric_depth import metric3d_onnx, transformers_depth
 from stvlm.pseudo_labels.objects import grounding_dino_sam2, sam3
+from stvlm.pseudo_labels.objects.following import Following
 from stvlm.pseudo_labels.scale import Scaling
 from stvlm.pseudo_labels.smoothing import Smoothing
 from stvlm.pseudo_labels.videos.excerpts import Cutting
@@ -30,7 +31,8 @@ class Objects:
     """Who finds the objects."""
 
     by: ObjectsBy = "annotations"
-    """`annotations`: the boxes that come with a video."""
+    """`annotations`: the boxes that come with a video, those of a few frames followed through the others."""
+    following: Following = field(default_factory=Following)
     grounding_dino_sam2: grounding_dino_sam2.Options = field(default_factory=grounding_dino_sam2.Options)
     sam3: sam3.Options = field(default_factory=sam3.Options)
 

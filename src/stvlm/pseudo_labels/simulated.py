@@ -8,9 +8,10 @@ real ones have; a second depth, in metres, is there to recover it from.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+from scipy.ndimage import find_objects
 
 from stvlm.pseudo_labels.artefacts import (
     DepthCrop,
@@ -22,6 +23,7 @@ from stvlm.pseudo_labels.artefacts import (
     encode_mask,
 )
 from stvlm.pseudo_labels.geometry.given import footage_of, known_poses
+from stvlm.pseudo_labels.views import intrinsics
 from stvlm.records import Array, Recording, Scene
 from stvlm.simulation.render import render
 from stvlm.simulation.source import SimulationSource
@@ -90,7 +92,7 @@ def rendered(source: SimulationSource, recording: Recording, depth_step: int = 2
 def simulated(seen: Seen, noise: Noise = EXACT) -> Simulated:
     """What tools with some noise tell of a recording; the same on every call."""
     scene, step = seen.scene, seen.depth_step
-    known = known_poses(scene)
+    known = known_poses(footage_of(scene), scene.world_SE3_camera, intrinsics(scene.camera))
     n, size_px = len(known.times_s), known.image_size_px
     rng = np.random.default_rng([noise.seed, *scene.scene_id.encode()])
     scale = 1 + noise.scale * rng.normal()
@@ -107,10 +109,12 @@ def simulated(seen: Seen, noise: Noise = EXACT) -> Simulated:
         crop=DepthCrop((step, step), (0.0, 0.0)),
     )
     annotated = {track.track_id for track in scene.tracks}
+    where = [find_objects(frame, len(seen.agents)) for frame in seen.instance]
     tracks = []
     for index, agent in enumerate(seen.agents):
-        if agent.track_id in annotated and (seen.instance == index + 1).any():
-            tracks.append(_track(agent, [frame == index + 1 for frame in seen.instance], noise, rng))
+        parts = [slices[index] for slices in where]
+        if agent.track_id in annotated and any(parts):
+            tracks.append(_track(agent, seen.instance, index + 1, parts, noise, rng))
     return Simulated(
         footage=footage_of(scene),
         geometry=geometry,
@@ -128,44 +132,38 @@ def _depth_noise(noise: Noise, n: int, things: int, rng: np.random.Generator) ->
     return np.asarray(1 + noise.drift * drift + noise.white * rng.normal(size=(n, things)))
 
 
-def _track(agent: Agent, masks: list[Array], noise: Noise, rng: np.random.Generator) -> ObjectTrack:
-    """An object of masks (H, W)."""
-    n, (h, w) = len(masks), masks[0].shape
+def _track(
+    agent: Agent, instance: Array, number: int, parts: list[Any], noise: Noise, rng: np.random.Generator
+) -> ObjectTrack:
+    """An object of a number in `instance` (N, H, W), of which `parts` are the rows and columns around it, or None."""
+    n, h, w = instance.shape
     boxes_px = np.full((n, 4), np.nan)
     runs: list[Array | None] = [None] * n
-    for frame, mask in enumerate(masks):
-        box = _box(mask)
-        if box is None:
+    for frame, part in enumerate(parts):
+        if part is None:
             continue
-        if noise.edge_px:
-            inner = (box > 0) & (box < [w - 1, h - 1, w - 1, h - 1])  # where the image ends, every mask does
-            mask = _stretched(mask, box, np.round(box + inner * noise.edge_px * rng.normal(size=4)).astype(int))
-            box = _box(mask)
-            if box is None:
-                continue
-        boxes_px[frame] = box + np.array([-0.5, -0.5, 0.5, 0.5])
-        runs[frame] = encode_mask(mask)
+        rows, columns = part
+        box = np.array([columns.start, rows.start, columns.stop - 1, rows.stop - 1])
+        inner = (box > 0) & (box < [w - 1, h - 1, w - 1, h - 1])  # where the image ends, every mask does
+        moved = np.round(box + inner * noise.edge_px * rng.normal(size=4)).astype(int)
+        low, high = np.maximum(moved[:2], 0), np.minimum(np.maximum(moved[2:], moved[:2]), [w - 1, h - 1])
+        if (low > high).any():
+            continue
+        runs[frame] = encode_mask(_stretched(instance[frame][part] == number, moved, (h, w)))
+        boxes_px[frame] = [*(low - 0.5), *(high + 0.5)]
     seen = ~np.isnan(boxes_px[:, 0])
     most_px = np.array([w, h]) - 1 - BORDER_PX
-    cut = np.asarray((boxes_px[:, :2] < BORDER_PX).any(axis=1) | (boxes_px[:, 2:] > most_px).any(axis=1))
+    cut = np.any((boxes_px[:, :2] < BORDER_PX) | (boxes_px[:, 2:] > most_px), axis=1)
     hidden = np.zeros(n, dtype=bool)
     return ObjectTrack(agent.track_id, agent.category, boxes_px, seen.astype(float), cut, hidden, tuple(runs))
 
 
-def _box(mask: Array) -> Array | None:
-    """First and last column and row (4,) x0, y0, x1, y1 of a mask; None where it is empty."""
-    columns, rows = np.flatnonzero(mask.any(axis=0)), np.flatnonzero(mask.any(axis=1))
-    return np.array([columns[0], rows[0], columns[-1], rows[-1]]) if len(columns) else None
-
-
-def _stretched(mask: Array, box: Array, to: Array) -> Array:
-    """A mask whose box becomes another; what would leave the image is cut off."""
-    h, w = mask.shape
-    (x0, y0), (x1, y1) = to[:2], np.maximum(to[2:], to[:2])
-    columns = np.round(np.linspace(box[0], box[2], x1 - x0 + 1)).astype(int)
-    rows = np.round(np.linspace(box[1], box[3], y1 - y0 + 1)).astype(int)
-    out = np.zeros_like(mask)
-    inside_x, inside_y = (slice(max(-a, 0), max(n - a, 0)) for a, n in ((x0, w), (y0, h)))
-    part = mask[np.ix_(rows[inside_y], columns[inside_x])]
-    out[max(y0, 0) : max(y0, 0) + part.shape[0], max(x0, 0) : max(x0, 0) + part.shape[1]] = part
+def _stretched(mask: Array, box: Array, shape: tuple[int, int]) -> Array:
+    """A mask (h, w) stretched over a box in an image of a shape; what would leave it is cut off."""
+    (x0, y0), (x1, y1) = box[:2], np.maximum(box[2:], box[:2])
+    columns = np.round(np.linspace(0, mask.shape[1] - 1, x1 - x0 + 1)).astype(int)
+    rows = np.round(np.linspace(0, mask.shape[0] - 1, y1 - y0 + 1)).astype(int)
+    left, top, right, bottom = max(x0, 0), max(y0, 0), min(x1 + 1, shape[1]), min(y1 + 1, shape[0])
+    out = np.zeros(shape, dtype=bool)
+    out[top:bottom, left:right] = mask[np.ix_(rows[top - y0 : bottom - y0], columns[left - x0 : right - x0])]
     return out

@@ -263,6 +263,7 @@ def write_lifted_tracks(
     inputs: str,
     options: Mapping[str, object],
     left_out: Mapping[str, int] | None = None,
+    notes: Mapping[str, Any] | None = None,
 ) -> None:
     """Writes lifted tracks; `inputs` is the hash of what they were made from, `options` how."""
     _begin(folder)
@@ -279,7 +280,7 @@ def write_lifted_tracks(
         }
         parts.append(columns)
     _write_table(folder, _LIFTED, parts)
-    _end(folder, "lifted_tracks", provenance, inputs, options, [_TRACKS], {}, left_out)
+    _end(folder, "lifted_tracks", provenance, inputs, options, [_TRACKS], {}, left_out, notes)
 
 
 def read_lifted_tracks(folder: Path) -> list[LiftedTrack]:

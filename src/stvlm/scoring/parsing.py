@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from .choices import read_sameness, read_winner, said_yes_or_no, settle
-from .measures import COLORS, read_measure, read_ratio, values_of
+from .choices import COLORS, read_sameness, read_winner, said_yes_or_no, settle
+from .measures import read_measure, read_ratio, values_of
 from .moments import read_hour, read_interval
 from .references import COMPARISONS, TASKS, check_choices, check_task
 from .references import Parsed as Parsed

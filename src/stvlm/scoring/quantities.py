@@ -68,9 +68,11 @@ _PARTS = {
     **{"eighth": 0.125, "eighths": 0.125, "fifth": 0.2, "fifths": 0.2, "tenth": 0.1, "tenths": 0.1},
 }
 _FACTORS = {"twice": 2.0, "double": 2.0, "doubled": 2.0, "thrice": 3.0, "triple": 3.0}
-_ORDINALS = _counting("third fourth fifth sixth seventh eighth ninth tenth", 3, 1)
+_ORDINALS = _counting("first second third fourth fifth sixth seventh eighth ninth tenth", 1, 1)
 
-TO = frozenset({"", "-", "~", "to", "until", "till", "through", "up to", "to the", "- >", "to ~", "- ~", "until ~"})
+TO = frozenset(
+    {"", "-", "~", "to", "until", "till", "through", "up to", "to the", "- >", "to ~", "- ~", "until ~", "à"}
+)
 _ABOUT = words("about approximately around roughly nearly almost maybe perhaps possibly even")
 _RANGE = words("range ranges ranging anywhere somewhere")
 _TOLERANCE = frozenset(
@@ -312,7 +314,7 @@ def _mention_at(clause: Clause, i: int) -> Mention | None:
     if is_number(token) and tokens[i + 1 : i + 2] == ["'"] and _inches_at(tokens, i):  # 5'10"
         end = i + 3 + (tokens[i + 3 : i + 4] == ['"'])
         return Mention(float(token) + float(tokens[i + 2]) / 12.0, 0.3048, "length", clause, i, end)
-    if token in _ORDINALS and not {"second", "seconds"}.isdisjoint(tokens[i + 1 : i + 5]):  # "third and sixth second"
+    if token in _ORDINALS and _counts_seconds(tokens, i):  # "third and sixth second"
         timed = tokens[i + 1] in ("second", "seconds")
         return Mention(_ORDINALS[token], 1.0, "time" if timed else "ordinal", clause, i, i + 1 + timed)
     if token in _FACTORS:
@@ -347,6 +349,14 @@ def _mention_at(clause: Clause, i: int) -> Mention | None:
     if spelled and (token in _PARTS or tokens[end - 1] in _PARTS):
         return Mention(number, 1.0, "part", clause, i, end)
     return Mention(number, 1.0, "word" if spelled else "bare", clause, i, end)
+
+
+def _counts_seconds(tokens: Tokens, i: int) -> bool:
+    """Whether an ordinal is of seconds; of "first" and "second" only where it cannot be of anything else."""
+    following = tokens[i + 1 : i + 5]
+    if tokens[i] in ("first", "second") and following[:1] not in (["second"], ["to"], ["and"], ["until"]):
+        return False
+    return not {"second", "seconds"}.isdisjoint(following)
 
 
 def _inches_at(tokens: Tokens, i: int) -> bool:

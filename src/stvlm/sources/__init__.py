@@ -32,6 +32,9 @@ _RECORDED: dict[str, Callable[[Path], Source]] = {
     **{name: partial(VideoFolder, name) for name in _VIDEO_FOLDERS},
 }
 
+LABELLED = (*EMBEDDED, *(name for name in _RECORDED if name not in _VIDEO_FOLDERS))
+"""Sources whose recordings have places by lidar, by SLAM, or by simulation."""
+
 
 def open_source(name: str, path: Path | None, options: Mapping[str, Any]) -> Source:
     """The source called ``name`` at ``path``; only the simulation needs no path, and only it takes options."""

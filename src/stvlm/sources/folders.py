@@ -12,7 +12,7 @@ from stvlm.records import DataError, Rejected
 
 # Millions of files, and no recording begins there.
 _SENSOR_DATA = {"sensors", "sensor_blobs", "samples", "sweeps", "maps"}
-_IMAGES = {".jpg", ".jpeg", ".png"}
+IMAGES = {".jpg", ".jpeg", ".png"}
 _BUILT = "build.json"  # in a dataset that was built into the folder of its own source
 _SIGNS = {
     "sample_annotation.json": "nuscenes",
@@ -78,7 +78,7 @@ def state_of(root: Path, skipped: Collection[str] = _SENSOR_DATA) -> str:
             if name.startswith("."):
                 continue
             found.append(name)
-            if Path(name).suffix.lower() not in _IMAGES:
+            if Path(name).suffix.lower() not in IMAGES:
                 with suppress(OSError):  # a link that leads nowhere
                     stat = (folder / name).stat()
                     found.append((stat.st_size, stat.st_mtime_ns))

@@ -1,14 +1,12 @@
 """Geometries that need no tool: a scene's own poses, and a camera that stands still."""
 
-from dataclasses import replace
-
 import numpy as np
-import pytest
 from tests.pseudo_labels.geometry.known_scene import POSES
 
 from stvlm.pseudo_labels.artefacts import Footage
-from stvlm.pseudo_labels.geometry.given import known_poses, static_camera
-from stvlm.records import Camera, DataError, Scene
+from stvlm.pseudo_labels.geometry.given import footage_of, known_poses, static_camera
+from stvlm.pseudo_labels.views import intrinsics
+from stvlm.records import Camera, Scene
 
 CAMERA = Camera("front", 64, 48, 50.0, 51.0, 32.0, 24.0)
 SCENE = Scene(
@@ -26,18 +24,12 @@ SCENE = Scene(
 
 
 def test_known_poses_are_the_scenes_own() -> None:
-    geometry = known_poses(SCENE)
+    geometry = known_poses(footage_of(SCENE), POSES, intrinsics(CAMERA))
     assert geometry.times_s.tolist() == [0, 0.5, 1, 1.75]
     np.testing.assert_array_equal(geometry.world_SE3_camera, POSES)
     assert geometry.K_px[3].tolist() == [[50, 0, 32], [0, 51, 24], [0, 0, 1]]
     assert (geometry.image_size_px, geometry.scale, geometry.is_upright) == ((64, 48), "metric", True)
-    assert geometry.depth is None and geometry.provenance.model == "made"
-
-
-def test_distorted_images_have_no_pinhole_geometry() -> None:
-    bent = replace(SCENE, camera=replace(CAMERA, distortion=(0.1, 0.0, 0.0, 0.0, 0.0)))
-    with pytest.raises(DataError, match="drive 1/front: its images are distorted; undistort them"):
-        known_poses(bent)
+    assert geometry.depth is None and geometry.provenance.tool == "known_poses"
 
 
 def test_a_static_camera_stays_in_its_own_frame() -> None:

@@ -126,6 +126,37 @@ def test_a_stop_is_no_step() -> None:
     assert geometry.world_SE3_camera[2:, 0, 3].tolist() == [geometry.world_SE3_camera[2, 0, 3]] * 4
 
 
+def test_a_start_is_no_step_before_it() -> None:
+    poses = street(turn_deg=0)[[0, 0, 0, 1, 2, 3]]
+    place_m = found(FOOTAGE, of(poses), K_PX, HEIGHT_M).world_SE3_camera[:, 0, 3]
+    assert place_m[:3].tolist() == [place_m[0]] * 3
+    assert place_m[5] - place_m[2] == pytest.approx(2.4, rel=0.06)
+
+
+def test_a_camera_that_looks_down_is_told_so() -> None:
+    """By 12 degrees: told, the drive is as long as it was and its world upright."""
+    pitch = Rotation.from_euler("x", -12, degrees=True).as_matrix()
+    poses = street(turn_deg=0)
+    poses[:, :3, :3] = poses[:, :3, :3] @ pitch
+    down = poses[0, :3, :3].T @ [0.0, 0, -1]
+    assert down[2] == pytest.approx(np.sin(np.deg2rad(12)))
+    told = found(FOOTAGE, of(poses), K_PX, HEIGHT_M, None, down).world_SE3_camera
+    assert path_m(told) == pytest.approx(4, rel=0.02)
+    level = found(FOOTAGE, of(poses), K_PX, HEIGHT_M).world_SE3_camera  # it finds most of it out by itself
+    off, off_level = (np.rad2deg(np.arccos(np.clip(-poses[0, 2, :3] @ down, -1, 1))) for poses in (told, level))
+    assert off < 0.2 and off_level > 0.4
+
+
+def test_long_steps_are_followed_by_what_features_look_like() -> None:
+    """5 m from frame to frame, as at 36 km/h and 2 Hz."""
+    poses = street(step_m=5.0, turn_deg=0.5)[:5]
+    poses[:, 0, 3] -= 20
+    footage = Footage("street", np.arange(5) / 2, SIZE_PX)
+    geometry = visual_odometry(footage, of(poses), K_PX, HEIGHT_M)
+    assert isinstance(geometry, Geometry), geometry
+    assert path_m(geometry.world_SE3_camera) == pytest.approx(20, rel=0.05)
+
+
 def test_what_cannot_be_told_is_rejected() -> None:
     def grey(_: int) -> Array:
         return np.full((240, 640, 3), 90, dtype=np.uint8)

@@ -44,6 +44,11 @@ def test_ground_truth_of_motchallenge(tmp_path: Path) -> None:
     assert left_out == Counter(reasons)
 
 
+def test_a_class_may_be_named(tmp_path: Path) -> None:
+    objects, left_out = read_mot(write(tmp_path, "1,7,5,4,5,2,1,Lorry,1\n1,8,5,4,5,2,1, dog ,1\n"), FOOTAGE)
+    assert [track.category for track in objects.tracks] == ["truck", "animal"] and not left_out
+
+
 def test_results_of_a_tracker(tmp_path: Path) -> None:
     """The nearer of both, further down, hides the right half of the other."""
     path = write(tmp_path, "1,1,3,4,5,2,0.75,-1,-1,-1\n1,2,5.5,4,5,3,-1,-1,-1,-1\n\n")
@@ -59,6 +64,7 @@ def test_results_of_a_tracker(tmp_path: Path) -> None:
         ("1,1,3,4", "has not the columns frame, id, left, top, width, height and up to four columns more"),
         ("1,1,3,4,five,2,1", "could not convert string to float: 'five'; give numbers between commas"),
         ("1,1,3,4,nan,2,1", "has not the columns"),
+        ("1,1,3,4,5,2,1,bar,1", "could not convert string to float: 'bar'"),
         ("5,1,3,4,5,2,1", "frame 5 of a video of 4; give the file of this video"),
         ("0,1,3,4,5,2,1", "frame 0 of a video of 4"),
         ("1,-1,3,4,5,2,1", "a detection without an id; give the file of a tracker"),

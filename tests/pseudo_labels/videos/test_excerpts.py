@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -77,6 +78,18 @@ def test_boxes_go_with_their_frames(tmp_path: Path) -> None:
     np.testing.assert_array_equal(second.boxes.times_s, second.times_s)
     (track,) = second.boxes.tracks
     assert np.isnan(track.boxes_px[0]).all() and track.boxes_px[1].tolist() == [22, 0, 27, 9]
+
+
+def test_frames_with_marks_are_chosen_before_those_nearer_to_the_grid(tmp_path: Path) -> None:
+    video = opened(write_video(tmp_path / "a.mp4", drifting(60), hz=30))
+    boxes_px, flags = np.full((60, 4), np.nan), np.zeros(60, bool)
+    boxes_px[[1, 16, 29]] = [0, 0, 5, 9]
+    track = ObjectTrack("1", "car", boxes_px, (~np.isnan(boxes_px[:, 0])).astype(float), flags, flags)
+    boxes = ObjectTracks(video.times_s, (WIDTH, HEIGHT), (track,), Provenance("by hand"))
+    for to_follow, frames in ((True, [1, 6, 12, 16, 24, 29, 36]), (False, [0, 6, 12, 18, 24, 30, 36])):
+        (found,) = excerpts(replace(video, boxes=boxes, to_follow=to_follow), Cutting(most_hz=5, least_s=1))
+        assert isinstance(found, Video) and found.images is not None
+        assert [number for _, number in found.images][:7] == frames
 
 
 def test_each_shot_is_an_excerpt(tmp_path: Path) -> None:

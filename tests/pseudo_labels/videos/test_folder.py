@@ -12,8 +12,12 @@ import pytest
 from PIL import Image
 from tests.pseudo_labels.videos.tiny_videos import drifting, write_sound, write_video
 
+from stvlm.pseudo_labels.artefacts import ObjectTracks
+from stvlm.pseudo_labels.recipe import Objects
+from stvlm.pseudo_labels.steps import objects_of
 from stvlm.pseudo_labels.videos import Video, open_videos
 from stvlm.pseudo_labels.videos.folder import VideoFiles
+from stvlm.pseudo_labels.views import view_of
 from stvlm.records import Camera, DataError, Recording, Rejected
 
 
@@ -175,6 +179,22 @@ def test_a_file_beside_a_video_describes_its_camera(tmp_path: Path) -> None:
     beside.write_text('{"hfov_deg": 90}')
     found = video(tmp_path, hfov_deg=60.0, camera_height_m=9.0)
     assert found.camera is not None and found.camera.fx_px == pytest.approx(32) and found.camera_height_m == 9.0
+
+
+def test_boxes_beside_a_video_are_of_all_frames_or_to_be_followed(tmp_path: Path) -> None:
+    write_video(tmp_path / "a.mp4", drifting(6))
+    (tmp_path / "a.marks.txt").write_text("2,1,11.5,5.5,20,10,1,bus,1\n")
+    found = video(tmp_path)
+    assert found.to_follow and found.boxes is not None
+    (track,) = found.boxes.tracks
+    assert track.category == "bus" and np.flatnonzero(~np.isnan(track.boxes_px[:, 0])).tolist() == [1]
+    assert track.boxes_px[1].tolist() == [10, 4, 30, 14]
+    followed = objects_of(view_of(found, None), Objects())
+    assert isinstance(followed, ObjectTracks)
+    assert followed.tracks[0].boxes_px[1].tolist() == [10, 4, 30, 14]
+    assert np.isnan(followed.tracks[0].boxes_px[4:]).all()  # nothing in it has a corner
+    (tmp_path / "a.mot.txt").write_text("2,1,11.5,5.5,20,10,1,3,1\n")
+    assert not video(tmp_path).to_follow
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import numpy as np
 
 from stvlm.pseudo_labels.artefacts import Footage, Geometry
 from stvlm.pseudo_labels.licences import made_by
-from stvlm.records import Array, DataError, Scene
+from stvlm.records import Array, Scene
 
 
 def footage_of(scene: Scene) -> Footage:
@@ -15,15 +15,11 @@ def footage_of(scene: Scene) -> Footage:
     return Footage(f"{scene.scene_id}/{scene.camera.name}", times_s, (scene.camera.width_px, scene.camera.height_px))
 
 
-def known_poses(scene: Scene) -> Geometry:
-    """How the camera of a scene moved, as its source says; raises DataError where its images are distorted."""
-    camera, footage = scene.camera, footage_of(scene)
-    if camera.distortion:
-        raise DataError(f"{footage.video_id}: its images are distorted; undistort them, and give the camera without")
-    K_px = np.array([[camera.fx_px, 0, camera.cx_px], [0, camera.fy_px, camera.cy_px], [0, 0, 1]])
+def known_poses(footage: Footage, world_SE3_camera: Array, K_px: Array) -> Geometry:
+    """How a camera with intrinsics (3, 3) moved, by its poses (N, 4, 4) in metres; z of their world points up."""
     return Geometry(
         times_s=footage.times_s,
-        world_SE3_camera=scene.world_SE3_camera,
+        world_SE3_camera=world_SE3_camera,
         K_px=np.tile(K_px, (len(footage.times_s), 1, 1)),
         image_size_px=footage.image_size_px,
         is_upright=True,

@@ -1,9 +1,9 @@
 """How a driving camera moved, by OpenCV alone: no network, no weights, no depth.
 
-From frame to frame, corners are tracked and five of them give rotation and heading (Nister, 2004; the least median of
-squares tells which five). How far it went they cannot tell. The road can, seen from a known height: for a plane with
-normal n at distance h below, what lies on it moves through the image by the homography R + s t n^T / h, in which the
-length s of the step is all that is left to find.
+From frame to frame, corners are tracked, and matched by what they look like where the camera has gone far; five of them
+give rotation and heading (Nister, 2004; RANSAC tells which five). How far it went they cannot tell. The road can, seen
+from a known height: for a plane with normal n at distance h below, what lies on it moves through the image by the
+homography R + s t n^T / h, in which the length s of the step is all that is left to find.
 
     1. coarse: the s with which the road ahead looks most alike in both frames
     2. fine:   patches of road tracked from one frame to the other, warped by 1.
@@ -23,20 +23,35 @@ from scipy.optimize import least_squares
 from scipy.spatial.transform import Rotation
 
 from stvlm.pseudo_labels.artefacts import Footage, Geometry, ObjectTracks
+from stvlm.pseudo_labels.ground import axes
 from stvlm.pseudo_labels.licences import made_by
 from stvlm.pseudo_labels.points import rays
 from stvlm.pseudo_labels.views import opencv
 from stvlm.records import Array, DataError, Rejected
 
-FEATURES, LEAST_FEATURES = 900, 60
+FEATURES, LEAST_FEATURES = 700, 60
+ENOUGH_FEATURES = 150
+"""Where fewer corners are found again, the camera has gone far: then features are matched by what they look like (Lowe,
+2004), which takes longer."""
+LIKE_NO_OTHER = 0.75
+"""A feature's distance to the one that it looks like most, over that to the next."""
+EPIPOLAR_PX = 0.5
+"""A corner further off its epipolar line is none of the static scene."""
+STEPS, STEP_PX = 12, 0.03
+"""A corner is tracked in no more steps than this, and to a step so small."""
 RETURN_PX = 0.7
 """A corner tracked there and back comes back this near to where it was."""
 LEAST_PARALLAX_PX = 0.5
 """Corners that move by less, in the median, beyond what a rotation explains, tell no translation."""
-ROAD_NEAR_M, ROAD_FAR_M, ROAD_HALF_WIDTH_M = 6.0, 18.0, 3.0
-SCENE_M = (5.0, 60.0)
+ROAD_NEAR_M, ROAD_FAR_M, ROAD_HALF_WIDTH_M = 6.0, (18.0, 30.0), 3.0
+"""Of the road up to 18 m, which is the most alike, a long step leaves too little in the second image: then up to 30."""
+SCENE_M = (5.0, 150.0)
 """Between these lies the median distance of what is tracked: where the coarse search begins and ends."""
-LEAST_PATCHES = 15
+COARSE, COARSE_LENGTHS = (70, 60), 50
+"""Rows and columns of the road that are compared, for each of so many lengths of a step."""
+LEAST_SEEN = 0.15
+"""Share of the road in the first frame that the second has to show."""
+LEAST_PATCHES = 25
 PATCH_PX = 0.5
 """A patch of road is off by so much, one standard deviation, before it counts as an outlier."""
 TILT_RAD = 0.02
@@ -44,6 +59,9 @@ TILT_RAD = 0.02
 MEDIAN_OF = 9
 TURN_RAD = np.deg2rad(0.5)
 NO_MOTION = "the camera does not move"
+
+
+LEVEL = np.array([0.0, 1.0, 0.0])
 
 
 class _Step(NamedTuple):
@@ -62,6 +80,7 @@ def visual_odometry(
     K_px: Array,
     camera_height_m: float,
     objects: ObjectTracks | None = None,
+    down: Array = LEVEL,
 ) -> Geometry | Rejected:
     """The motion of a camera that looks along a road; metric, its world upright as the road is, x where it looks first.
 
@@ -71,10 +90,12 @@ def visual_odometry(
         K_px: intrinsics (3, 3) for images of that size.
         camera_height_m: above the road.
         objects: what may move; nothing in its boxes is looked at.
+        down: unit vector (3,) down to the road in the camera's frame, to within a degree or two.
 
     Raises DataError where OpenCV is not installed, or an image has another size.
     """
     cv2 = opencv()
+    K_px = np.ascontiguousarray(K_px)  # of another, OpenCV's estimators make nothing
     n = len(footage.times_s)
     steps: list[_Step] = []
     images = (_grey(cv2, read(k), footage) for k in range(n))
@@ -83,7 +104,7 @@ def visual_odometry(
         boxes_px = np.empty((0, 4))
         if objects is not None and objects.tracks:
             boxes_px = np.array([track.boxes_px[k] for track in objects.tracks])
-        step = _step(cv2, first, second, K_px, camera_height_m, boxes_px[~np.isnan(boxes_px[:, 0])])
+        step = _step(cv2, first, second, K_px, down / camera_height_m, boxes_px[~np.isnan(boxes_px[:, 0])])
         if isinstance(step, Rejected):
             return Rejected(step.reason, f"{footage.video_id}, frame {k}")
         steps.append(step)
@@ -95,10 +116,10 @@ def visual_odometry(
     told = np.array([len(step.road[0]) >= LEAST_PATCHES for step in steps], dtype=bool)
     if 2 * told.sum() < moves.sum():
         return Rejected("the road does not tell the scale", footage.video_id)
-    down = _road_normal([step for step, good in zip(steps, told, strict=True) if good], camera_height_m, K_px[0, 0])
+    patches = _patches([step for step, good in zip(steps, told, strict=True) if good])
+    down = _road_normal(patches, down, camera_height_m, K_px[0, 0])
     lengths_m = np.full(n - 1, np.nan)
-    for k in np.flatnonzero(told).tolist():
-        lengths_m[k] = _length_m(steps[k], down, camera_height_m, K_px[0, 0])[0]
+    lengths_m[told] = _lengths_m(patches, down / camera_height_m, K_px[0, 0])[0]
     lengths_m[~moves] = 0
     dt_s = np.diff(footage.times_s)
     lengths_m = _running_median(lengths_m / dt_s) * dt_s * moves
@@ -121,20 +142,22 @@ def _grey(cv2: Any, image: Array, footage: Footage) -> Array:
     return image if image.ndim == 2 else np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY))
 
 
-def _step(cv2: Any, first: Array, second: Array, K_px: Array, height_m: float, boxes_px: Array) -> _Step | Rejected:
+def _step(cv2: Any, first: Array, second: Array, K_px: Array, below: Array, boxes_px: Array) -> _Step | Rejected:
     free = np.full(first.shape, 255, dtype=np.uint8)
     for x0, y0, x1, y1 in np.clip(boxes_px, 0, None).astype(int):
         free[y0 : y1 + 1, x0 : x1 + 1] = 0
     corners = cv2.goodFeaturesToTrack(first, FEATURES, 0.005, 10, mask=free)
     corners = np.empty((0, 2), np.float32) if corners is None else corners[:, 0]
     a_px, b_px = _tracked(cv2, first, second, corners, (21, 21), 3)
+    if len(a_px) < ENOUGH_FEATURES:
+        a_px, b_px = _matched(cv2, first, second, free)
     if len(a_px) < LEAST_FEATURES:
         return Rejected("too few features")
     a, b = rays(K_px, a_px), rays(K_px, b_px)
     rotation, parallax_px = _rotation_alone(a, b, K_px)
     if parallax_px < LEAST_PARALLAX_PX:
         return _Step(rotation, np.zeros(3), (np.empty((0, 3)), np.empty((0, 2))))
-    essential, _ = cv2.findEssentialMat(a_px, b_px, K_px, method=cv2.LMEDS, prob=0.999)
+    essential, _ = cv2.findEssentialMat(a_px, b_px, K_px, method=cv2.RANSAC, prob=0.999, threshold=EPIPOLAR_PX)
     if essential is None or essential.shape != (3, 3):
         return Rejected("no motion explains the features")
     _, rotation, heading, _ = cv2.recoverPose(essential, a_px, b_px, K_px)
@@ -142,7 +165,12 @@ def _step(cv2: Any, first: Array, second: Array, K_px: Array, height_m: float, b
     depths = _unit_depths(step, a, b)
     if not (depths > 0).any():
         return Rejected("no motion explains the features")
-    return step._replace(road=_road(cv2, first, second, K_px, height_m, step, np.median(depths[depths > 0]), free))
+    depth = float(np.median(depths[depths > 0]))
+    for far_m in ROAD_FAR_M:
+        step = step._replace(road=_road(cv2, first, second, K_px, below, step, depth, free, far_m))
+        if len(step.road[0]) >= LEAST_PATCHES:
+            break
+    return step
 
 
 def _tracked(
@@ -152,10 +180,30 @@ def _tracked(
     if not len(at_px):
         return np.empty((0, 2)), np.empty((0, 2))
     at_px = np.ascontiguousarray(at_px, dtype=np.float32)[:, None]
-    there, found, _ = cv2.calcOpticalFlowPyrLK(first, second, at_px, None, winSize=window_px, maxLevel=levels)
-    back, again, _ = cv2.calcOpticalFlowPyrLK(second, first, there, None, winSize=window_px, maxLevel=levels)
+    enough = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, STEPS, STEP_PX)
+    how = {"winSize": window_px, "maxLevel": levels, "criteria": enough}
+    there, found, _ = cv2.calcOpticalFlowPyrLK(first, second, at_px, None, **how)
+    back, again, _ = cv2.calcOpticalFlowPyrLK(second, first, there, None, **how)
     good = (found[:, 0] == 1) & (again[:, 0] == 1) & (np.linalg.norm((back - at_px)[:, 0], axis=1) < RETURN_PX)
     return at_px[good, 0].astype(np.float64), there[good, 0].astype(np.float64)
+
+
+def _matched(cv2: Any, first: Array, second: Array, free: Array) -> tuple[Array, Array]:
+    """Features (P, 2) of the first image that look like one in the second, and like no other; and where (P, 2)."""
+    sift = cv2.SIFT_create(nfeatures=2 * FEATURES)
+    (a, seen_a), (b, seen_b) = sift.detectAndCompute(first, free), sift.detectAndCompute(second, None)
+    if min(len(a), len(b)) < 2:
+        return np.empty((0, 2)), np.empty((0, 2))
+    pairs = [
+        best
+        for best, next_best in cv2.BFMatcher(cv2.NORM_L2).knnMatch(seen_a, seen_b, k=2)
+        if best.distance < LIKE_NO_OTHER * next_best.distance
+    ]
+    a_px, b_px = (
+        np.array([points[i].pt for i in at], dtype=np.float64).reshape(-1, 2)
+        for points, at in ((a, [pair.queryIdx for pair in pairs]), (b, [pair.trainIdx for pair in pairs]))
+    )
+    return a_px, b_px
 
 
 def _rotation_alone(a: Array, b: Array, K_px: Array) -> tuple[Array, float]:
@@ -178,24 +226,33 @@ def _unit_depths(step: _Step, a: Array, b: Array) -> Array:
 
 
 def _road(
-    cv2: Any, first: Array, second: Array, K_px: Array, height_m: float, step: _Step, depth: float, free: Array
+    cv2: Any,
+    first: Array,
+    second: Array,
+    K_px: Array,
+    below: Array,
+    step: _Step,
+    depth: float,
+    free: Array,
+    far_m: float,
 ) -> tuple[Array, Array]:
-    """Patches of a level road: rays (P, 3) in the first frame and (P, 2) in the second."""
-    shape = (70, 60)
-    flat = _road_rays(height_m, shape)
-    smooth = [cv2.GaussianBlur(image, (0, 0), 1.0) for image in (first, second)]
-    seen = _texture(cv2, _sampled(cv2, smooth[0], flat @ K_px.T, shape))
-    lengths_m = np.geomspace(*SCENE_M, 40) / depth
-    likeness = []
-    for length_m in lengths_m:
-        moved = flat @ (K_px @ _homography(step, length_m, height_m)).T
-        other = _texture(cv2, _sampled(cv2, smooth[1], moved, shape))
-        likeness.append((seen * other).sum() / max(np.linalg.norm(seen) * np.linalg.norm(other), 1e-9))
-    homography = _homography(step, lengths_m[int(np.argmax(likeness))], height_m)
+    """Patches of the road: rays (P, 3) in the first frame and (P, 2) in the second. `below`: down over the height."""
+    flat = _road_rays(below, far_m, COARSE)
+    lengths_m = np.geomspace(*SCENE_M, COARSE_LENGTHS) / depth
+    homographies = step.rotation + lengths_m[:, None, None] * np.outer(step.heading, below)
+    seen = _texture(cv2, _sampled(cv2, first, (flat @ K_px.T)[None]))
+    other = _texture(cv2, _sampled(cv2, second, flat @ np.swapaxes(K_px @ homographies, 1, 2)))
+    both = (seen != 0) & (other != 0)
+    seen = np.where(both, seen, 0)
+    size = np.sqrt((seen**2).sum(axis=(0, 1)) * (other**2).sum(axis=(0, 1), where=both))
+    likeness = np.where(
+        both.mean(axis=(0, 1)) >= LEAST_SEEN, (seen * other).sum(axis=(0, 1)) / np.maximum(size, 1e-9), -1
+    )
+    homography = homographies[int(np.argmax(likeness))]
     warp_px = K_px @ homography @ np.linalg.inv(K_px)
     size_px = (first.shape[1], first.shape[0])
     warped = cv2.warpPerspective(second, warp_px, size_px, flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP)
-    at_px = (_road_rays(height_m, (16, 14)) @ K_px.T)[:, :2]
+    at_px = (_road_rays(below, far_m, (16, 14)) @ K_px.T)[:, :2]
     inside = ((at_px > 8) & (at_px < np.array(size_px) - 8)).all(axis=1)
     at_px = at_px[inside]
     at_px = at_px[free[at_px[:, 1].astype(int), at_px[:, 0].astype(int)] > 0]
@@ -204,60 +261,90 @@ def _road(
         return np.empty((0, 3)), np.empty((0, 2))
     small = np.linalg.norm(there_px - at_px, axis=1) < 6  # what the coarse search may have missed
     there = rays(K_px, there_px[small]) @ homography.T
-    return rays(K_px, at_px[small]), there[:, :2] / there[:, 2:]
+    there_px = (there @ K_px.T)[:, :2] / there[:, 2:]
+    # Beyond the second image's edge there is only what the warp made up.
+    shown = ((there_px > 8) & (there_px < np.array(size_px) - 8)).all(axis=1)
+    return rays(K_px, at_px[small][shown]), (there[:, :2] / there[:, 2:])[shown]
 
 
-def _road_rays(height_m: float, shape: tuple[int, int]) -> Array:
-    """Rays at depth 1 (rows * columns, 3) of a grid on a level road, its rows evenly spaced in the image."""
-    depth_m = 1 / np.linspace(1 / ROAD_NEAR_M, 1 / ROAD_FAR_M, shape[0])[:, None]
-    across_m = np.linspace(-ROAD_HALF_WIDTH_M, ROAD_HALF_WIDTH_M, shape[1])
-    return np.stack(np.broadcast_arrays(across_m / depth_m, height_m / depth_m, 1.0), axis=-1).reshape(-1, 3)
+def _road_rays(below: Array, far_m: float, shape: tuple[int, int]) -> Array:
+    """Rays at depth 1 (rows * columns, 3) of a grid on the road, its rows evenly spaced in the image."""
+    _, left, up = axes(-below / np.linalg.norm(below), np.eye(4))
+    ahead = np.cross(left, up)
+    depth_m = 1 / np.linspace(1 / ROAD_NEAR_M, 1 / far_m, shape[0])[:, None, None]
+    across_m = np.linspace(-ROAD_HALF_WIDTH_M, ROAD_HALF_WIDTH_M, shape[1])[:, None]
+    points_m = (depth_m * ahead - across_m * left - up / np.linalg.norm(below)).reshape(-1, 3)
+    return np.asarray(points_m / points_m[:, 2:])
 
 
-def _homography(step: _Step, length_m: float, height_m: float) -> Array:
-    """How rays (3,) to a level road turn in a step of so many metres."""
-    return np.asarray(step.rotation + length_m / height_m * np.outer(step.heading, [0, 1, 0]))
-
-
-def _sampled(cv2: Any, image: Array, points: Array, shape: tuple[int, int]) -> Array:
-    columns, rows = np.moveaxis((points[:, :2] / points[:, 2:]).astype(np.float32).reshape(*shape, 2), -1, 0)
-    return np.asarray(cv2.remap(image, np.ascontiguousarray(columns), np.ascontiguousarray(rows), cv2.INTER_LINEAR))
+def _sampled(cv2: Any, image: Array, points: Array) -> Array:
+    """Pictures of the road (rows, columns, k) float32 behind homogeneous pixels (k, rows * columns, 3); -1 outside."""
+    at = (points[..., :2] / points[..., 2:]).astype(np.float32)
+    found = cv2.remap(
+        image, np.ascontiguousarray(at[..., 0]), np.ascontiguousarray(at[..., 1]), cv2.INTER_LINEAR, borderValue=0
+    )
+    return np.ascontiguousarray(np.moveaxis(found.reshape(len(points), *COARSE), 0, -1), dtype=np.float32)
 
 
 def _texture(cv2: Any, grey: Array) -> Array:
-    """What is left of a picture without its shades: a mark in the shadow counts as much as one in the sun."""
-    fine = grey.astype(np.float32)
-    fine = fine - cv2.blur(fine, (15, 15))
-    return np.asarray(fine / (np.sqrt(np.maximum(cv2.blur(fine * fine, (15, 15)), 0)) + 3))
+    """What is left of pictures (rows, columns, k) without their shades: a mark in the shadow counts as much as one in
+    the sun. Of what is black, as all is outside the image, nothing.
+    """
+    shape = grey.shape
+    fine = grey - cv2.blur(grey, (15, 15)).reshape(shape)
+    rough = np.sqrt(np.maximum(cv2.blur(fine * fine, (15, 15)).reshape(shape), 0)) + 3
+    return np.asarray(np.where(grey > 0, fine / rough, 0))
 
 
-def _length_m(step: _Step, down: Array, height_m: float, focal_px: float) -> tuple[float, Array]:
-    """The step's length with which its patches of road fit best, and how much they miss by (2 P,), in pixels.
+class _Patches(NamedTuple):
+    """The patches of road of all steps."""
+
+    of_step: Array  # (P,) index
+    road: Array  # (P, 3) rays in the first frame
+    turned: Array  # (P, 3) the same, turned as the camera did
+    heading: Array  # (P, 3)
+    found: Array  # (P, 2) rays in the second
+
+
+def _patches(steps: list[_Step]) -> _Patches:
+    counts = [len(step.road[0]) for step in steps]
+    return _Patches(
+        np.repeat(np.arange(len(steps)), counts),
+        np.concatenate([step.road[0] for step in steps]),
+        np.concatenate([step.road[0] @ step.rotation.T for step in steps]),
+        np.repeat([step.heading for step in steps], counts, axis=0),
+        np.concatenate([step.road[1] for step in steps]),
+    )
+
+
+def _lengths_m(patches: _Patches, below: Array, focal_px: float) -> tuple[Array, Array]:
+    """The lengths (steps,) with which each step's patches of road fit best, and how much they miss by (P, 2), in px.
 
     Each coordinate of a patch gives one linear equation in it; Cauchy's weights make little of those that disagree.
     """
-    road, found = step.road
-    turned, shift = road @ step.rotation.T, (road @ down / height_m)[:, None] * step.heading
-    constant = (turned[:, :2] - found * turned[:, 2:]).T.ravel() * focal_px
-    slope = (shift[:, :2] - found * shift[:, 2:]).T.ravel() * focal_px
+    shift = (patches.road @ below)[:, None] * patches.heading
+    constant = (patches.turned[:, :2] - patches.found * patches.turned[:, 2:]) * focal_px
+    slope = (shift[:, :2] - patches.found * shift[:, 2:]) * focal_px
     weight = np.ones_like(slope)
     for _ in range(8):
-        length_m = -(weight * constant * slope).sum() / (weight * slope**2).sum()
-        missed_px = constant + length_m * slope
+        over, under = (np.bincount(patches.of_step, (weight * x * slope).sum(axis=1)) for x in (constant, slope))
+        lengths_m = -over / under
+        missed_px = constant + lengths_m[patches.of_step, None] * slope
         weight = 1 / (1 + (missed_px / PATCH_PX) ** 2)
-    return float(length_m), missed_px
+    return lengths_m, missed_px
 
 
-def _road_normal(steps: list[_Step], height_m: float, focal_px: float) -> Array:
-    """The unit vector (3,) downwards to the road, in the camera's frame, that fits all steps best."""
+def _road_normal(patches: _Patches, down: Array, height_m: float, focal_px: float) -> Array:
+    """The unit vector (3,) downwards to the road, in the camera's frame, that fits all steps best, near the given."""
+    ahead, left, _ = axes(-down, np.eye(4))
 
     def normal(tilt_rad: Array) -> Array:
-        down = np.array([np.sin(tilt_rad[1]), 1.0, np.sin(tilt_rad[0])])
-        return np.asarray(down / np.linalg.norm(down))
+        tilted = down + tilt_rad[0] * ahead - tilt_rad[1] * left
+        return np.asarray(tilted / np.linalg.norm(tilted))
 
     def missed(tilt_rad: Array) -> Array:
-        parts = [_length_m(step, normal(tilt_rad), height_m, focal_px)[1] / PATCH_PX for step in steps]
-        return np.concatenate([*parts, tilt_rad / TILT_RAD])
+        missed_px = _lengths_m(patches, normal(tilt_rad) / height_m, focal_px)[1]
+        return np.concatenate([missed_px.ravel() / PATCH_PX, tilt_rad / TILT_RAD])
 
     return normal(least_squares(missed, np.zeros(2), loss="cauchy", diff_step=1e-3).x)
 
@@ -275,11 +362,8 @@ def _running_median(values: Array) -> Array:
 
 def _poses(steps: list[_Step], lengths_m: Array, down: Array, height_m: float) -> Array:
     """world_SE3_camera (N, 4, 4): z away from the road, x ahead in the first frame, 0 on the road below it."""
-    up = -down
-    ahead = np.array([0.0, 0, 1]) - up[2] * up
-    ahead /= np.linalg.norm(ahead)
     poses = np.tile(np.eye(4), (len(steps) + 1, 1, 1))
-    poses[0, :3, :3] = np.stack([ahead, np.cross(up, ahead), up])
+    poses[0, :3, :3] = axes(-down, np.eye(4))
     poses[0, 2, 3] = height_m
     for k, (step, length_m) in enumerate(zip(steps, lengths_m, strict=True)):
         poses[k + 1, :3, :3] = poses[k, :3, :3] @ step.rotation.T

@@ -1,6 +1,7 @@
 """Boxes and masks that people or a tracker have put into a file: MOTChallenge's text, and COCO's JSON of a video.
 
-    MOTChallenge   frame, id, left, top, width, height, flag, class, visibility      ground truth: 9 columns
+    MOTChallenge   frame, id, left, top, width, height, flag, class, visibility      ground truth: 9 columns; the class
+                                                                                     is its number, or a name: truck
                    frame, id, left, top, width, height, confidence, -1, -1, -1       a tracker's: 7, 8 or 10
     COCO           videos, images with a frame_id, annotations with a track_id or instance_id; RLE, polygons or no masks
 
@@ -22,7 +23,7 @@ import numpy as np
 from stvlm.programs import first_line
 from stvlm.pseudo_labels.artefacts import Footage, ObjectTrack, ObjectTracks, Provenance
 from stvlm.pseudo_labels.artefacts import decode_mask as decoded
-from stvlm.pseudo_labels.objects.classes import category_of
+from stvlm.pseudo_labels.objects.classes import CATEGORY_OF, category_of
 from stvlm.pseudo_labels.objects.finishing import COVERED, flagged, mask_and_box
 from stvlm.pseudo_labels.objects.matching import vote
 from stvlm.records import CATEGORIES, Array, DataError
@@ -67,7 +68,7 @@ def read_mot(
     left_out: Counter[str] = Counter()
     rows = []
     says_occluded = False
-    for where, values in _mot_lines(path):
+    for where, values, name in _mot_lines(path):
         frame, track_id = (_whole(where, value) for value in values[:2])
         if not 1 <= frame <= len(footage.times_s):
             frames = f"frame {frame} of a video of {len(footage.times_s)}"
@@ -81,7 +82,7 @@ def read_mot(
         if len(values) == 9:
             says_occluded = True
             occluded = values[8] < 1 - COVERED
-            kind = classes.get(_whole(where, values[7]))
+            kind = CATEGORY_OF[name] if name is not None else classes.get(_whole(where, values[7]))
             if not confidence or kind is None:
                 left_out["not to be considered" if not confidence else "of a class that is not asked for"] += 1
                 continue
@@ -210,8 +211,8 @@ def decompressed(text: str) -> Array:
     return np.array(counts, dtype=np.int64)
 
 
-def _mot_lines(path: Path) -> Iterator[tuple[str, list[float]]]:
-    """("file, line 1", its numbers) for each line that is not empty."""
+def _mot_lines(path: Path) -> Iterator[tuple[str, list[float], str | None]]:
+    """("file, line 1", its numbers, the name of a class where that is none) for each line that is not empty."""
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -220,14 +221,20 @@ def _mot_lines(path: Path) -> Iterator[tuple[str, list[float]]]:
         where = f"{path}, line {number}"
         if not line.strip():
             continue
+        words = line.split(",")
+        name = words[7].strip().lower() if len(words) == 9 else None
+        if name in CATEGORY_OF:
+            words[7] = "0"
+        else:
+            name = None
         try:
-            values = [float(word) for word in line.split(",")]
+            values = [float(word) for word in words]
         except ValueError as error:
             raise DataError(f"{where}: {first_line(error)}; give numbers between commas") from error
         if not 6 <= len(values) <= 10 or not np.isfinite(values).all():
             wanted = "frame, id, left, top, width, height and up to four columns more"
             raise DataError(f"{where}: has not the columns {wanted}; give a MOTChallenge file")
-        yield where, values
+        yield where, values, name
 
 
 def _whole(where: str, value: float) -> int:

@@ -56,9 +56,9 @@ def excerpts(video: Video, cutting: Cutting | None = None) -> list[Video | Rejec
     """The excerpts of a video, called <its id>/0, /1, ...; then each part that is left out, with the reason."""
     cutting = cutting or Cutting()
     video_id = video.recording.scene_id
-    frames = evenly(video.times_s, cutting.most_hz)
+    frames = evenly(video.times_s, cutting.most_hz, _marked(video))
     times_s = video.times_s[frames]
-    kind, colour, pattern = _look_at(video, frames)
+    kind, colour, pattern = _look_at(video, frames) if video.world_SE3_camera is None else _one_shot(len(frames))
     _find_frozen(kind, times_s, cutting.most_gap_s)
 
     kept = np.flatnonzero(kind == _KEPT)
@@ -84,15 +84,24 @@ def excerpts(video: Video, cutting: Cutting | None = None) -> list[Video | Rejec
     return out
 
 
-def evenly(times_s: Array, most_hz: float) -> Array:
+def evenly(times_s: Array, most_hz: float, wanted: Array | None = None) -> Array:
     """Which frames (n,) of those at times (N,) stand for a grid of so many a second: of those for which one of its
-    points is the nearest, the nearest to it.
+    points is the nearest, the nearest to it, or one that is wanted (N,) bool.
     """
     steps = (times_s - times_s[0]) * most_hz
     point = np.rint(steps)
-    nearest_first = np.lexsort((np.abs(steps - point), point))
+    others = np.zeros(len(steps)) if wanted is None else ~wanted
+    nearest_first = np.lexsort((np.abs(steps - point), others, point))
     points, first = np.unique(point[nearest_first], return_index=True)
     return np.sort(nearest_first[first[points <= steps[-1] + 1e-6]])  # a point after the end has no frame
+
+
+def _marked(video: Video) -> Array | None:
+    """Which frames (N,) bool have boxes that are to be followed from there; None where all boxes are known."""
+    if video.boxes is None or not video.to_follow:
+        return None
+    boxes_px = [track.boxes_px[:, 0] for track in video.boxes.tracks]
+    return np.asarray(~np.isnan(np.reshape(boxes_px, (-1, len(video.times_s)))).all(axis=0))
 
 
 _KEPT, _REPEATED, _FROZEN, _BLACK, _UNREADABLE = "", "repeated", "frozen", "black", "unreadable"
@@ -127,6 +136,11 @@ def _look_at(video: Video, frames: Array) -> _Looks:
                 looks.pattern[i] = 1 - now[2] @ before[2]
             before = now
     return looks
+
+
+def _one_shot(n: int) -> _Looks:
+    """Of a camera whose poses are known: nobody has cut what it saw."""
+    return _Looks(np.full(n, _KEPT, dtype=object), np.zeros(n), np.zeros(n))
 
 
 def _pattern(sheet: Array) -> Array:

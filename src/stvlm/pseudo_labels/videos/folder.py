@@ -7,6 +7,10 @@
             frames.csv          or file,time_s: the images in order, and when each was taken
        <id>.camera.json         optional: `CameraFile`
        <id>.mot.txt             optional: boxes of the objects in it, or <id>.coco.json
+       <id>.marks.txt           or boxes in a few frames, which are followed through the others: MOTChallenge's nine
+                                columns, such as "31,1,548.5,194.5,196,170,1,car,1" for object 1 in the 31st frame
+
+An object is marked where it comes into view, where it leaves, and where it turns; each excerpt has marks of its own.
 """
 
 from __future__ import annotations
@@ -44,7 +48,8 @@ LEAST_IMAGES = 5
 CAMERA_FILE = ".camera.json"
 
 BoxReader = Callable[[Path, Footage], tuple[ObjectTracks, Counter[str]]]
-BOX_FILES: Mapping[str, BoxReader] = {".mot.txt": read_mot, ".coco.json": read_coco}
+MARKS = ".marks.txt"
+BOX_FILES: Mapping[str, BoxReader] = {".mot.txt": read_mot, ".coco.json": read_coco, MARKS: read_mot}
 """How a file of boxes is read that lies beside a video <id>, by what follows the id in its name, such as ".mot.txt"."""
 
 _INTRINSICS = ("fx_px", "fy_px", "cx_px", "cy_px")
@@ -171,7 +176,7 @@ class VideoFiles:
             path = self._path / f"{video_id}{suffix}"
             if path.is_file():
                 boxes, left_out = read(path, video.footage())
-                return dataclasses.replace(video, boxes=boxes, left_out=left_out)
+                return dataclasses.replace(video, boxes=boxes, to_follow=suffix == MARKS, left_out=left_out)
         return video
 
 

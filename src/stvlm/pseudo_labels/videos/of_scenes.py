@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from pathlib import Path
 
 import numpy as np
 
 from stvlm.dataset.visibility import VisibilityGates, boxes_in_view, see
 from stvlm.pseudo_labels.artefacts import ObjectTrack, ObjectTracks, Provenance
-from stvlm.pseudo_labels.videos.video import Video
+from stvlm.pseudo_labels.videos.video import Video, excerpt
 from stvlm.recording_folder import ImageRef
-from stvlm.records import DataError, Frames, Recording, Rejected, Scene, Source
+from stvlm.records import Array, DataError, Frames, ImageError, Recording, Rejected, Scene, Source
+from stvlm.sources.folders import IMAGES, walk
 from stvlm.sources.images import ImageFiles
 from stvlm.sources.licences import licence_of
 from stvlm.sources.video_files import VideoFrames
@@ -26,13 +29,13 @@ class HiddenLabels:
     """A source's recordings, one video a camera, called <scene id>/<camera>; a
     ``VideoSource`` but for its files.
 
-    A video has the camera's intrinsics, and boxes that are the projections of the 3D ones; whoever wants to do without
-    takes them off (``dataclasses.replace``). Truth and poses are in its `scene`.
+    A video has the camera's intrinsics and poses, and boxes that are the projections of the 3D ones; whoever wants to
+    do without takes them off (``dataclasses.replace``). The truth is in its `scene`.
     """
 
-    def __init__(self, source: Source, cameras: Sequence[str] | None = None) -> None:
-        """`cameras`: which are used; those of the first recording that can be read, if None."""
-        self.name, self._source, self._chosen = source.name, source, cameras
+    def __init__(self, source: Source, cameras: Sequence[str] | None = None, path: Path | None = None) -> None:
+        """`cameras`: which are used; those of the first recording that can be read, if None. `path`: where it lies."""
+        self.name, self._source, self._chosen, self._path = source.name, source, cameras, path
         self._scenes = lru_cache(maxsize=1)(self._read)  # a recording's cameras are asked for one after the other
 
     @cached_property
@@ -59,6 +62,16 @@ class HiddenLabels:
         videos = [item._replace(scene_id=f"{item.scene_id}/{camera}") for item in found for camera in self.cameras]
         return [*sorted(videos), *rejected]
 
+    def files(self, recording: Recording) -> list[Path]:
+        """All annotations of the source: which of them tell of one recording, the source alone knows."""
+        return self._annotations
+
+    @cached_property
+    def _annotations(self) -> list[Path]:
+        folders = [] if self._path is None else walk(self._path)
+        files = [folder / name for folder, _, names in folders for name in names]
+        return [file for file in files if file.suffix.lower() not in IMAGES]
+
     def scene(self, video_id: str) -> Scene | Rejected:
         """The labelled scene that a video shows. Its frames are those of the video from ``Video.start_s`` on."""
         scene_id, _, camera = video_id.rpartition("/")
@@ -68,25 +81,27 @@ class HiddenLabels:
         return rejected[0] if rejected and not scenes else Rejected("no such camera", video_id)
 
     def video(self, recording: Recording) -> Video | Rejected:
-        """The scene's frames, some of which may have no image, and what is known of them."""
+        """The scene's frames that have an image, or all where most have none, and what is known of them."""
         scene = self.scene(recording.scene_id)
         if isinstance(scene, Rejected):
             return scene
-        if scene.frames is None or not scene.frames.available().any():
-            return Rejected("no images", recording.scene_id)
         times_s = (scene.frame_times_ns - scene.frame_times_ns[0]) / 1e9
-        return Video(
+        there = np.zeros(len(times_s), dtype=bool) if scene.frames is None else scene.frames.available()
+        video = Video(
             recording=recording,
             domain=scene.domain,
             times_s=times_s,
             image_size_px=(scene.camera.width_px, scene.camera.height_px),
-            frames=scene.frames,
-            images=_on_disk(scene.frames),
+            frames=scene.frames or _NoImages(len(times_s)),
+            images=None if scene.frames is None or 2 * there.sum() < len(there) else _on_disk(scene.frames),
             camera=scene.camera,
             camera_height_m=camera_height_m(scene),
+            world_SE3_camera=scene.world_SE3_camera,
             boxes=projected(scene),
             licence=licence_of(self.name).terms,
         )
+        most = 2 * there.sum() >= len(there) and not there.all()
+        return excerpt(video, np.flatnonzero(there), recording.scene_id) if most else video
 
     def _read(self, recording: Recording) -> tuple[dict[str, Scene], list[Rejected]]:
         """A recording's scenes by camera, and what it leaves out."""
@@ -128,6 +143,19 @@ def camera_height_m(scene: Scene) -> float | None:
         height_m = camera_xyz_m[:, 2] - track.xyz_m[:, 2] + track.size_lwh_m[:, 2] / 2
         heights_m += height_m[away_m < NEAR_M].tolist()
     return float(np.median(heights_m)) if len(heights_m) >= LEAST_NEAR else None
+
+
+@dataclass(frozen=True)
+class _NoImages:
+    """Stands for images that are not there: boxes and poses can be used without."""
+
+    count: int
+
+    def available(self) -> Array:
+        return np.zeros(self.count, dtype=bool)
+
+    def read(self, index: int, least_width_px: int | None = None) -> Array:
+        raise ImageError("there are no images; without them only its boxes and known_poses can be used")
 
 
 def _on_disk(frames: Frames) -> tuple[ImageRef, ...] | None:

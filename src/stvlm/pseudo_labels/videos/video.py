@@ -26,7 +26,9 @@ class Video:
     images: tuple[ImageRef, ...] | None  # where each frame is on disk, as absolute paths; None where they are rendered
     camera: Camera | None = None  # of that size; None where its intrinsics are not known
     camera_height_m: float | None = None  # above the ground, where that is known
+    world_SE3_camera: Array | None = None  # (N, 4, 4), z up, where its source tells how the camera moved
     boxes: ObjectTracks | None = None  # what people or a tracker have marked, at `times_s`
+    to_follow: bool = False  # whether boxes are marked in a few frames alone, and to be followed through the others
     licence: str = ""  # of the images
     start_s: float = 0.0  # where it begins in the video that it is an excerpt of
     left_out: Mapping[str, int] = field(default_factory=dict)  # why boxes of its file are not among them, and how many
@@ -44,6 +46,9 @@ class Video:
         if self.boxes is not None and not np.array_equal(self.boxes.times_s, times_s):
             raise ValueError(f"{what}: its boxes are of other times")
         set_fields(self, times_s=times_s)
+        if self.world_SE3_camera is not None:
+            poses = read_only(self.world_SE3_camera, np.float64, (len(times_s), 4, 4), f"{what}: world_SE3_camera")
+            set_fields(self, world_SE3_camera=poses)
 
     def footage(self) -> Footage:
         """What the stages know of it."""
@@ -86,6 +91,7 @@ def excerpt(video: Video, frames: Array, name: str) -> Video:
         times_s=times_s,
         frames=_Chosen(video.frames, frames),
         images=None if video.images is None else tuple(video.images[frame] for frame in frames),
+        world_SE3_camera=None if video.world_SE3_camera is None else video.world_SE3_camera[frames],
         boxes=boxes,
         start_s=video.start_s + float(video.times_s[frames[0]]),
     )
