@@ -37,7 +37,9 @@ def video(camera: Camera, boxes_px: Array | None = None, image: Array | None = N
         track = ObjectTrack("1", "car", boxes_px, (~np.isnan(boxes_px[:, 0])).astype(float), no, no)
         boxes = ObjectTracks(times_s, size_px, (track,), Provenance("hand"))
     frames = Images(np.zeros((camera.height_px, camera.width_px, 3), np.uint8) if image is None else image)
-    return Video(Recording("video_folder", "a", "train"), "driving", times_s, size_px, frames, None, camera, boxes=boxes)
+    return Video(
+        Recording("video_folder", "a", "train"), "driving", times_s, size_px, frames, None, camera, boxes=boxes
+    )
 
 
 def test_of_4k_a_third_is_seen() -> None:

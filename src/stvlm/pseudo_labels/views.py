@@ -18,7 +18,6 @@ from stvlm.pseudo_labels.points import rays
 from stvlm.pseudo_labels.videos.video import Video
 from stvlm.records import Array, Camera, DataError
 
-
 STEPS = 20
 """By which points without distortion are brought nearer to where they belong."""
 
