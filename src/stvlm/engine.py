@@ -117,7 +117,7 @@ def run_units(
     with tqdm(total=len(units), initial=done_n, desc=title, unit=kind, mininterval=0.5) as bar:
         if not missing:
             return
-        with _run_dir(missing[0][2].parent) as run_dir:
+        with _run_dir(Path(os.path.commonpath([shard.parent for _, shard in units]))) as run_dir:
             while missing:
                 before = _starts(run_dir)
                 batch = [item for item in missing if item[0] not in before]

@@ -67,7 +67,7 @@ def write_camera(video: Path, **more: Any) -> None:
 
 def write_street(video: Path, count: int = 40, **more: Any) -> Path:
     """A video with a camera in which a car, a square, moves to the right by a pixel a frame; MOTChallenge's columns."""
-    write_video(video, drifting(count, **more))
+    write_video(video, drifting(count), **more)
     write_camera(video)
     rows = [f"{i + 1},1,{1 + i},11,20,20,1,3,1" for i in range(min(count, WIDTH - 20))]
     video.with_suffix(".mot.txt").write_text("\n".join(rows), encoding="utf-8")

@@ -21,8 +21,8 @@ import numpy as np
 from stvlm import kinematics
 from stvlm.geometry import inverse_se3, transform
 from stvlm.kinematics import Measurement
-from stvlm.pseudo_labels.artefacts import Geometry, LiftedTrack, ObjectTrack
-from stvlm.pseudo_labels.points import world_points
+from stvlm.pseudo_labels.artefacts import Geometry, LiftedTrack, ObjectTrack, ObjectTracks
+from stvlm.pseudo_labels.points import still_pixels, world_points
 from stvlm.records import Array, Noise, Rejected
 
 Grade = Literal["A", "B", "C"]
@@ -208,12 +208,14 @@ def _sigma_along(covariances_m2: Array, along: Array) -> float:
     return float(np.sqrt(np.where(lengths[:, 0] > 0, variances, any_m2).sum()))
 
 
-def static_residual(geometry: Geometry, limits: Limits, most_m: float = 20.0) -> float | Rejected:
+def static_residual(
+    geometry: Geometry, limits: Limits, objects: ObjectTracks | None = None, most_m: float = 20.0
+) -> float | Rejected:
     """How fast, in km/h, what does not move seems to, in the median; Rejected where that is too fast.
 
     Each point that a frame shows up to 20 m away is looked for in the frame half a second later. By how much the depth
     there differs from its own, over the time between, is the speed that a thing would be given in its place. Needs
-    depth; what `moving` marks is left out. Without a single pair it is Rejected.
+    depth; what `moving` marks, and what lies in an object's box, is left out. Without a single pair it is Rejected.
     """
     if geometry.depth is None or geometry.crop is None:
         raise ValueError("the geometry has no depth")
@@ -223,9 +225,7 @@ def static_residual(geometry: Geometry, limits: Limits, most_m: float = 20.0) ->
         later = int(np.searchsorted(geometry.times_s, time_s + kinematics.STEP_S - kinematics.ROUNDING))
         if later == len(geometry.times_s):
             break
-        still = (geometry.depth[frame] > 0) & (geometry.depth[frame] <= most_m)
-        if geometry.moving is not None:
-            still &= ~geometry.moving[frame]
+        still = still_pixels(geometry, frame, objects) & (np.asarray(geometry.depth[frame]) <= most_m)
         points_m = transform(inverse_se3(geometry.world_SE3_camera[later]), world_points(geometry, frame)[still])
         points_m = points_m[points_m[:, 2] > 0]
         pixels = points_m @ geometry.crop.depth_K(geometry.K_px[later]).T
@@ -233,9 +233,7 @@ def static_residual(geometry: Geometry, limits: Limits, most_m: float = 20.0) ->
         inside = (column >= 0) & (row >= 0) & (column < w) & (row < h)
         column, row, expected_m = column[inside], row[inside], points_m[inside, 2]
         found_m = geometry.depth[later][row, column]
-        known = found_m > 0
-        if geometry.moving is not None:
-            known &= ~geometry.moving[later][row, column]
+        known = still_pixels(geometry, later, objects)[row, column]
         off_m = np.abs(found_m - expected_m)[known]
         if len(off_m):
             speeds_kmh.append(np.median(off_m) / (geometry.times_s[later] - time_s) * kinematics.MPS_TO_KMH)

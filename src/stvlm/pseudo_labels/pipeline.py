@@ -500,14 +500,14 @@ def labels_in(done: Done, recipe: PseudoLabelling) -> dict[str, Label | Rejected
     for name in ("lifting", "smoothing"):
         rejected = stages.read_manifest(done.folders[name]).notes["rejected"]
         labels.update({track_id: Rejected(reason) for track_id, reason in rejected.items()})
-    found = labels_of(_tracks(unit, "smoothing"), _world(unit), recipe.filters)
+    found = labels_of(_tracks(unit, "smoothing"), _objects(unit), _world(unit), recipe.filters)
     assert not isinstance(found, Rejected)
     return labels | found
 
 
 def _run_filters(unit: Unit, folder: Path) -> Rejected | None:
     world = _world(unit)
-    found = labels_of(_tracks(unit, "smoothing"), world, unit.recipe.filters)
+    found = labels_of(_tracks(unit, "smoothing"), _objects(unit), world, unit.recipe.filters)
     if isinstance(found, Rejected):
         return found
     labels = [label for label in found.values() if not isinstance(label, Rejected)]

@@ -187,11 +187,11 @@ def smoothed(
 
 
 def labels_of(
-    tracks: Mapping[str, LiftedTrack], world: World, limits: filters.Limits
+    tracks: Mapping[str, LiftedTrack], objects: ObjectTracks, world: World, limits: filters.Limits
 ) -> dict[str, Label | Rejected] | Rejected:
     """The label of each track, stationary ones too; Rejected where static things seem to move."""
     if world.geometry.depth is not None:
-        residual = static_residual(world.geometry, limits)
+        residual = static_residual(world.geometry, limits, objects)
         if isinstance(residual, Rejected):
             return residual
     limits = replace(limits, scale_sigma=float(np.hypot(limits.scale_sigma, world.path_sigma)))
