@@ -9,7 +9,7 @@ import pytest
 from tests.pseudo_labels.test_standing import K_PX, SIZE_PX, N, camera, cars, still
 
 from stvlm.pseudo_labels import steps
-from stvlm.pseudo_labels.artefacts import Footage, Provenance
+from stvlm.pseudo_labels.artefacts import Footage, LiftedTrack, Provenance
 from stvlm.pseudo_labels.lifting import SLOPE_RAD
 from stvlm.pseudo_labels.recipe import CameraMotion, PseudoLabelling
 from stvlm.records import Rejected
@@ -32,7 +32,9 @@ def test_objects_tell_what_is_up_and_how_high_the_camera_is() -> None:
     assert found.ground.height_sigma > 0.07 and SLOPE_RAD < found.ground.slope_rad < 0.03
     assert found.path_sigma == 0  # this camera has no path
     tracks, _ = steps.lifted(objects, found, RECIPE)
-    assert all(abs(track.xyz_m[:, 2] - 0.84).max() < 0.6 for track in tracks)  # half as high as cars are
+    places = [track.xyz_m[:, 2] for track in tracks.values() if isinstance(track, LiftedTrack)]
+    assert len(places) == len(objects.tracks)
+    assert all(abs(up_m - 0.84).max() < 0.6 for up_m in places)  # half as high as cars are
 
 
 def test_a_drive_scaled_by_objects_is_as_uncertain_as_they_are() -> None:

@@ -11,8 +11,8 @@ homography R + s t n^T / h, in which the length s of the step is all that is lef
     4. steps:  how much longer each step is than the one before, by the depths of what is seen in both, joins what the
                road tells of single steps, which is 10 to 20 % off and at times all wrong
 
-Where the road is not flat the scale is wrong by as much: 5 % on the real drives that it was tried on. Where most of what
-the road tells does not fit together, or only a road that leans, nothing is told.
+Where the road is not flat the scale is wrong by as much: 5 % on the real drives that it was tried on. Where most of
+what the road tells does not fit together, nothing is told.
 """
 
 from __future__ import annotations
@@ -62,8 +62,8 @@ TILT_RAD, MOST_TILT_RAD = 0.02, 0.08
 SAME_PX = 1.5
 """A corner of one step that ends so near to where one of the next begins shows the same thing."""
 ROAD_SIGMA, CHAIN_SIGMA, LEAST_SAME = 0.15, 0.03, 20
-"""One standard deviation of the logarithm of a step's length by the road, and, at least, of its ratio to the one before,
-for which so many corners are needed."""
+"""One standard deviation of the logarithm of a step's length by the road, and, at least, of its ratio to the one
+before, for which so many corners are needed."""
 ACCELERATION_MPS2 = 2.0
 """One standard deviation of a car's."""
 FITS = 0.25
