@@ -1,6 +1,6 @@
 """From a video's images to labels, one step after another, in memory. `pipeline` keeps what each of them makes.
 
-    objects_of -> geometry_of -> depth_of -> world_of -> lifted -> smoothed -> labels_of
+objects_of -> geometry_of -> depth_of -> world_of -> lifted -> smoothed -> labels_of
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
+
+import numpy as np
 
 from stvlm.pseudo_labels import filters
 from stvlm.pseudo_labels.artefacts import Geometry, LiftedTrack, MetricDepth, ObjectTracks
@@ -25,7 +27,7 @@ from stvlm.pseudo_labels.metric_depth import metric3d_onnx, transformers_depth
 from stvlm.pseudo_labels.objects import grounding_dino_sam2, sam3
 from stvlm.pseudo_labels.objects.finishing import flagged
 from stvlm.pseudo_labels.recipe import CameraMotion, Depth, Objects, PseudoLabelling
-from stvlm.pseudo_labels.scale import Scale, scale_of, scaled, with_depth
+from stvlm.pseudo_labels.scale import CUE_SIGMA, Scale, scale_of, scaled, with_depth
 from stvlm.pseudo_labels.smoothing import smooth
 from stvlm.pseudo_labels.views import View
 from stvlm.records import DataError, Rejected
@@ -137,13 +139,16 @@ def lifted(
         ground = ground_of(world.geometry, camera_height_m)
         if world.up_by == "camera":
             ground = replace(ground, slope_rad=GUESSED_SLOPE_RAD)
+    lifting = recipe.lifting
+    if world.geometry.depth is not None and not world.depth_is_own:  # its scale is not that of the camera's path
+        lifting = replace(lifting, depth_stretch=float(np.hypot(lifting.depth_stretch, CUE_SIGMA["metric depth"])))
     tracks: dict[str, LiftedTrack | Rejected] = {}
     left_out = Counter[str]()
     for track in objects.tracks:
         clear, frames = clear_frames(track, objects.image_size_px, recipe.filters)
         left_out.update({f"frame: {reason}": n for reason, n in frames.items()})
         if not isinstance(clear, Rejected):
-            tracks[track.track_id] = lift(clear, world.geometry, recipe.lifting, ground)
+            tracks[track.track_id] = lift(clear, world.geometry, lifting, ground)
         else:
             tracks[track.track_id] = clear
     return tracks, left_out
@@ -168,4 +173,4 @@ def labels_of(
         residual = static_residual(world.geometry, limits)
         if isinstance(residual, Rejected):
             return residual
-    return {track_id: judge(track, world.geometry, limits) for track_id, track in tracks.items()}
+    return {track_id: judge(track, world.geometry, world.scale.sigma, limits) for track_id, track in tracks.items()}
