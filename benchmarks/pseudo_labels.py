@@ -57,7 +57,7 @@ LEAST_PATH_M = 5.0
 LEAST_MOVE_M = 2.0
 BORDER_PX = 1.0
 CLIP_NOISE, SLOW_NOISE, FADE, FAST_NOISE = 0.08, 0.04, 0.9, 0.02
-LIMITS = Limits(scale_sigma=0)  # the camera's path is known: what is wrong is what sizes tell
+SCALE_SIGMA = 0.0  # the camera's path is known: what is wrong is what sizes tell
 SMOOTHING = {
     "none": Smoothing("none"),
     "savgol": Smoothing("savgol"),
@@ -165,7 +165,7 @@ def of_smoothing(root: Path) -> dict[str, Any]:
 def of_lifting(root: Path, lifting: Lifting, box_noise_px: float, held: Held = LEVEL) -> dict[str, Any]:
     """The scores of what is kept, overall and by grade; how many are not, and why; and whether sigmas are right."""
     rng = np.random.default_rng(0)
-    limits = LIMITS
+    limits = Limits()
     overall, by_grade = Score([], []), {grade: Score([], []) for grade in "ABC"}
     why: Counter[str] = Counter()
     surprises, total = [], 0
@@ -280,7 +280,7 @@ def label_in(
     if isinstance(lifted, Rejected):
         return lifted
     part = longest_part(lifted, geometry, limits)
-    return part if isinstance(part, Rejected) else judge(smooth(part, Smoothing()), geometry, limits)
+    return part if isinstance(part, Rejected) else judge(smooth(part, Smoothing()), geometry, SCALE_SIGMA, limits)
 
 
 def of_standing(root: Path, lifting: Lifting, pitch_deg: float) -> dict[str, Any]:
@@ -317,7 +317,7 @@ def of_world(root: Path, lifting: Lifting) -> dict[str, Any]:
     """What is told of sequence 0001 with known poses."""
     (scene,) = (item for item in Kitti(root).scenes(Recording("kitti", "0001", "train")) if isinstance(item, Scene))
     geometry = known_poses(footage_of(scene), scene.world_SE3_camera, intrinsics(scene.camera))
-    n, limits = len(geometry.times_s), LIMITS
+    n, limits = len(geometry.times_s), Limits()
     true = {track.track_id: track for track in scene.tracks}
     told: Counter[str] = Counter()
     score = Score([], [])

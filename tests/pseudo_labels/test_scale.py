@@ -53,6 +53,22 @@ def test_without_noise_the_unit_is_found_to_a_thousandth() -> None:
     assert scale.frame_spread < 1e-3 and scale.pixels > 5 * 80 * 45 / 3
 
 
+def test_how_well_the_scale_is_known() -> None:
+    """8 % by a network. Known poses are exact; another tool's metres are a network's. Where frames, or two cues, differ
+    it is known less.
+    """
+    geometry = street(5, UNIT_M)
+    assert found(geometry, metric(5), None, None).sigma == pytest.approx(0.08, abs=1e-4)
+    factor = np.array([0.95, 0.95, 1, 1.05, 1.05])
+    uneven = replace(metric(5), depth_m=(metric(5).depth_m * factor[:, None, None]).astype(np.float32))
+    assert found(geometry, uneven, None, None).sigma == pytest.approx(np.hypot(0.08, 0.1 / 1.349), rel=0.02)
+    two = found(geometry, metric(5), None, HEIGHT_M * 1.1)
+    assert two.sigma == pytest.approx(np.hypot(0.08, np.log(1.1) / 2), rel=0.02)
+    for tool, sigma in (("known_poses", 0), ("static_camera", 0), ("opencv_vo", 0.05), ("vipe", 0.08)):
+        own = replace(street(5), scale="metric", provenance=Provenance(tool))
+        assert found(own, None, None, None).sigma == sigma
+
+
 def test_of_every_other_frame_is_enough() -> None:
     assert found(street(5, UNIT_M), metric(5, np.array([1, 3])), None, None).factor == pytest.approx(UNIT_M, rel=1e-3)
 

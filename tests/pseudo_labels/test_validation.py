@@ -7,7 +7,7 @@ from stvlm.kinematics import Measurement
 from stvlm.pseudo_labels.artefacts import LiftedTrack, ObjectTrack, ObjectTracks, Provenance
 from stvlm.pseudo_labels.filters import Grade, Label
 from stvlm.pseudo_labels.validation import UNMATCHED, Asking, Found, Pair, compare, match, validate
-from stvlm.records import Array, Camera, Rejected, Scene, Track
+from stvlm.records import Array, Camera, Noise, Rejected, Scene, Track
 
 TIMES_S = np.arange(41) / 10
 TIMES_NS = 7_000_000_000 + (TIMES_S * 1e9).astype(np.int64)
@@ -42,7 +42,9 @@ def objects(**places_m: Array) -> ObjectTracks:
 
 def label(xyz_m: Array, way_m: float, moving: bool = True, grade: Grade = "A") -> Label:
     lifted = LiftedTrack("x", "car", TIMES_S, xyz_m, np.zeros((41, 3, 3)))
-    return Label(lifted, moving, Measurement(way_m, 1.0, 0.0), Measurement(way_m * 0.9, 0.9, 0.0), grade)
+    return Label(
+        lifted, moving, Measurement(way_m, 1.0, 0.0), Measurement(way_m * 0.9, 0.9, 0.0), Noise(0.5, 0.5, 0.1), grade
+    )
 
 
 def test_objects_are_matched_by_where_they_are_in_the_image() -> None:
@@ -66,7 +68,7 @@ def test_a_label_is_held_to_the_truth_over_its_own_seconds() -> None:
     assert moves.range_m == pytest.approx(np.hypot(20, 2))
     assert isinstance(moves.found, Found) and moves.found.seconds == 4
     assert moves.found.true_m == pytest.approx(8) and moves.found.relative == pytest.approx(0.25)
-    assert moves.found.error_kmh == pytest.approx(1.8)
+    assert moves.found.error_kmh == pytest.approx(1.8) and moves.found.displacement_error_m == pytest.approx(2)
     assert (moves.found.true_hour, moves.found.found_hour) == (12, 12)
     assert (stands.moves, stands.found) == (False, Rejected(UNMATCHED))
     (alone,) = compare("e", scene(track("moves", ACROSS_M)), objects(b=ACROSS_M), {"b": Rejected("too short")}, ASKING)
@@ -122,6 +124,7 @@ def test_the_figures_of_a_handful() -> None:
     assert scores["calibration"]["within_1_sigma"]["value"] == pytest.approx(1 / 3)
     assert scores["calibration"]["within_2_sigma"]["value"] == pytest.approx(1 / 3)
     assert sum(scores["calibration"]["z_count"]) == 3
+    assert {name: group["pairs"] for name, group in scores["by"]["relative_sigma"].items()} == {"0.05-0.1": 3}
     assert list(scores["by"]["range_m"]) == ["10-20"] and scores["by"]["category"]["car"]["moving"] == 5
     assert list(scores["by"]["speed_kmh"]) == ["5-15", "15-30"]
 

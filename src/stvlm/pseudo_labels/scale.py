@@ -32,6 +32,12 @@ QUANTILES = (np.arange(1000) + 0.5) / 1000
 """Each frame's ratios are told by as many numbers, so that each frame counts the same."""
 MOST_CLASS_SPREAD = 0.2
 """Heights of classes with a larger spread, trucks for example, tell no scale."""
+CUE_SIGMA: Mapping[Cue, float] = {"metric depth": 0.08, "ground plane": 0.05, "class sizes": 0.08}
+TOOL_SIGMA: Mapping[str, float] = {"known_poses": 0.0, "static_camera": 0.0, "opencv_vo": 0.05}
+"""One standard deviation of the scale by each cue, relative, however well its frames agree; and of the metres of what
+is made here. Those of another tool are as good as a network's."""
+GAUSSIAN_IQR = 1.349
+"""Interquartile range of a normal distribution over its standard deviation."""
 BOX_INSET = 0.2
 """Share of a box cut off at each side: what is left shows the object."""
 
@@ -77,6 +83,7 @@ class Scale(NamedTuple):
     pixels: int  # so many were compared
     by: Cue
     others: Mapping[str, float]  # the factors of the cues that were only held against it
+    sigma: float  # one standard deviation of the factor, relative
 
 
 def scale_of(
@@ -101,7 +108,7 @@ def scale_of(
         if other is not None and not np.array_equal(other.times_s, geometry.times_s):
             raise ValueError("metric depth and objects are of other footage than the geometry")
     is_metric = geometry.scale == "metric" and settings.tools_metres != "rescale"
-    tool = Scale(1.0, 0.0, 0.0, 0, "tool", {})
+    tool = Scale(1.0, 0.0, 0.0, 0, "tool", {}, TOOL_SIGMA.get(geometry.provenance.tool, CUE_SIGMA["metric depth"]))
     if is_metric and (settings.tools_metres == "trust" or geometry.depth is None):
         return tool
     cues = [tool] if is_metric else []
@@ -123,7 +130,10 @@ def scale_of(
     if max(factors) / min(factors) > 1 + settings.most_disagreement:
         told = ", ".join(f"{cue.by} {cue.factor:.3g}" for cue in cues)
         return Rejected("cues disagree about the scale", told)
-    return cues[0]._replace(others={cue.by: cue.factor for cue in cues[1:]})
+    # Of two cues that differ, neither is better known than by half of that.
+    apart = max(abs(np.log(factor / factors[0])) for factor in factors)
+    sigma = float(np.hypot(cues[0].sigma, apart / 2))
+    return cues[0]._replace(others={cue.by: cue.factor for cue in cues[1:]}, sigma=sigma)
 
 
 def scaled(geometry: Geometry, scale: Scale) -> Geometry:
@@ -192,9 +202,8 @@ def _by_ground(
 
 def _by_sizes(geometry: Geometry, objects: ObjectTracks, settings: Scaling) -> Scale | None:
     """Objects are as tall as the depth in the middle of their boxes makes them, where all of them is seen."""
-    assert geometry.depth is not None
+    assert geometry.depth is not None and geometry.crop is not None
     sizes = class_sizes(settings.region)
-    image_px = map_pixels(geometry)
     logs, pixels = [], 0
     for track in objects.tracks:
         size = sizes.get(track.category)
@@ -204,8 +213,10 @@ def _by_sizes(geometry: Geometry, objects: ObjectTracks, settings: Scaling) -> S
         for frame in np.flatnonzero(~np.isnan(track.boxes_px[:, 0]) & ~track.truncated & ~track.occluded).tolist():
             box_px = track.boxes_px[frame]
             inset_px = BOX_INSET * (box_px[2:] - box_px[:2])
-            inside = ((image_px >= box_px[:2] + inset_px) & (image_px <= box_px[2:] - inset_px)).all(axis=-1)
-            depth = np.asarray(geometry.depth[frame])[inside]
+            inner = geometry.crop.to_depth(np.stack([box_px[:2] + inset_px, box_px[2:] - inset_px]))
+            left, top = np.maximum(np.ceil(inner[0]), 0).astype(int)
+            right, bottom = np.maximum(np.floor(inner[1]) + 1, 0).astype(int)
+            depth = np.asarray(geometry.depth[frame, top:bottom, left:right])
             depth = depth[depth > 0]
             if len(depth) >= settings.least_pixels:
                 height = (box_px[3] - box_px[1]) / geometry.K_px[frame, 1, 1] * np.median(depth)
@@ -220,7 +231,9 @@ def _scale(logs: list[Array], pixels: int, by: Cue) -> Scale:
     """Of logarithms of the factor, those of each frame or object, which all count the same."""
     even = np.concatenate([np.quantile(of_one, QUANTILES) for of_one in logs])
     medians = [np.median(of_one) for of_one in logs]
-    return Scale(float(np.exp(np.median(even))), _spread(even), _spread(np.array(medians)), pixels, by, {})
+    frame_spread = _spread(np.array(medians))
+    sigma = float(np.hypot(CUE_SIGMA[by], frame_spread / GAUSSIAN_IQR))
+    return Scale(float(np.exp(np.median(even))), _spread(even), frame_spread, pixels, by, {}, sigma)
 
 
 def _spread(logs: Array) -> float:

@@ -1,8 +1,8 @@
 """What a perfect tool would make of a simulated recording, and a tool that errs as real ones do.
 
 The simulation knows the depth behind every pixel and whose it is. Handed on as artefacts, they test what comes after
-the tools on its own: with `EXACT` nothing but our own steps can be wrong. The reconstruction has an arbitrary scale, as
-real ones have; a second depth, in metres, is there to recover it from.
+the tools on its own: with `EXACT` nothing but our own steps can be wrong. The reconstruction has an arbitrary scale and
+is in the first camera's frame, as real ones are; a second depth, in metres, is there to recover its scale from.
 """
 
 from __future__ import annotations
@@ -13,18 +13,23 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy.ndimage import find_objects
 
+from stvlm.geometry import inverse_se3
 from stvlm.pseudo_labels.artefacts import (
     DepthCrop,
     Footage,
     Geometry,
+    MetricDepth,
     ObjectTrack,
     ObjectTracks,
     Provenance,
     encode_mask,
 )
+from stvlm.pseudo_labels.filters import Label
 from stvlm.pseudo_labels.geometry.given import footage_of, known_poses
+from stvlm.pseudo_labels.recipe import PseudoLabelling
+from stvlm.pseudo_labels.steps import World, labels_of, lifted, smoothed, world_of
 from stvlm.pseudo_labels.views import intrinsics
-from stvlm.records import Array, Recording, Scene
+from stvlm.records import Array, Recording, Rejected, Scene
 from stvlm.simulation.render import render
 from stvlm.simulation.source import SimulationSource
 from stvlm.simulation.world import Agent
@@ -72,7 +77,7 @@ class Simulated(NamedTuple):
 
     footage: Footage
     geometry: Geometry  # with depth, in units of its own
-    metric_m: Array  # (N, h, w) float32, a second depth, in metres but for the scale's noise
+    metric: MetricDepth  # of one frame a second, in metres but for the scale's noise
     objects: ObjectTracks  # a track is called as in the scene
     scene: Scene
 
@@ -97,17 +102,20 @@ def simulated(seen: Seen, noise: Noise = EXACT) -> Simulated:
     rng = np.random.default_rng([noise.seed, *scene.scene_id.encode()])
     scale = 1 + noise.scale * rng.normal()
     wrong = _depth_noise(noise, n, len(seen.agents) + 1, rng).astype(np.float32)
-    poses = known.world_SE3_camera.copy()
+    poses = inverse_se3(known.world_SE3_camera[0]) @ known.world_SE3_camera
     poses[:, :3, 3] *= ARBITRARY
+    crop = DepthCrop((step, step), (0.0, 0.0))
     whose = seen.instance[:, ::step, ::step]
     geometry = replace(
         known,
         world_SE3_camera=poses,
+        is_upright=False,
         scale="arbitrary",
         provenance=Provenance(tool="simulated"),
         depth=seen.depth_m * wrong[np.arange(n)[:, None, None], whose] * np.float32(ARBITRARY),
-        crop=DepthCrop((step, step), (0.0, 0.0)),
+        crop=crop,
     )
+    frames = np.unique(np.searchsorted(known.times_s, np.arange(known.times_s[-1] + 1e-6) - 1e-6))
     annotated = {track.track_id for track in scene.tracks}
     where = [find_objects(frame, len(seen.agents)) for frame in seen.instance]
     tracks = []
@@ -118,10 +126,35 @@ def simulated(seen: Seen, noise: Noise = EXACT) -> Simulated:
     return Simulated(
         footage=footage_of(scene),
         geometry=geometry,
-        metric_m=seen.depth_m * np.float32(scale),
+        metric=MetricDepth(
+            times_s=known.times_s,
+            image_size_px=size_px,
+            frames=frames,
+            depth_m=seen.depth_m[frames] * np.float32(scale),
+            crop=crop,
+            provenance=Provenance(tool="simulated"),
+        ),
         objects=ObjectTracks(known.times_s, size_px, tuple(tracks), Provenance(tool="simulated")),
         scene=scene,
     )
+
+
+def told_of(video: Simulated, recipe: PseudoLabelling) -> tuple[dict[str, Label | Rejected], World] | Rejected:
+    """What the stages after the tools tell of each object, and the world that they made; the camera's height is not
+    known to them.
+    """
+    world = world_of(video.geometry, video.metric, video.objects, None, recipe)
+    if isinstance(world, Rejected):
+        return world
+    places, _ = lifted(video.objects, world, None, recipe)
+    paths = smoothed({key: item for key, item in places.items() if not isinstance(item, Rejected)}, world, recipe)
+    labels = labels_of(
+        {key: item for key, item in paths.items() if not isinstance(item, Rejected)}, world, recipe.filters
+    )
+    if isinstance(labels, Rejected):
+        return labels
+    left_out = {key: item for key, item in {**places, **paths}.items() if isinstance(item, Rejected)}
+    return {**left_out, **labels}, world
 
 
 def _depth_noise(noise: Noise, n: int, things: int, rng: np.random.Generator) -> Array:

@@ -28,7 +28,7 @@ from stvlm.pseudo_labels.objects import grounding_dino_sam2, sam3
 from stvlm.pseudo_labels.objects.finishing import flagged
 from stvlm.pseudo_labels.objects.following import follow_boxes
 from stvlm.pseudo_labels.recipe import Depth, Objects, PseudoLabelling
-from stvlm.pseudo_labels.scale import Scale, scale_of, scaled, with_depth
+from stvlm.pseudo_labels.scale import CUE_SIGMA, Scale, scale_of, scaled, with_depth
 from stvlm.pseudo_labels.smoothing import smooth
 from stvlm.pseudo_labels.standing import Standing, standing_on
 from stvlm.pseudo_labels.views import View
@@ -163,13 +163,16 @@ def lifted(
     objects: ObjectTracks, world: World, recipe: PseudoLabelling
 ) -> tuple[dict[str, LiftedTrack | Rejected], Counter[str]]:
     """Each object's places by its id, and why frames have none."""
+    lifting = recipe.lifting
+    if world.geometry.depth is not None and not world.depth_is_own:  # its scale is not that of the camera's path
+        lifting = replace(lifting, depth_stretch=float(np.hypot(lifting.depth_stretch, CUE_SIGMA["metric depth"])))
     tracks: dict[str, LiftedTrack | Rejected] = {}
     left_out = Counter[str]()
     for track in objects.tracks:
         clear, frames = clear_frames(track, objects.image_size_px, recipe.filters)
         left_out.update({f"frame: {reason}": n for reason, n in frames.items()})
         if not isinstance(clear, Rejected):
-            tracks[track.track_id] = lift(clear, world.geometry, recipe.lifting, world.ground)
+            tracks[track.track_id] = lift(clear, world.geometry, lifting, world.ground)
         else:
             tracks[track.track_id] = clear
     return tracks, left_out
@@ -194,5 +197,5 @@ def labels_of(
         residual = static_residual(world.geometry, limits, objects)
         if isinstance(residual, Rejected):
             return residual
-    limits = replace(limits, scale_sigma=float(np.hypot(limits.scale_sigma, world.path_sigma)))
-    return {track_id: judge(track, world.geometry, limits) for track_id, track in tracks.items()}
+    scale_sigma = float(np.hypot(world.scale.sigma, world.path_sigma))
+    return {track_id: judge(track, world.geometry, scale_sigma, limits) for track_id, track in tracks.items()}

@@ -11,7 +11,7 @@ nothing that is compared depends on them. Intervals are those of the scores: Wil
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Any, NamedTuple
@@ -22,7 +22,7 @@ from scipy.optimize import linear_sum_assignment
 from stvlm import kinematics
 from stvlm.geometry import box_corners, inverse_se3, project, project_boxes, transform
 from stvlm.pseudo_labels.artefacts import ObjectTracks
-from stvlm.pseudo_labels.filters import Label, on_grid
+from stvlm.pseudo_labels.filters import GRADE_FLOOR_M, Label, on_grid
 from stvlm.records import Array, Rejected, Scene, Track
 from stvlm.scoring.intervals import mean_of, positive_bounds, share_bounds
 
@@ -41,6 +41,8 @@ EDGES: dict[str, tuple[float, ...]] = {
     "speed_kmh": (0, 5, 15, 30, 60),
     "ego_speed_kmh": (0, 5, 15, 30, 60),
 }
+SIGMA_EDGES = (0, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5)
+"""Of the relative sigma."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,17 @@ class Found(NamedTuple):
     def relative(self) -> float:
         """Error of the distance, and of the speed, over what is true."""
         return self.found_m / self.true_m - 1
+
+    @property
+    def relative_sigma(self) -> float:
+        """One standard deviation of the distance, over the distance, as the label tells them."""
+        return self.sigma_m / max(self.found_m, GRADE_FLOOR_M)
+
+    @property
+    def displacement_error_m(self) -> float:
+        """Error of how far apart start and end are."""
+        found_m, true_m = (np.linalg.norm(way_m[-1] - way_m[0]) for way_m in (self.found_xyz_m, self.true_xyz_m))
+        return float(found_m - true_m)
 
     @property
     def error_kmh(self) -> float:
@@ -184,6 +197,10 @@ def validate(pairs: Sequence[Pair]) -> Report:
             "grade": {
                 grade: _errors([pair for pair in kept if _found(pair).grade == grade]) | {"pairs": count}
                 for grade, count in sorted(Counter(_found(pair).grade for pair in kept).items())
+            },
+            "relative_sigma": {
+                name: _errors(group) | {"pairs": len(group)}
+                for name, group in _between(kept, lambda pair: _found(pair).relative_sigma, SIGMA_EDGES)
             },
             **{name: _by_edges(movers, name, edges) for name, edges in EDGES.items()},
         },
@@ -340,6 +357,7 @@ def _errors(kept: Sequence[Pair]) -> dict[str, Any]:
         "median_error": float(np.median(relative)) if len(relative) else None,
         "median_absolute_error": float(np.median(np.abs(relative))) if len(relative) else None,
         "distance_mae_m": _mean(kept, lambda pair: abs(_found(pair).found_m - _found(pair).true_m)),
+        "displacement_mae_m": _mean(kept, lambda pair: abs(_found(pair).displacement_error_m)),
         "speed_mae_kmh": _mean(kept, lambda pair: abs(_found(pair).error_kmh)),
     }
 
@@ -409,12 +427,17 @@ def _names(pairs: Iterable[Pair]) -> list[str]:
 
 def _by_edges(movers: Sequence[Pair], name: str, edges: Sequence[float]) -> dict[str, Any]:
     """Groups by a field's value, each from one edge to the next; the last is open."""
-    groups = {}
+    return {name_of: _group(group) for name_of, group in _between(movers, lambda pair: getattr(pair, name), edges)}
+
+
+def _between(
+    pairs: Sequence[Pair], value: Callable[[Pair], float], edges: Sequence[float]
+) -> Iterator[tuple[str, list[Pair]]]:
+    """The pairs from one edge to the next, and what they are called."""
     for low, high in zip(edges, [*edges[1:], np.inf], strict=True):
-        group = [pair for pair in movers if low <= getattr(pair, name) < high]
+        group = [pair for pair in pairs if low <= value(pair) < high]
         if group:
-            groups[f"{low:g}-{high:g}" if np.isfinite(high) else f"{low:g}-"] = _group(group)
-    return groups
+            yield f"{low:g}-{high:g}" if np.isfinite(high) else f"{low:g}-", group
 
 
 def _sweep(movers: Sequence[Pair]) -> list[dict[str, Any]]:
@@ -428,9 +451,7 @@ def _sweep(movers: Sequence[Pair]) -> list[dict[str, Any]]:
             kept = [
                 pair
                 for pair in movers
-                if _kept(pair)
-                and pair.range_m <= most_range_m
-                and _found(pair).sigma_m <= most_sigma * _found(pair).found_m
+                if _kept(pair) and pair.range_m <= most_range_m and _found(pair).relative_sigma <= most_sigma
             ]
             if kept:
                 points.append(
