@@ -13,7 +13,7 @@ from stvlm.questions.asking import QuestionGates
 from stvlm.recipes import from_mapping, load_recipe, to_mapping
 from stvlm.records import DataError
 
-SHIPPED = sorted((Path(__file__).parent.parent / "dataset_builder" / "recipes").glob("*.yaml"))
+SHIPPED = sorted((Path(__file__).parent.parent / "dataset_builder" / "recipes").glob("[!p]*.yaml"))
 
 
 @dataclass(frozen=True)

@@ -146,11 +146,10 @@ def told_of(video: Simulated, recipe: PseudoLabelling) -> tuple[dict[str, Label 
     world = world_of(video.geometry, video.metric, video.objects, None, recipe)
     if isinstance(world, Rejected):
         return world
-    places, _ = lifted(video.objects, world, None, recipe)
+    places, _ = lifted(video.objects, world, recipe)
     paths = smoothed({key: item for key, item in places.items() if not isinstance(item, Rejected)}, world, recipe)
-    labels = labels_of(
-        {key: item for key, item in paths.items() if not isinstance(item, Rejected)}, world, recipe.filters
-    )
+    kept = {key: item for key, item in paths.items() if not isinstance(item, Rejected)}
+    labels = labels_of(kept, video.objects, world, recipe.filters)
     if isinstance(labels, Rejected):
         return labels
     left_out = {key: item for key, item in {**places, **paths}.items() if isinstance(item, Rejected)}
