@@ -102,16 +102,16 @@ def test_noise_is_as_large_as_asked_for(seen: list[Seen]) -> None:
 def test_without_noise_nearly_every_label_is_right(seen: list[Seen]) -> None:
     scores, off = told(seen, Noise())
     assert off < 0.01
-    assert scores["moving"] >= 8
-    assert scores["within_25_percent"]["value"] >= 0.99 and scores["kept"]["value"] >= 0.6
+    assert scores["moving"] >= 15  # of so few, a share of 70 % may come out as 45 %
+    assert scores["within_25_percent"]["value"] >= 0.99 and scores["kept"]["value"] >= 0.45
     assert abs(scores["median_error"]) < 0.02 and scores["parked_called_moving"]["value"] == 0
 
 
 def test_with_the_noise_of_networks_most_labels_are_right_and_nothing_parked_moves(seen: list[Seen]) -> None:
     scores, off = told(seen, REALISTIC)
     assert off < 4 * 0.08
-    assert scores["moving"] >= 8
-    assert scores["within_25_percent"]["value"] >= 0.8 and scores["kept"]["value"] >= 0.6
+    assert scores["moving"] >= 15
+    assert scores["within_25_percent"]["value"] >= 0.8 and scores["kept"]["value"] >= 0.45
     assert scores["parked"] >= 8 and scores["parked_called_moving"]["value"] == 0
     assert scores["calibration"]["within_2_sigma"]["value"] > 0.8
 
