@@ -13,7 +13,7 @@ import pytest
 from stvlm.pseudo_labels.videos import Video
 from stvlm.pseudo_labels.videos.excerpts import Cutting, excerpts
 from stvlm.pseudo_labels.videos.of_scenes import HiddenLabels, camera_height_m, projected
-from stvlm.records import Array, Camera, DataError, ImageError, Recording, Rejected, Scene, Track
+from stvlm.records import Array, Camera, ImageError, Recording, Rejected, Scene, Track
 from stvlm.sources import open_source
 
 REAL = os.environ.get("STVLM_REALDATA")
@@ -101,14 +101,16 @@ def test_a_video_has_what_is_known_of_the_scene() -> None:
     hidden = HiddenLabels(TwoCameras())
     video = hidden.video(Recording("video_folder", "drive/rear", "train"))
     assert isinstance(video, Video) and video.recording.scene_id == "drive/rear" and video.images is None
-    assert video.times_s.tolist() == list(range(30)) and video.image_size_px == (200, 100)
+    # One of its 30 images is missing; the poses are those of the others.
+    assert video.times_s.tolist() == [0, 1, *range(3, 30)] and video.image_size_px == (200, 100)
+    assert video.world_SE3_camera is not None and video.world_SE3_camera.shape == (29, 4, 4)
     assert video.camera == Camera("rear", 200, 100, 100, 100, 100, 50)
     assert video.camera_height_m == pytest.approx(1.5) and video.boxes is not None
     # From x = 10 to 14 ahead, 1 to either side, 0 to 1.6 above the ground: the near face is the larger one.
     (track,) = video.boxes.tracks
     np.testing.assert_allclose(track.boxes_px[0], [90, 49, 110, 65], atol=1)
-    assert not track.truncated.any() and not track.occluded.any() and track.score[:25].tolist() == [1] * 25
-    assert np.isnan(track.boxes_px[25:]).all()  # it is annotated until second 29, which is frame 24
+    assert not track.truncated.any() and not track.occluded.any() and track.score[:24].tolist() == [1] * 24
+    assert np.isnan(track.boxes_px[24:]).all()  # it is annotated until second 29, which is frame 24 of the scene
 
 
 def test_an_excerpt_says_where_it_begins_in_the_scene() -> None:
@@ -151,21 +153,16 @@ def test_a_height_is_that_at_the_time() -> None:
     assert camera_height_m(replace(scene("front", uphill), world_SE3_camera=poses)) == pytest.approx(1.5)
 
 
-def test_without_images_there_is_no_video() -> None:
-    class NoImages(TwoCameras):
-        def scenes(self, recording: Recording) -> Iterator[Scene | Rejected]:
-            yield replace(scene(), frames=None)
+def test_without_images_there_are_boxes_and_poses() -> None:
+    class Labels(TwoCameras):
+        def scenes(self, recording: Recording) -> Iterator[Scene]:
+            yield replace(scene("front"), frames=None)
 
-    video = HiddenLabels(NoImages()).video(Recording("video_folder", "drive/front", "train"))
-    assert video == Rejected("no images", "drive/front")
-
-    class Broken(TwoCameras):
-        def scenes(self, recording: Recording) -> Iterator[Scene | Rejected]:
-            yield Rejected("no calibration", recording.scene_id)
-
-    with pytest.raises(DataError, match="video_folder: none of its recordings can be read; check it with build"):
-        HiddenLabels(Broken()).recordings()
-    assert HiddenLabels(Broken(), ["front"]).scene("drive/front") == Rejected("no calibration", "drive")
+    video = HiddenLabels(Labels()).video(Recording("video_folder", "drive/front", "train"))
+    assert isinstance(video, Video) and video.images is None and not video.frames.available().any()
+    assert video.boxes is not None and len(video.times_s) == 30
+    with pytest.raises(ImageError, match="there are no images; without them only its boxes and known_poses can"):
+        video.frames.read(0)
 
 
 def test_the_simulated_camera_is_as_high_as_it_is() -> None:
