@@ -97,7 +97,8 @@ def main() -> None:
         gpu_engine=replace(engine, workers=args.gpu_workers, options={**engine.options, **of_gpu}),
     )
     print(terms_told(request.recipe))
-    work = args.work or args.out.with_name(f"{args.out.name}.work")
+    out = args.out.absolute()
+    work = args.work or out.with_name(f"{out.name}.work")
     print(as_text(*label(request, args.out, work)))
     print(f"{args.out}: take it as --source NAME={args.out} of dataset_builder/build.py")
 

@@ -1,4 +1,4 @@
-r"""Measures how right pseudo-labels are: labels recordings whose truth is known from their images alone, and compares.
+r"""Measures how right pseudo-labels are: labels recordings as if their truth were not known, and compares.
 
     python dataset_builder/validate_pseudo_labels.py dataset_builder/recipes/pseudo_embedded.yaml \
         --source nuscenes=/data/nuscenes --source kitti=/data/kitti --out validation
@@ -6,9 +6,9 @@ r"""Measures how right pseudo-labels are: labels recordings whose truth is known
         --source simulation --out validation --limit 20
 
 Sources are labelled ones: nuscenes, argoverse2, nuplan, kitti, egoexo4d, aria_digital_twin, or the simulation, which
-needs no path. With `objects: {by: annotations}` the boxes are the projections of the true ones, as nobody else has
-marked any. Where a source has no images here, its boxes can be used with known poses alone: the rungs without are
-counted as left out.
+needs no path. Their intrinsics are given, and how high their cameras are: by where boxes near them end. With `objects:
+{by: annotations}` the boxes are the projections of the true ones, as nobody else has marked any. Where a source has no
+images here, its boxes can be used with known poses alone: the rungs without are counted as left out.
 
 OUT gets index.html, a page to look at, with its figures, and validation.json: shares within 25 %, bias, errors, hours,
 comparisons, what is kept, whether sigmas are right, by class, range and speed, a sweep of limits; for the recipe as it
@@ -39,13 +39,24 @@ def main() -> None:
     parser.add_argument("--work", type=Path, help="folder in which stages keep their results (default: OUT.work)")
     parser.add_argument("--limit", type=positive_int, metavar="N", help="at most N videos of each source")
     parser.add_argument("--workers", type=positive_int, metavar="N", help="processes at a time (default: one a core)")
+    parser.add_argument(
+        "--gpu-workers",
+        type=positive_int,
+        default=1,
+        metavar="N",
+        help="processes at a time in stages that run networks or tools: one for each GPU (default: %(default)s)",
+    )
     args = parser.parse_args()
+    names = [name for name, _ in args.source]
+    if len(set(names)) < len(names):
+        parser.error("a source may be given once: put or link its recordings under one folder")
     if not args.source:
         parser.error("--source is missing: a labelled source, whose truth is known")
 
     # Here, so that --help and wrong arguments need not wait for them.
     from stvlm.engine import Engine
     from stvlm.evaluation.pseudo_page import write_page
+    from stvlm.files import locked
     from stvlm.pseudo_labels.ladder import as_text, climb
     from stvlm.pseudo_labels.recipe import PseudoLabelling
     from stvlm.pseudo_labels.validation import validate
@@ -58,9 +69,12 @@ def main() -> None:
         if name not in LABELLED:
             raise DataError(f"--source {name}: has no truth to compare with; give one of {', '.join(LABELLED)}")
     recipe = load_recipe(args.recipe, PseudoLabelling)
-    work = args.work or args.out.with_name(f"{args.out.name}.work")
+    out = args.out.absolute()
+    work = args.work or out.with_name(f"{out.name}.work")
     sources = {name: SIMULATED if name == "simulation" else {} for name in paths}
-    pairs = climb(recipe, sources, paths, work, Engine(workers=args.workers), args.limit)
+    engines = Engine(workers=args.workers), Engine(workers=args.gpu_workers)
+    with locked(work / "lock"):
+        pairs = climb(recipe, sources, paths, work, *engines, limit=args.limit)
     reports = {name: validate(of_rung) for name, of_rung in pairs.items()}
     print(as_text({name: report.scores for name, report in reports.items()}))
     write_page(reports, args.out, {"recipe": to_mapping(recipe), "sources": sorted(paths), "limit": args.limit})

@@ -19,8 +19,8 @@ import numpy as np
 from stvlm.engine import Engine
 from stvlm.pseudo_labels import stages
 from stvlm.pseudo_labels.artefacts import ObjectTracks, Provenance
-from stvlm.pseudo_labels.pipeline import Done, Request, label_videos, labels_in
-from stvlm.pseudo_labels.recipe import CameraMotion, Objects, PseudoLabelling
+from stvlm.pseudo_labels.pipeline import NOTHING_MOVES, Done, Request, label_videos, labels_in
+from stvlm.pseudo_labels.recipe import CameraMotion, Depth, Objects, PseudoLabelling
 from stvlm.pseudo_labels.validation import Asking, Pair, compare
 from stvlm.pseudo_labels.videos.of_scenes import HiddenLabels
 from stvlm.pseudo_labels.videos.video import Video
@@ -31,7 +31,7 @@ from stvlm.records import DataError, Rejected, Scene
 def rungs(recipe: PseudoLabelling) -> dict[str, PseudoLabelling]:
     """The recipe by what is given; what it takes from the truth anyway has no rung of its own."""
     boxed = replace(recipe, objects=Objects(by="annotations"))
-    posed, both = (replace(r, geometry=CameraMotion(by="known_poses")) for r in (recipe, boxed))
+    posed, both = (replace(r, geometry=CameraMotion(by="known_poses"), depth=_dense(r.depth)) for r in (recipe, boxed))
     given = {"as it is": recipe, "true boxes": boxed, "true poses": posed, "true boxes and poses": both}
     out: dict[str, PseudoLabelling] = {}
     for name, rung in given.items():
@@ -40,12 +40,22 @@ def rungs(recipe: PseudoLabelling) -> dict[str, PseudoLabelling]:
     return out
 
 
+def _dense(depth: Depth) -> Depth:
+    """The same depth in all frames: poses have none."""
+    return replace(
+        depth,
+        transformers=replace(depth.transformers, every_s=0.0),
+        metric3d_onnx=replace(depth.metric3d_onnx, every_s=0.0),
+    )
+
+
 def climb(
     recipe: PseudoLabelling,
     sources: Mapping[str, Mapping[str, object]],
     paths: Mapping[str, str | None],
     work: Path,
     engine: Engine | None = None,
+    gpu_engine: Engine | None = None,
     limit: int | None = None,
     asking: Asking | None = None,
 ) -> dict[str, list[Pair]]:
@@ -57,12 +67,13 @@ def climb(
         paths: where they lie; None for the simulation.
         work: where stages keep what they make.
         engine: on what they run.
+        gpu_engine: on what those run that use a GPU, if elsewhere.
         limit: at most this many videos of each source.
         asking: which true tracks count.
     """
     found = {}
     for name, rung in rungs(replace(recipe, sources=sources)).items():
-        outcome = label_videos(Request(rung, paths, limit, engine or Engine()), work)
+        outcome = label_videos(Request(rung, paths, limit, engine or Engine(), gpu_engine), work)
         found[name] = [pair for done in outcome.excerpts for pair in pairs_of(done, rung, asking or Asking())]
     if not any(found.values()):
         reasons = sorted({item.reason for items in outcome.rejected.values() for item in items})
@@ -85,7 +96,7 @@ def pairs_of(done: Done, recipe: PseudoLabelling, asking: Asking) -> list[Pair]:
         objects = _in_video(stages.read_object_tracks(done.folders["objects"]), video, recipe)
         labels = labels_in(done, recipe)
     pairs = compare(done.excerpt.name, _shown(scene, video), objects, labels, asking)
-    if done.rejected is None:
+    if done.rejected is None or done.rejected.reason == NOTHING_MOVES:
         return pairs
     return [pair._replace(found=done.rejected) for pair in pairs]
 

@@ -59,7 +59,7 @@ def provenance_of(tool: str, model: str | None = None) -> Provenance:
     return Provenance(tool=tool, model=model, licence=terms)
 
 
-def made_by(tool: str, model: str = "", revision: str = "") -> Provenance:
+def made_by(tool: str, model: str | None = None, revision: str = "") -> Provenance:
     """What a tool makes with a model; with one that is not in licences.yaml, one's own for example, without terms."""
     if model and model not in tool_licences()[tool].weights:
         return Provenance(tool, model, revision)

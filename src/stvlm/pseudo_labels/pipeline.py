@@ -9,11 +9,11 @@
     smoothing   paths
     filters     what is kept of them, as a recording
 
-Each stage is run for all excerpts before the next begins, so that its networks are loaded once a process, and stages
-can run on machines of their own. A result lies in <work>/<stage>/<key>, and its key is a hash of the stage's options,
-of the excerpt's content, and of the keys of what it reads: what depends on an option is made again where that changes,
-and nothing else. What this package's own code makes depends on that code as well; what networks and tools make, which
-takes hours, does not.
+A stage with networks or a tool is run for all excerpts before the next begins, so that networks are loaded once a
+process, and such stages can run on machines of their own; the others are run together, excerpt by excerpt. A result
+lies in <work>/<stage>/<key>, and its key is a hash of the stage's options, of the excerpt's content, and of the keys of
+what it reads: what depends on an option is made again where that changes, and nothing else. What this package's own
+code makes depends on that code as well; what networks and tools make, which takes hours, does not.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from stvlm.engine import KILLED, Engine, run_units
 from stvlm.files import write_json
 from stvlm.hashing import code_version, stable_hash
 from stvlm.pseudo_labels import stages
-from stvlm.pseudo_labels.artefacts import LiftedTrack, MetricDepth, ObjectTracks, Provenance
+from stvlm.pseudo_labels.artefacts import LiftedTrack, MetricDepth, ObjectTrack, ObjectTracks, Provenance
 from stvlm.pseudo_labels.filters import OF_FRAMES, OF_PLACES, Label
 from stvlm.pseudo_labels.geometry import READERS
 from stvlm.pseudo_labels.gravity import ground_of
@@ -62,10 +62,13 @@ from stvlm.pseudo_labels.videos.video import Video, VideoSource, excerpt
 from stvlm.pseudo_labels.views import View, view_of
 from stvlm.records import DataError, ImageError, Recording, Rejected
 
+NOTHING_MOVES = "nothing in it moves for sure"
 UNREADABLE, OUT_OF_MEMORY = "an image does not decode", "out of the GPU's memory"
 PASSING = (TOOL_FAILED, UNREADABLE, OUT_OF_MEMORY, KILLED)
 """Reasons that may be the machine's, or of files that may come: tried again in the next run."""
 COST = "cost.json"
+OF_FRAME = ("boxes_px", "score", "truncated", "occluded")
+"""What a track of a video's own boxes has for each frame."""
 TIME_TOLERANCE_S = 1e-6
 LINK = "images"
 """What the video, or the folder of its images, is called in its recording."""
@@ -197,6 +200,9 @@ def label_videos(request: Request, work: Path) -> Outcome:
     left: list[tuple[Excerpt, Mapping[str, Path]]] = [
         (excerpt, _folders(excerpt, request.recipe, work)) for excerpt in _cut(request, work, outcome)
     ]
+    names_of = Counter(excerpt.name for excerpt, _ in left)
+    if twice := [name for name, n in names_of.items() if n > 1]:
+        raise DataError(f"two collections hold a video {twice[0]!r}; rename one, or label them into two folders")
     for names in _passes(request.recipe):
         units = [Unit(names, excerpt, request.recipe, folders) for excerpt, folders in left]
         slow = STAGES[names[0]].is_slow(request.recipe) and request.gpu_engine is not None
@@ -310,7 +316,8 @@ def cut_video(unit: Cut, shard: Path) -> None:
         left_out = {f"box: {reason}": n for reason, n in video.left_out.items()}
         for part in items:
             if isinstance(part, Video):
-                frames = np.searchsorted(video.times_s, part.start_s + part.times_s - TIME_TOLERANCE_S).tolist()
+                at_s = part.start_s - video.start_s + part.times_s
+                frames = np.searchsorted(video.times_s, at_s - TIME_TOLERANCE_S).tolist()
                 found.append({"name": part.recording.scene_id, "frames": frames, "content": _content(part)})
     details = {"excerpts": found, "rejected": [item for item in items if isinstance(item, Rejected)]}
     stages.write_details(shard.parent, "excerpts", details, unit.key, {}, left_out)
@@ -327,9 +334,11 @@ def run_stages(unit: Unit, shard: Path) -> None:
     for name in unit.stages:
         stage, folder = STAGES[name], unit.folders[name]
         if (folder / stages.MANIFEST).exists() and _is_whole(folder):
-            if stages.read_manifest(folder).kind == "rejected":
-                break
-            continue
+            found = stages.read_manifest(folder)
+            if found.kind != "rejected":
+                continue
+            _reject(unit, name, Rejected(found.details["reason"], found.details["subject"]), found.details["stage"])
+            break
         began_s = time.perf_counter()
         if stage.is_slow(unit.recipe):
             _choose_gpu()
@@ -353,11 +362,15 @@ def _give_up(unit: Unit, shard: Path, reason: str) -> None:
     _reject(unit, begun[0], Rejected(reason))
 
 
-def _reject(unit: Unit, stage: str, rejected: Rejected) -> None:
-    """Says of a stage, and of those of the unit that would follow, that there is no result."""
-    details = {"stage": stage, "reason": rejected.reason, "subject": rejected.subject or unit.excerpt.name}
+def _reject(unit: Unit, stage: str, rejected: Rejected, by: str = "") -> None:
+    """Says of a stage, and of those of the unit that would follow, that there is no result; `by`: the stage that said
+    so, if it was another.
+    """
+    details = {"stage": by or stage, "reason": rejected.reason, "subject": rejected.subject or unit.excerpt.name}
     for name in unit.stages[unit.stages.index(stage) :]:
-        stages.write_details(unit.folders[name], "rejected", details, unit.folders[name].name, {})
+        folder = unit.folders[name]
+        if not (folder / stages.MANIFEST).exists():
+            stages.write_details(folder, "rejected", details, folder.name, {})
 
 
 def _note_cost(folder: Path, began_s: float) -> None:
@@ -493,7 +506,7 @@ def _why_not(found: Mapping[str, object]) -> tuple[dict[str, int], dict[str, Any
 def labels_in(done: Done, recipe: PseudoLabelling) -> dict[str, Label | Rejected]:
     """The label of each object of an excerpt, or why it has none."""
     objects = stages.read_object_tracks(done.folders["objects"])
-    if done.rejected is not None:
+    if done.rejected is not None and done.rejected.reason != NOTHING_MOVES:
         return {track.track_id: done.rejected for track in objects.tracks}
     unit = Unit((), done.excerpt, recipe, done.folders)
     labels: dict[str, Label | Rejected] = {}
@@ -512,7 +525,7 @@ def _run_filters(unit: Unit, folder: Path) -> Rejected | None:
         return found
     labels = [label for label in found.values() if not isinstance(label, Rejected)]
     if not any(label.moving for label in labels):
-        return Rejected("nothing in it moves for sure")
+        return Rejected(NOTHING_MOVES)
     view, made_by = _view(unit), _made_by(unit)
     scene = scene_of(view, world, _objects(unit), labels, made_by)
     counts, notes = _why_not(found)
@@ -548,12 +561,18 @@ def _content(video: Video) -> str:
     """A hash of what is known of an excerpt: of its files their size and time, not their bytes."""
     found = _state({Path(image if isinstance(image, str) else image[0]) for image in video.images or ()})
     boxes = [] if video.boxes is None else [
-        (track.track_id, track.category, track.boxes_px.tolist(), track.score.tolist()) for track in video.boxes.tracks
+        (track.track_id, track.category, *(getattr(track, name).tolist() for name in OF_FRAME), _masks(track))
+        for track in video.boxes.tracks
     ]  # fmt: skip
+    poses = [] if video.world_SE3_camera is None else video.world_SE3_camera.tolist()
     numbers = [image if isinstance(image, str) else image[1] for image in video.images or ()]
     known = (video.recording, video.domain, video.camera, video.camera_height_m, video.licence, video.image_size_px,
              video.to_follow)  # fmt: skip
-    return stable_hash(known, found, [Path(str(n)).name for n in numbers], video.times_s.tolist(), boxes)
+    return stable_hash(known, found, [Path(str(n)).name for n in numbers], video.times_s.tolist(), boxes, poses)
+
+
+def _masks(track: ObjectTrack) -> list[list[int] | None]:
+    return [None if mask is None else mask.tolist() for mask in track.masks or ()]
 
 
 def _state(files: Iterable[Path]) -> list[tuple[str, int, int]]:
@@ -591,7 +610,7 @@ STAGES: Mapping[str, Stage] = {
     "geometry": Stage(
         _run_geometry,
         lambda recipe: [
-            recipe.geometry,
+            replace(recipe.geometry, timeout_s=None),
             recipe.most_side_px,
             # By which a camera's height is told; a tool does not ask.
             None if _of_tool(recipe) else (recipe.lifting.region, recipe.lifting.edge_px),

@@ -9,6 +9,7 @@ from typing import Literal, get_args
 from stvlm.pseudo_labels.artefacts import Provenance
 from stvlm.pseudo_labels.filters import Limits
 from stvlm.pseudo_labels.geometry import READERS
+from stvlm.pseudo_labels.geometry.command import check_command
 from stvlm.pseudo_labels.ground import GroundFit
 from stvlm.pseudo_labels.licences import made_by, may_be_sold, tool_of
 from stvlm.pseudo_labels.lifting import Lifting
@@ -19,6 +20,7 @@ from stvlm.pseudo_labels.scale import Scaling
 from stvlm.pseudo_labels.smoothing import Smoothing
 from stvlm.pseudo_labels.videos.excerpts import Cutting
 from stvlm.recipes import nearest
+from stvlm.records import DataError
 
 IN_PROCESS = ("opencv_vo", "colmap", "static_camera", "known_poses")
 """Geometries that are made here; the others are made by tools, in environments of their own."""
@@ -48,7 +50,7 @@ class CameraMotion:
     model: str | None = None
     """What a tool ran with, where that is not its default."""
     command: str | None = None
-    """How a tool is run here, with {video} or {frames}, and {out}; see `geometry.command`."""
+    """How a tool is run here, with {frames} and {out}; see `geometry.command`."""
     artefacts: str | None = None
     """Or where it wrote what it made of each excerpt: a path with {excerpt}."""
     timeout_s: float | None = None
@@ -60,6 +62,11 @@ class CameraMotion:
             raise ValueError(f"{self.by} is made here, and takes no {given[0]}")
         if self.by in READERS and len(given) != 1:
             raise ValueError(f"{self.by} is a tool: give the command that runs it, or the artefacts that it wrote")
+        if self.command is not None:
+            try:
+                check_command(self.command)
+            except DataError as error:
+                raise ValueError(str(error)) from error
         if self.artefacts is not None and "{excerpt}" not in self.artefacts:
             raise ValueError("artefacts names a folder or file for each excerpt; write {excerpt} where its id stands")
 
@@ -84,7 +91,7 @@ class PseudoLabelling:
     sources: Mapping[str, Mapping[str, object]]
     """What is known of all videos of each collection that may be labelled; see `videos.files.About`."""
     commercial: bool = False
-    """Whether only what may be used commercially takes part."""
+    """Whether only tools and models take part whose terms allow commercial use; videos have terms of their own."""
     most_side_px: int | None = 1280
     """Images are reduced to this before anybody looks at them."""
     cutting: Cutting = field(default_factory=Cutting)
@@ -100,6 +107,13 @@ class PseudoLabelling:
     def __post_init__(self) -> None:
         if self.most_side_px is not None and self.most_side_px < 64:
             raise ValueError(f"most_side_px is at least 64, or null; got {self.most_side_px}")
+        for name, said in (("region", self.lifting.region), ("ground", self.ground)):
+            if getattr(self.scale, name) != said:
+                other = "lifting" if name == "region" else "the recipe"
+                raise ValueError(f"scale: {name} is another than that of {other}; give both the same")
+        every_s = 0.0 if self.depth.by == "none" else getattr(self.depth, self.depth.by).every_s
+        if every_s and self.geometry.by in IN_PROCESS:
+            raise ValueError(f"depth: every_s is 0 with {self.geometry.by}, which has no depth itself; got {every_s}")
         if self.commercial:
             for made in tools_of(self):
                 if not made.licence or not may_be_sold(made):

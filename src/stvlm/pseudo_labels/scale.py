@@ -107,7 +107,7 @@ def scale_of(
     for other in (metric_depth, objects):
         if other is not None and not np.array_equal(other.times_s, geometry.times_s):
             raise ValueError("metric depth and objects are of other footage than the geometry")
-    is_metric = geometry.scale == "metric" and settings.tools_metres != "rescale"
+    is_metric = geometry.scale == "metric" and (settings.tools_metres != "rescale" or geometry.depth is None)
     tool = Scale(1.0, 0.0, 0.0, 0, "tool", {}, TOOL_SIGMA.get(geometry.provenance.tool, CUE_SIGMA["metric depth"]))
     if is_metric and (settings.tools_metres == "trust" or geometry.depth is None):
         return tool

@@ -141,12 +141,13 @@ def world_of(
     if not geometry.is_upright or camera_height_m is None:
         told = standing_on(geometry, objects, camera_height_m, recipe.lifting)
         standing = None if isinstance(told, Rejected) else told
+    path_sigma = 0.0
+    if geometry.provenance.tool == "opencv_vo" and camera_height_m is None:  # objects told the scale of its path
+        if standing is None:
+            return Rejected(NO_HEIGHT)
+        path_sigma = standing.height_sigma
     turned = upright(geometry, objects, recipe.ground, standing)
-    ground, path_sigma = None, 0.0
-    if geometry.depth is None:
-        ground = _ground(turned, standing, camera_height_m)
-        if geometry.provenance.tool == "opencv_vo" and ground is not None:
-            path_sigma = ground.height_sigma
+    ground = _ground(turned, standing, camera_height_m) if geometry.depth is None else None
     return World(turned.geometry, found, turned.by, is_own, ground, path_sigma)
 
 

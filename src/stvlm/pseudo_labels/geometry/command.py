@@ -84,6 +84,11 @@ def run_tool(
     return geometry
 
 
+def check_command(command: str) -> None:
+    """Raises DataError where a command cannot be run on a folder of frames."""
+    _words(command, {"video": False, "frames": True, "out": True})
+
+
 def _words(command: str, given: Mapping[str, bool]) -> list[str]:
     """The words of a command; raises DataError where it names what is not there, or not what it has to."""
     try:

@@ -33,7 +33,7 @@ from stvlm.pseudo_labels.geometry.reading import (
     read_npz,
     share,
 )
-from stvlm.pseudo_labels.licences import provenance_of
+from stvlm.pseudo_labels.licences import made_by
 
 PATCH_PX = 14
 
@@ -47,13 +47,13 @@ def read(path: Path, footage: Footage, model: str | None = None) -> Geometry:
     if not _whole(footage.image_size_px, depth.shape[:0:-1]):
         raise another_size(path, depth, footage)
     confidence = maps_of(path, arrays, "conf", depth) if "conf" in arrays else None
-    made_by = provenance_of("depth_anything3", model)
+    provenance = made_by("depth_anything3", model)
     crop = resized(footage.image_size_px, depth.shape[:0:-1])
     return geometry_of(
         path,
         footage,
-        made_by,
-        "metric" if "NESTED" in made_by.model else "arbitrary",
+        provenance,
+        "metric" if "NESTED" in provenance.model else "arbitrary",
         inverse(matrices_of(path, arrays, "extrinsics", (3, 4), (4, 4))),
         crop.image_K(matrices_of(path, arrays, "intrinsics", (3, 3))),
         crop,

@@ -137,6 +137,8 @@ def visual_odometry(
     by_road_m = np.full(n - 1, np.nan)
     by_road_m[told] = _lengths_m(patches, down / camera_height_m, K_px[0, 0])[0]
     by_road_m[by_road_m <= 0] = np.nan
+    if 2 * (~np.isnan(by_road_m[moves])).sum() < moves.sum():
+        return Rejected("the road does not tell the scale", footage.video_id)
     lengths_m = _chained(steps, by_road_m, moves, np.diff(footage.times_s))
     known = ~np.isnan(by_road_m)
     if 2 * (np.abs(by_road_m[known] / lengths_m[known] - 1) <= FITS).sum() < max(moves.sum(), 1):
