@@ -11,7 +11,7 @@ from stvlm.pseudo_labels.filters import Limits
 from stvlm.pseudo_labels.geometry import READERS
 from stvlm.pseudo_labels.geometry.command import check_command
 from stvlm.pseudo_labels.ground import GroundFit
-from stvlm.pseudo_labels.licences import made_by, may_be_sold, tool_of
+from stvlm.pseudo_labels.licences import made_by, may_be_sold, provenance_of, tool_of
 from stvlm.pseudo_labels.lifting import Lifting
 from stvlm.pseudo_labels.metric_depth import metric3d_onnx, transformers_depth
 from stvlm.pseudo_labels.objects import grounding_dino_sam2, sam3
@@ -62,11 +62,13 @@ class CameraMotion:
             raise ValueError(f"{self.by} is made here, and takes no {given[0]}")
         if self.by in READERS and len(given) != 1:
             raise ValueError(f"{self.by} is a tool: give the command that runs it, or the artefacts that it wrote")
-        if self.command is not None:
-            try:
+        try:
+            if self.by in READERS:
+                provenance_of(self.by, self.model)
+            if self.command is not None:
                 check_command(self.command)
-            except DataError as error:
-                raise ValueError(str(error)) from error
+        except DataError as error:
+            raise ValueError(str(error)) from error
         if self.artefacts is not None and "{excerpt}" not in self.artefacts:
             raise ValueError("artefacts names a folder or file for each excerpt; write {excerpt} where its id stands")
 

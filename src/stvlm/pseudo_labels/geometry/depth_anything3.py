@@ -33,7 +33,7 @@ from stvlm.pseudo_labels.geometry.reading import (
     read_npz,
     share,
 )
-from stvlm.pseudo_labels.licences import made_by
+from stvlm.pseudo_labels.licences import provenance_of
 
 PATCH_PX = 14
 
@@ -47,7 +47,7 @@ def read(path: Path, footage: Footage, model: str | None = None) -> Geometry:
     if not _whole(footage.image_size_px, depth.shape[:0:-1]):
         raise another_size(path, depth, footage)
     confidence = maps_of(path, arrays, "conf", depth) if "conf" in arrays else None
-    provenance = made_by("depth_anything3", model)
+    provenance = provenance_of("depth_anything3", model)
     crop = resized(footage.image_size_px, depth.shape[:0:-1])
     return geometry_of(
         path,

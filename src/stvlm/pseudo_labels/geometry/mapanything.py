@@ -34,7 +34,7 @@ from stvlm.pseudo_labels.geometry.reading import (
     read_npz,
     share,
 )
-from stvlm.pseudo_labels.licences import made_by
+from stvlm.pseudo_labels.licences import provenance_of
 
 _SIZES_PX = {
     1.000: (518, 518),
@@ -68,7 +68,7 @@ def read(path: Path, footage: Footage, model: str | None = None) -> Geometry:
     return geometry_of(
         path,
         footage,
-        made_by("mapanything", model),
+        provenance_of("mapanything", model),
         "metric",
         matrices_of(path, arrays, "camera_poses", (4, 4)),
         crop.image_K(matrices_of(path, arrays, "intrinsics", (3, 3))),

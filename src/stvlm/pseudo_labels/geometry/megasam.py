@@ -32,7 +32,7 @@ from stvlm.pseudo_labels.geometry.reading import (
     only_file,
     read_npz,
 )
-from stvlm.pseudo_labels.licences import made_by
+from stvlm.pseudo_labels.licences import provenance_of
 from stvlm.records import DataError
 
 FARTHEST = 100.0
@@ -57,7 +57,7 @@ def read(path: Path, footage: Footage, model: str | None = None) -> Geometry:
     return geometry_of(
         path,
         footage,
-        made_by("megasam", model),
+        provenance_of("megasam", model),
         "arbitrary",
         matrices_of(path, arrays, "cam_c2w", (4, 4)),
         np.tile(crop.image_K(K_px), (len(depth), 1, 1)),

@@ -39,7 +39,7 @@ from stvlm.pseudo_labels.geometry.reading import (
     stacked,
     unreadable,
 )
-from stvlm.pseudo_labels.licences import made_by
+from stvlm.pseudo_labels.licences import provenance_of
 from stvlm.records import Array, DataError
 
 UNIT_TOLERANCE = 1e-3
@@ -66,7 +66,7 @@ def read(path: Path, footage: Footage, model: str | None = None) -> Geometry:
     return geometry_of(
         path,
         footage,
-        made_by("monst3r", model),
+        provenance_of("monst3r", model),
         "arbitrary",
         se3(motion[:, 4:8], motion[:, 1:4]),
         crop.image_K(K_px),

@@ -47,7 +47,7 @@ from stvlm.pseudo_labels.geometry.reading import (
     read_npz,
     share,
 )
-from stvlm.pseudo_labels.licences import made_by
+from stvlm.pseudo_labels.licences import provenance_of
 
 Size = tuple[int, int]
 
@@ -73,7 +73,7 @@ def _read(tool: str, path: Path, footage: Footage, model: str | None, crops: Map
     return geometry_of(
         path,
         footage,
-        made_by(tool, model),
+        provenance_of(tool, model),
         "arbitrary",
         inverse(matrices_of(path, arrays, "extrinsic", (3, 4))),
         crop.image_K(matrices_of(path, arrays, "intrinsic", (3, 3))),

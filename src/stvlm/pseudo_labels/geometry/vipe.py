@@ -43,7 +43,7 @@ from stvlm.pseudo_labels.geometry.reading import (
     stacked,
     unreadable,
 )
-from stvlm.pseudo_labels.licences import made_by
+from stvlm.pseudo_labels.licences import provenance_of
 from stvlm.records import Array, DataError
 
 LONG_SIDE_PX = 640
@@ -73,7 +73,7 @@ def read(path: Path, footage: Footage, model: str | None = None) -> Geometry:
     return geometry_of(
         path,
         footage,
-        made_by("vipe", model),
+        provenance_of("vipe", model),
         "metric",
         poses,
         K_px,
