@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import shutil
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
@@ -13,14 +14,14 @@ from typing import Any
 import numpy as np
 
 from stvlm import __version__
-from stvlm.files import locked, read_json, write_json
+from stvlm.files import locked, read_json, whole_file, write_json
 from stvlm.pseudo_labels import stages
 from stvlm.pseudo_labels.pipeline import COST, LINK, Done, Outcome, Request, label_videos
 from stvlm.pseudo_labels.recipe import PseudoLabelling, tools_of
 from stvlm.recipes import to_mapping
 from stvlm.records import DataError
 
-REPORT = "pseudo_labels.json"
+REPORT, LEFT_OUT = "pseudo_labels.json", "left_out.csv"
 
 
 def label(request: Request, out: Path, work: Path) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -39,8 +40,10 @@ def label(request: Request, out: Path, work: Path) -> tuple[dict[str, Any], dict
         if not outcome.labelled:
             write_json(work / REPORT, report)
             reasons = Counter(item.reason for of_stage in outcome.rejected.values() for item in of_stage)
-            told = "; ".join(f"{reason} ({n}x)" for reason, n in reasons.most_common(3)) or "there are no videos"
-            raise DataError(f"nothing could be labelled: {told}; see {work / REPORT}")
+            examples = {item.reason: item.subject for of_stage in outcome.rejected.values() for item in of_stage}
+            told = "; ".join(f"{reason} ({n}x, {examples[reason]})" for reason, n in reasons.most_common(3))
+            write_left_out(work / LEFT_OUT, outcome)
+            raise DataError(f"nothing could be labelled: {told or 'there are no videos'}; all is in {work / LEFT_OUT}")
         with _made_anew(out) as new:
             splits: dict[str, list[str]] = defaultdict(list)
             for labelled in outcome.labelled:
@@ -48,7 +51,26 @@ def label(request: Request, out: Path, work: Path) -> tuple[dict[str, Any], dict
                 splits[labelled.excerpt.recording.split].append(labelled.excerpt.name)
             write_json(new / "splits.json", {split: sorted(names) for split, names in splits.items()})
             write_json(new / REPORT, report)
+            write_left_out(new / LEFT_OUT, outcome)
     return report, costs
+
+
+def write_left_out(path: Path, outcome: Outcome) -> None:
+    """A table of all videos, excerpts and tracks that have no label: which, at which stage, and why."""
+    rows = [(name, "", item.subject, item.reason) for name, items in outcome.rejected.items() for item in items]
+    for done in outcome.excerpts:
+        for stage in ("lifting", "smoothing", "filters"):
+            place = done.folders[stage]
+            rejected = stages.read_manifest(place).notes.get("rejected", {}) if _is_done(place) else {}
+            rows += [(stage, track_id, done.excerpt.name, reason) for track_id, reason in rejected.items()]
+    with whole_file(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        table = csv.writer(file)
+        table.writerow(("stage", "track_id", "subject", "reason"))
+        table.writerows(rows)
+
+
+def _is_done(folder: Path) -> bool:
+    return (folder / stages.MANIFEST).exists()
 
 
 @contextmanager

@@ -35,7 +35,8 @@ from stvlm.pseudo_labels.views import View
 from stvlm.records import DataError, Rejected
 
 NO_INTRINSICS = "no intrinsics; give hfov_deg of its collection in the recipe, or a NAME.camera.json beside the video"
-NO_HEIGHT = "no camera height; give camera_height_m of its collection in the recipe, as boxes do not tell it"
+NO_HEIGHT = "no camera height; give height_m in a NAME.camera.json, or camera_height_m of its collection in the recipe"
+NO_BOXES = "no boxes; put a NAME.marks.txt, NAME.mot.txt or NAME.coco.json beside the video"
 TOOL_FAILED = "the tool made no geometry of it"
 GUESSED_SLOPE_RAD = 0.1
 """One standard deviation of the ground's slope where only the way in which the camera is held tells it."""
@@ -60,7 +61,7 @@ def objects_of(view: View, settings: Objects) -> ObjectTracks | Rejected:
         return sam3.find(view.footage, view.read, settings.sam3)
     given = view.objects()
     if given is None or not given.tracks:
-        return Rejected("no boxes came with it", view.footage.video_id)
+        return Rejected(NO_BOXES, view.footage.video_id)
     if view.video.to_follow:
         return follow_boxes(view.footage, view.read, given, settings.following)
     said = [(track.truncated.any(), track.occluded.any()) for track in given.tracks]

@@ -66,6 +66,8 @@ ROAD_SIGMA, CHAIN_SIGMA, LEAST_SAME = 0.15, 0.03, 20
 before, for which so many corners are needed."""
 ACCELERATION_MPS2 = 2.0
 """One standard deviation of a car's."""
+AROUND, ALIKE = 10, 0.5
+"""A step whose heading is off by more than 60 degrees from the median of so many before and after is none."""
 FITS = 0.25
 """A step whose length by the road is off by more than this share of what all steps tell does not fit."""
 TURN_RAD = np.deg2rad(0.5)
@@ -139,6 +141,7 @@ def visual_odometry(
     by_road_m[by_road_m <= 0] = np.nan
     if 2 * (~np.isnan(by_road_m[moves])).sum() < moves.sum():
         return Rejected("the road does not tell the scale", footage.video_id)
+    moves &= _forwards(steps, moves)  # a camera that hardly moves has a heading of noise
     lengths_m = _chained(steps, by_road_m, moves, np.diff(footage.times_s))
     known = ~np.isnan(by_road_m)
     if 2 * (np.abs(by_road_m[known] / lengths_m[known] - 1) <= FITS).sum() < max(moves.sum(), 1):
@@ -375,6 +378,17 @@ def _road_normal(patches: _Patches, down: Array, height_m: float, focal_px: floa
     most = MOST_TILT_RAD
     tilt_rad = least_squares(missed, np.zeros(2), loss="cauchy", diff_step=1e-3, bounds=(-most, most)).x
     return down if np.abs(tilt_rad).max() > 0.99 * most else normal(tilt_rad)
+
+
+def _forwards(steps: list[_Step], moves: Array) -> Array:
+    """Which steps (steps,) go the way of those around them."""
+    headings = np.array([step.heading for step in steps])
+    out = np.zeros(len(steps), dtype=bool)
+    at = np.flatnonzero(moves)
+    for place, k in enumerate(at.tolist()):
+        around = headings[at[max(place - AROUND, 0) : place + AROUND + 1]]
+        out[k] = headings[k] @ np.median(around, axis=0) > ALIKE * np.linalg.norm(np.median(around, axis=0))
+    return out
 
 
 def _chained(steps: list[_Step], by_road_m: Array, moves: Array, dt_s: Array) -> Array:

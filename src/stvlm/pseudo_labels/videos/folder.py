@@ -172,11 +172,12 @@ class VideoFiles:
                 camera=camera or video.camera,
                 camera_height_m=described.height_m or video.camera_height_m,
             )
-        for suffix, read in BOX_FILES.items():
-            path = self._path / f"{video_id}{suffix}"
-            if path.is_file():
-                boxes, left_out = read(path, video.footage())
-                return dataclasses.replace(video, boxes=boxes, to_follow=suffix == MARKS, left_out=left_out)
+        there = [suffix for suffix in BOX_FILES if (self._path / f"{video_id}{suffix}").is_file()]
+        if len(there) > 1:
+            raise DataError(f"{self._path / video_id}: has boxes in {' and '.join(there)}; leave one of the files")
+        for suffix in there:
+            boxes, left_out = BOX_FILES[suffix](self._path / f"{video_id}{suffix}", video.footage())
+            return dataclasses.replace(video, boxes=boxes, to_follow=suffix == MARKS, left_out=left_out)
         return video
 
 
