@@ -71,7 +71,6 @@ class Found(NamedTuple):
     sigma_m: float
     true_hour: int | None  # None where it has none
     found_hour: int | None
-    reference_s: float  # of the grid's start, from the excerpt's
 
     @property
     def relative(self) -> float:
@@ -294,7 +293,6 @@ def _held(scene: Scene, track: Track, label: Label) -> Found | Rejected:
         sigma_m=label.distance_m.sigma,
         true_hour=_hour(true_m),
         found_hour=_hour(found_m),
-        reference_s=start_s,
     )
 
 
