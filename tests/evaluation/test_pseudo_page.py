@@ -18,7 +18,7 @@ def pair(true_m: float, found_m: float) -> Pair:
     """Straight ahead, and in a reconstruction whose axes are others."""
     true_xyz_m = np.linspace(0, true_m, 9)[:, None] * [1, 0, 0]
     found_xyz_m = np.linspace(0, found_m, 9)[:, None] * [1, 0, 0] @ TURNED
-    found = Found(4.0, True, "A", true_xyz_m, found_xyz_m, true_m, found_m, 2.0, 12, 12, 0.0)
+    found = Found(4.0, True, "A", true_xyz_m, found_xyz_m, true_m, found_m, 2.0, 12, 12)
     return Pair("e", f"{true_m}", "car", True, 15.0, true_m * 0.9, 0.0, found)
 
 

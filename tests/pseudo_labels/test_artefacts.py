@@ -195,6 +195,17 @@ def test_footage_refuses_no_frames_and_times_that_stand_still() -> None:
         Footage("v", np.zeros(2), (64, 48))
 
 
+def test_every_so_often_a_frame_is_taken() -> None:
+    """At 0 and 1.2 s, and 2.2 s would be next; after a gap it counts from the frame that was taken."""
+    for times_s, frames in (
+        (np.arange(6) * 0.4, [0, 3]),
+        (np.arange(4) * 0.1 * 10, [0, 1, 2, 3]),
+        (np.zeros(1), [0]),
+        (np.array([0, 0.5, 7, 7.5, 8]), [0, 2, 4]),
+    ):
+        assert Footage("v", times_s, (64, 48)).frames_every(1.0).tolist() == frames
+
+
 def test_masks_are_run_lengths_down_the_columns() -> None:
     mask = np.array([[0, 1, 1], [0, 1, 0]], dtype=bool)
     assert encode_mask(mask).tolist() == [2, 3, 1]  # column 0, then 1 1, then 1 0

@@ -1,6 +1,7 @@
 """Cars and people where a pencil puts them: 1000 px of focal length, so that 1 m at 20 m is 50 px."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,7 +15,6 @@ from stvlm.pseudo_labels.artefacts import (
     encode_mask,
 )
 from stvlm.pseudo_labels.lifting import (
-    PAPER,
     ClassSize,
     Ground,
     Lifting,
@@ -24,8 +24,11 @@ from stvlm.pseudo_labels.lifting import (
     level_ground,
     lift,
 )
+from stvlm.pseudo_labels.recipe import PseudoLabelling
+from stvlm.recipes import load_recipe
 from stvlm.records import Array, Rejected
 
+PAPER = load_recipe(Path(__file__).parents[2] / "dataset_builder/recipes/pseudo_paper.yaml", PseudoLabelling).lifting
 SIZE_PX = (400, 300)
 K_PX = np.array([[1000.0, 0, 200], [0, 1000, 100], [0, 0, 1]])
 TURNED = np.array([[0.0, 0, 1, 5], [-1, 0, 0, 6], [0, -1, 0, 2], [0, 0, 0, 1]])  # looks along world x

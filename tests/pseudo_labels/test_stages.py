@@ -19,8 +19,6 @@ from stvlm.pseudo_labels.artefacts import (
     resized,
 )
 from stvlm.pseudo_labels.stages import (
-    content_hash,
-    is_done,
     read_geometry,
     read_lifted_tracks,
     read_metric_depth,
@@ -153,17 +151,6 @@ def test_the_manifest_says_what_made_it(tmp_path: Path) -> None:
     assert manifest["details"]["scale"] == "arbitrary" and manifest["options"]["fps"] == 10
 
 
-def test_a_stage_is_done_for_its_inputs_and_options_only(tmp_path: Path) -> None:
-    assert not is_done(tmp_path, "geometry", "in", {"fps": 10, "size": (4, 3)})
-    write(tmp_path)
-    assert is_done(tmp_path, "geometry", "in", {"fps": 10, "size": (4, 3)})
-    assert not is_done(tmp_path, "geometry", "other", {"fps": 10, "size": (4, 3)})
-    assert not is_done(tmp_path, "geometry", "in", {"fps": 5, "size": (4, 3)})
-    assert not is_done(tmp_path, "object_tracks", "in", {"fps": 10, "size": (4, 3)})
-    (tmp_path / "depth.npy").unlink()
-    assert not is_done(tmp_path, "geometry", "in", {"fps": 10, "size": (4, 3)})
-
-
 def test_what_is_not_written_to_its_end_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write(tmp_path)
 
@@ -229,14 +216,3 @@ def test_a_foreign_manifest_is_told(tmp_path: Path, change: dict[str, Any], mess
     path.write_text(json.dumps(json.loads(path.read_text()) | change))
     with pytest.raises(DataError, match=message):
         read_geometry(tmp_path)
-
-
-def test_the_hash_of_contents_does_not_depend_on_where_they_are(tmp_path: Path) -> None:
-    for name in ("a", "b"):
-        (tmp_path / name / "in").mkdir(parents=True)
-        (tmp_path / name / "in" / "0.npy").write_bytes(b"1")
-    assert content_hash([tmp_path / "a"]) == content_hash([tmp_path / "b"])
-    (tmp_path / "b" / "in" / "0.npy").rename(tmp_path / "b" / "in" / "1.npy")
-    assert content_hash([tmp_path / "a"]) != content_hash([tmp_path / "b"])
-    with pytest.raises(DataError, match=r"none\.mp4: cannot read"):
-        content_hash([tmp_path / "none.mp4"])

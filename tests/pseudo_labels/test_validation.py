@@ -94,7 +94,7 @@ def pair(
     hours: tuple[int, int] = (12, 12),
 ) -> Pair:
     none = np.zeros((9, 3))
-    found = Found(4.0, told, "A", none, none, true_m, found_m, 1.0, hours[0], hours[1], 0.0)
+    found = Found(4.0, told, "A", none, none, true_m, found_m, 1.0, hours[0], hours[1])
     return Pair(excerpt, "x", "car", moves, 15.0, true_m * 0.9, 0.0, found)
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.ndimage import center_of_mass
 
-from stvlm.pseudo_labels.artefacts import ObjectTrack, ObjectTracks, Provenance
+from stvlm.pseudo_labels.artefacts import ObjectTrack, ObjectTracks, Provenance, encode_mask
 from stvlm.pseudo_labels.videos.video import Video
 from stvlm.pseudo_labels.views import view_of
 from stvlm.records import Array, Camera, Recording
@@ -70,6 +70,28 @@ def test_what_is_small_enough_is_left_as_it_is() -> None:
         given = video(PINHOLE, boxes_px)
         view = view_of(given, most_side_px)
         assert view.objects() is given.boxes and view.read(0) is given.frames.read(0)
+
+
+def with_masks(camera: Camera) -> Video:
+    """A track of two frames, the first with pixels in columns 4 to 8 and rows 0 to 2, the second in columns 2 and 3."""
+    mask, thin = np.zeros((2, camera.height_px, camera.width_px), dtype=bool)
+    mask[:3, 4:9], thin[:, 2:4] = True, True
+    given = video(camera, np.array([[3.5, -0.5, 8.5, 2.5], [1.5, -0.5, 3.5, 5.5]]))
+    assert given.boxes is not None
+    track = replace(given.boxes.tracks[0], masks=(encode_mask(mask), encode_mask(thin)))
+    return replace(given, boxes=replace(given.boxes, tracks=(track,)))
+
+
+def test_a_mask_is_what_lies_at_the_middles_of_pixels() -> None:
+    """Of 12 x 6 pixels a third: the view's are columns 1, 4, 7 and 10, and rows 1 and 4."""
+    camera = Camera("camera", 12, 6, 10.0, 10.0, 5.5, 2.5)
+    objects = view_of(with_masks(camera), 4).objects()
+    assert objects is not None and objects.tracks[0].masks is not None
+    counts, thin = objects.tracks[0].masks
+    assert counts is not None and counts.tolist() == [2, 1, 1, 1, 3]  # the upper pixels of the middle two columns
+    assert thin is None
+    bent = view_of(with_masks(replace(camera, distortion=NUPLAN.distortion)), None).objects()
+    assert bent is not None and bent.tracks[0].masks is None
 
 
 @pytest.mark.parametrize("most_side_px", [None, 640])

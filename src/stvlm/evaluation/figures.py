@@ -43,7 +43,7 @@ SHORT = {
 }  # fmt: skip
 LEAST_PERCENT = 1.0
 """Relative errors below are drawn there: a logarithmic axis has no zero."""
-_STYLE: Any = {
+STYLE: Any = {
     "font.size": 8,
     "axes.titlesize": 8,
     "axes.labelsize": 8,
@@ -81,7 +81,7 @@ def draw_all(results: Sequence[Results], answers: Sequence[Mapping[str, Sequence
     import matplotlib
 
     results = [r._replace(name=shorten(r.name)) for r in results]
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(STYLE):
         figures = {
             "radar": radar(results),
             "unread": unread([r.name for r in results], [of[MODEL] for of in answers]),
@@ -111,7 +111,7 @@ def radar(results: Sequence[Results]) -> Figure | None:
     tasks = [task for task in TASKS if f"{task}_accuracy" in results[0].scores[MODEL]]
     if len(tasks) < 3:
         return None
-    figure = _figure(3.5, 3.4)
+    figure = new_figure(3.5, 3.4)
     axes: Any = figure.add_axes((0.16, 0.2, 0.68, 0.7), polar=True)
     axes.set_theta_offset(np.pi / 2)
     axes.set_theta_direction(-1)
@@ -211,7 +211,7 @@ def ranges(names: Sequence[str], answers: Sequence[Mapping[str, Sequence[Answer]
     tasks = [task for task in UNITS if any(answer.task == task and answer.row for answer in answers[0][MODEL])]
     if not tasks:
         return None
-    figure = _figure(3.45 * len(tasks), 3.9)
+    figure = new_figure(3.45 * len(tasks), 3.9)
     grid = figure.subplots(2, len(tasks), squeeze=False, sharex="col", gridspec_kw={"hspace": 0.2, "wspace": 0.25})
     for column, task in enumerate(tasks):
         top, bottom = grid[:, column]
@@ -293,7 +293,7 @@ def unread(names: Sequence[str], answers: Sequence[Sequence[Answer]]) -> Figure:
     most = max((n for of in counts for n in of.values()), default=0)
     columns = min(2, len(names))
     lines = -(-len(names) // columns)
-    figure = _figure(3.5 * columns, lines * (0.75 + 0.24 * max(len(reasons), 1)))
+    figure = new_figure(3.5 * columns, lines * (0.75 + 0.24 * max(len(reasons), 1)))
     panels = figure.subplots(lines, columns, squeeze=False, sharey=True, gridspec_kw={"wspace": 0.12, "hspace": 0.55})
     for axes in panels.flat[len(names) :]:
         axes.set_visible(False)
@@ -322,7 +322,7 @@ def unread(names: Sequence[str], answers: Sequence[Sequence[Answer]]) -> Figure:
     return figure
 
 
-def _figure(width_in: float, height_in: float) -> Figure:
+def new_figure(width_in: float, height_in: float) -> Figure:
     from matplotlib.figure import Figure
 
     return Figure(figsize=(width_in, height_in), facecolor="white")

@@ -12,9 +12,9 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from scipy.special import erf
 
 from stvlm import __version__
-from stvlm.evaluation.figures import _STYLE, COLORS, FAINT, INK, MARKERS, RULE, _figure, check_installed
+from stvlm.evaluation.figures import COLORS, FAINT, INK, MARKERS, RULE, STYLE, check_installed, new_figure
 from stvlm.files import whole_file, write_json
-from stvlm.pseudo_labels.validation import TOLERANCE, Found, Pair, Report
+from stvlm.pseudo_labels.validation import TOLERANCE, Found, Pair, Report, found_of
 from stvlm.records import Array
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ def _drawn(report: Report, folder: Path) -> list[dict[str, Any]]:
     if not kept:
         return []
     figures = []
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(STYLE):
         drawn = {
             "calibration": calibration(kept),
             "range": by_range(kept),
@@ -126,7 +126,7 @@ def _ladder(reports: Mapping[str, Report]) -> _Table:
 
 def calibration(kept: Sequence[Pair]) -> Figure:
     """The share of labels whose error is within k sigmas against k, by grade, and a normal distribution's."""
-    figure = _figure(3.5, 2.6)
+    figure = new_figure(3.5, 2.6)
     axes: Any = figure.add_subplot()
     sigmas = np.linspace(0, 4, 81)
     axes.plot(sigmas, 100 * erf(sigmas / np.sqrt(2)), color=INK, linewidth=1, linestyle=(0, (4, 2)), label="normal")
@@ -145,12 +145,12 @@ def calibration(kept: Sequence[Pair]) -> Figure:
 
 def by_range(kept: Sequence[Pair]) -> Figure:
     """Each label's relative error against its range."""
-    figure = _figure(3.5, 2.6)
+    figure = new_figure(3.5, 2.6)
     axes: Any = figure.add_subplot()
-    most = 100 * np.clip(max(abs(_found(pair).relative) for pair in kept), 1.2 * TOLERANCE, 1.0)
+    most = 100 * np.clip(max(abs(found_of(pair).relative) for pair in kept), 1.2 * TOLERANCE, 1.0)
     for category, color, marker in zip(_common(kept), COLORS, MARKERS, strict=False):
         some = [pair for pair in kept if pair.category == category]
-        errors = np.clip([100 * _found(pair).relative for pair in some], -most, most)
+        errors = np.clip([100 * found_of(pair).relative for pair in some], -most, most)
         axes.scatter(
             [p.range_m for p in some], errors, s=9, color=color, marker=marker, alpha=0.6, linewidths=0, label=category
         )
@@ -165,7 +165,7 @@ def by_range(kept: Sequence[Pair]) -> Figure:
 
 def sweep(report: Report) -> Figure:
     """What is right against what is kept, under each pair of limits."""
-    figure = _figure(3.5, 2.6)
+    figure = new_figure(3.5, 2.6)
     axes: Any = figure.add_subplot()
     points = report.scores["sweep"]
     ranges = sorted({point["most_range_m"] for point in points})
@@ -183,15 +183,15 @@ def sweep(report: Report) -> Figure:
 
 def views(kept: Sequence[Pair], columns: int = 4) -> Figure:
     """Paths from above: the best, those around the median, and the worst."""
-    ranked = sorted(kept, key=lambda pair: (abs(_found(pair).relative), pair.excerpt, pair.true_id))
+    ranked = sorted(kept, key=lambda pair: (abs(found_of(pair).relative), pair.excerpt, pair.true_id))
     columns = min(columns, len(ranked))
     middle = max((len(ranked) - columns) // 2, 0)
     rows = {"best": ranked[:columns], "median": ranked[middle : middle + columns], "worst": ranked[-columns:]}
-    figure = _figure(1.75 * columns, 1.75 * len(rows))
+    figure = new_figure(1.75 * columns, 1.75 * len(rows))
     all_axes: Any = figure.subplots(len(rows), columns, squeeze=False)
     for line, (name, some) in zip(all_axes, rows.items(), strict=True):
         for axes, pair in zip(line, some, strict=True):
-            found = _found(pair)
+            found = found_of(pair)
             true_m = found.true_xyz_m - found.true_xyz_m.mean(axis=0)
             found_m = _onto(found.found_xyz_m - found.found_xyz_m.mean(axis=0), true_m)
             axes.plot(*true_m[:, :2].T, color=INK, linewidth=1, linestyle=(0, (4, 2)))
@@ -211,11 +211,6 @@ def _onto(found_m: Array, true_m: Array) -> Array:
     left, _, right = np.linalg.svd(found_m.T @ true_m)
     left[:, 2] *= np.linalg.det(left @ right)
     return np.asarray(found_m @ left @ right)
-
-
-def _found(pair: Pair) -> Found:
-    assert isinstance(pair.found, Found)
-    return pair.found
 
 
 def _common(kept: Sequence[Pair]) -> list[str]:

@@ -14,10 +14,11 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from stvlm.records import CATEGORIES, Array, boxes_of, check_increasing, read_only, set_fields
+from stvlm.records import CATEGORIES, Array, DataError, boxes_of, check_increasing, read_only, set_fields
 
 Scale = Literal["metric", "arbitrary"]
 
+TIME_TOLERANCE_S = 1e-6
 RIGID_TOLERANCE = 1e-3
 """How far a pose's rotation may be from orthonormal: float32 files are off by 1e-6, a wrong file by 1."""
 
@@ -46,6 +47,22 @@ class Footage:
         if not len(times_s):
             raise ValueError(f"video {self.video_id!r}: footage has at least one frame")
         set_fields(self, times_s=times_s, image_size_px=_size(self.image_size_px))
+
+    def frames_every(self, every_s: float) -> Array:
+        """Frames (m,) int64: the first, and each that comes so long, or longer, after the last one that was taken."""
+        taken = [0]
+        for frame, time_s in enumerate(self.times_s):
+            if frame and time_s - self.times_s[taken[-1]] >= every_s - TIME_TOLERANCE_S:
+                taken.append(frame)
+        return np.array(taken)
+
+    def checked(self, image: Array) -> Array:
+        """An image (H, W, 3) as it is; raises DataError where it is of another size."""
+        width, height = self.image_size_px
+        if image.shape != (height, width, 3):
+            found = f"an image has the shape {image.shape}, not {(height, width, 3)}"
+            raise DataError(f"{self.video_id}: {found}; give RGB images of one size")
+        return image
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,8 @@
 """From boxes and masks in the image to places in the world.
 
 With depth, as the paper does it: the points behind an object's mask, and their barycentre. Three things are added, each
-of which can be switched off (`PAPER`): the rim of a mask, where depth mixes with what lies behind, is cut off; points
-far off along the ray are left out, and the median is taken; and as the points lie on the side that the camera sees, the
+of which can be switched off: the rim of a mask, where depth mixes with what lies behind, is cut off; points far off
+along the ray are left out, and the median is taken; and as the points lie on the side that the camera sees, the
 barycentre is pushed outwards along the ray by as much as that side is from the middle of an object of this class.
 
 Without depth, a box tells its distance twice. Where it stands on the ground, seen from a known height: good when near.
@@ -94,10 +94,6 @@ class Lifting:
                 raise ValueError(f"{name} is one of {', '.join(kinds)}, got {getattr(self, name)!r}")
         if not 0 <= self.box_inset < 0.5 or min(self.depth_noise, self.edge_px) <= 0:
             raise ValueError("box_inset lies in 0..0.5; depth_noise and edge_px are positive")
-
-
-PAPER = Lifting(barycentre="mean", to_centre=False, erode_px=0, box_inset=0, outlier_sigmas=0)
-"""As the paper tells it: the barycentre of the point cloud."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)

@@ -14,12 +14,9 @@ What was written by another version, is cut off or belongs to another stage is a
 
 from __future__ import annotations
 
-import hashlib
-import json
 import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields
 from itertools import pairwise
 from pathlib import Path
@@ -30,7 +27,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from stvlm.files import read_json, whole_file, write_json
-from stvlm.hashing import stable_hash
 from stvlm.pseudo_labels.artefacts import (
     DepthCrop,
     Geometry,
@@ -128,32 +124,6 @@ class _OfMetricDepth:
 class _OfTracks:
     times_s: tuple[float, ...]
     image_size_px: tuple[int, int]
-
-
-def content_hash(paths: Iterable[Path]) -> str:
-    """One hash of files' contents, and of all files in folders, whatever the paths are; raises DataError."""
-    digests = []
-    for path in paths:
-        files = [file for file in sorted(path.rglob("*")) if file.is_file()] if path.is_dir() else [path]
-        for file in files:
-            try:
-                with file.open("rb") as opened:
-                    digest = hashlib.file_digest(opened, "sha256").hexdigest()
-            except OSError as error:
-                raise DataError(f"{file}: cannot read ({error.strerror})") from error
-            digests.append((file.relative_to(path).as_posix(), digest))
-    return stable_hash(*digests)
-
-
-def is_done(folder: Path, kind: Kind, inputs: str, options: Mapping[str, object]) -> bool:
-    """Whether a stage's folder holds what would be made again: the same kind, of the same inputs, with the same
-    options. What is damaged is not done.
-    """
-    with suppress(DataError):
-        manifest = read_manifest(folder, kind)
-        as_written = json.loads(json.dumps(dict(options)))
-        return manifest.inputs == inputs and manifest.options == as_written
-    return False
 
 
 def read_manifest(folder: Path, kind: Kind | None = None) -> Manifest:

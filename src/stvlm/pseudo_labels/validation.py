@@ -71,7 +71,6 @@ class Found(NamedTuple):
     sigma_m: float
     true_hour: int | None  # None where it has none
     found_hour: int | None
-    reference_s: float  # of the grid's start, from the excerpt's
 
     @property
     def relative(self) -> float:
@@ -195,12 +194,12 @@ def validate(pairs: Sequence[Pair]) -> Report:
         "by": {
             "category": {name: _group([p for p in movers if p.category == name]) for name in _names(movers)},
             "grade": {
-                grade: _errors([pair for pair in kept if _found(pair).grade == grade]) | {"pairs": count}
-                for grade, count in sorted(Counter(_found(pair).grade for pair in kept).items())
+                grade: _errors([pair for pair in kept if found_of(pair).grade == grade]) | {"pairs": count}
+                for grade, count in sorted(Counter(found_of(pair).grade for pair in kept).items())
             },
             "relative_sigma": {
                 name: _errors(group) | {"pairs": len(group)}
-                for name, group in _between(kept, lambda pair: _found(pair).relative_sigma, SIGMA_EDGES)
+                for name, group in _between(kept, lambda pair: found_of(pair).relative_sigma, SIGMA_EDGES)
             },
             **{name: _by_edges(movers, name, edges) for name, edges in EDGES.items()},
         },
@@ -294,7 +293,6 @@ def _held(scene: Scene, track: Track, label: Label) -> Found | Rejected:
         sigma_m=label.distance_m.sigma,
         true_hour=_hour(true_m),
         found_hour=_hour(found_m),
-        reference_s=start_s,
     )
 
 
@@ -315,7 +313,8 @@ def _at_poses(scene: Scene, at_ns: Array) -> Array:
 # --- all pairs -------------------------------------------------------------------------------------------------------
 
 
-def _found(pair: Pair) -> Found:
+def found_of(pair: Pair) -> Found:
+    """The label of a pair that has one."""
     assert isinstance(pair.found, Found)
     return pair.found
 
@@ -325,7 +324,7 @@ def _kept(pair: Pair) -> bool:
 
 
 def _right(pair: Pair) -> bool:
-    return abs(_found(pair).relative) <= TOLERANCE + kinematics.ROUNDING
+    return abs(found_of(pair).relative) <= TOLERANCE + kinematics.ROUNDING
 
 
 def _share(pairs: Sequence[Pair], holds: Callable[[Pair], bool | None]) -> dict[str, Any] | None:
@@ -351,23 +350,23 @@ def _excerpts(pairs: Sequence[Pair]) -> Array:
 
 
 def _errors(kept: Sequence[Pair]) -> dict[str, Any]:
-    relative = np.array([_found(pair).relative for pair in kept])
+    relative = np.array([found_of(pair).relative for pair in kept])
     return {
         "within_25_percent": _share(kept, _right),
         "median_error": float(np.median(relative)) if len(relative) else None,
         "median_absolute_error": float(np.median(np.abs(relative))) if len(relative) else None,
-        "distance_mae_m": _mean(kept, lambda pair: abs(_found(pair).found_m - _found(pair).true_m)),
-        "displacement_mae_m": _mean(kept, lambda pair: abs(_found(pair).displacement_error_m)),
-        "speed_mae_kmh": _mean(kept, lambda pair: abs(_found(pair).error_kmh)),
+        "distance_mae_m": _mean(kept, lambda pair: abs(found_of(pair).found_m - found_of(pair).true_m)),
+        "displacement_mae_m": _mean(kept, lambda pair: abs(found_of(pair).displacement_error_m)),
+        "speed_mae_kmh": _mean(kept, lambda pair: abs(found_of(pair).error_kmh)),
     }
 
 
 def _directions(kept: Sequence[Pair]) -> dict[str, Any]:
     """Of those whose true path has an hour; a path that has none where the true one does is wrong."""
-    asked = [pair for pair in kept if _found(pair).true_hour is not None]
+    asked = [pair for pair in kept if found_of(pair).true_hour is not None]
 
     def apart(pair: Pair) -> float:
-        found = _found(pair)
+        found = found_of(pair)
         if found.true_hour is None or found.found_hour is None:
             return np.inf
         hours = abs(found.true_hour - found.found_hour)
@@ -386,8 +385,8 @@ def _comparison(kept: Sequence[Pair]) -> dict[str, Any] | None:
     for first, second in combinations(kept, 2):
         if first.excerpt != second.excerpt:
             continue
-        true = [_found(pair).true_m / _found(pair).seconds for pair in (first, second)]
-        found = [_found(pair).found_m / _found(pair).seconds for pair in (first, second)]
+        true = [found_of(pair).true_m / found_of(pair).seconds for pair in (first, second)]
+        found = [found_of(pair).found_m / found_of(pair).seconds for pair in (first, second)]
         if max(true) >= RATIO * min(true):
             told.append((true[0] > true[1]) == (found[0] > found[1]))
             where.append(first.excerpt)
@@ -401,7 +400,7 @@ def _comparison(kept: Sequence[Pair]) -> dict[str, Any] | None:
 
 def _calibration(kept: Sequence[Pair]) -> dict[str, Any]:
     """How many sigmas the errors are: of a normal distribution 68.3 % are within one, and 95.4 % within two."""
-    z = np.array([(_found(pair).found_m - _found(pair).true_m) / _found(pair).sigma_m for pair in kept])
+    z = np.array([(found_of(pair).found_m - found_of(pair).true_m) / found_of(pair).sigma_m for pair in kept])
     edges = np.arange(-4, 4.5, 0.5)
     return {
         "within_1_sigma": _share(kept, lambda pair: abs(_z(pair)) <= 1),
@@ -412,7 +411,7 @@ def _calibration(kept: Sequence[Pair]) -> dict[str, Any]:
 
 
 def _z(pair: Pair) -> float:
-    found = _found(pair)
+    found = found_of(pair)
     return (found.found_m - found.true_m) / found.sigma_m
 
 
@@ -451,7 +450,7 @@ def _sweep(movers: Sequence[Pair]) -> list[dict[str, Any]]:
             kept = [
                 pair
                 for pair in movers
-                if _kept(pair) and pair.range_m <= most_range_m and _found(pair).relative_sigma <= most_sigma
+                if _kept(pair) and pair.range_m <= most_range_m and found_of(pair).relative_sigma <= most_sigma
             ]
             if kept:
                 points.append(

@@ -13,7 +13,15 @@ import numpy as np
 from PIL import Image
 
 from stvlm.geometry import project
-from stvlm.pseudo_labels.artefacts import DepthCrop, Footage, ObjectTracks, resized
+from stvlm.pseudo_labels.artefacts import (
+    DepthCrop,
+    Footage,
+    ObjectTrack,
+    ObjectTracks,
+    decode_mask,
+    encode_mask,
+    resized,
+)
 from stvlm.pseudo_labels.points import rays
 from stvlm.pseudo_labels.videos.video import Video
 from stvlm.records import Array, Camera, DataError
@@ -45,11 +53,14 @@ class View:
         return np.asarray(cv2.remap(image, *self._sources, cv2.INTER_LINEAR))
 
     def objects(self) -> ObjectTracks | None:
-        """The video's own boxes, in the view's images; masks only where those are the video's."""
+        """The video's own boxes and masks, in the view's images; no masks where a lens is straightened."""
         boxes = self.video.boxes
         if boxes is None or (not self._is_bent and self.footage.image_size_px == self.video.image_size_px):
             return boxes
-        tracks = [replace(t, boxes_px=self._boxes(t.boxes_px, self._to_view), masks=None) for t in boxes.tracks]
+        tracks = [
+            replace(track, boxes_px=self._boxes(track.boxes_px, self._to_view), masks=self._masks(track))
+            for track in boxes.tracks
+        ]
         return replace(boxes, image_size_px=self.footage.image_size_px, tracks=tuple(tracks))
 
     def boxes_in_video(self, boxes_px: Array) -> Array:
@@ -91,6 +102,19 @@ class View:
         rim = [(x0, y0), (x, y0), (x1, y0), (x1, y), (x1, y1), (x, y1), (x0, y1), (x0, y)]
         there = to(np.moveaxis(np.array(rim), -1, 0))  # (N, 8, 2)
         return np.concatenate([there.min(axis=1), there.max(axis=1)], axis=1)
+
+    def _masks(self, track: ObjectTrack) -> tuple[Array | None, ...] | None:
+        """A track's masks at the middles of the view's pixels; None for one that has none of them."""
+        if track.masks is None or self._is_bent:
+            return None
+        size_px = self.footage.image_size_px
+        middles_px = [self.crop.to_image(np.repeat(np.arange(side)[:, None], 2, axis=1)) for side in size_px]
+        columns, rows = (np.rint(at_px[:, axis]).astype(np.int64) for axis, at_px in enumerate(middles_px))
+        masks: list[Array | None] = []
+        for counts in track.masks:  # one at a time is decoded
+            seen = None if counts is None else decode_mask(counts, self.video.image_size_px).T[columns][:, rows].T
+            masks.append(None if seen is None or not seen.any() else encode_mask(seen))
+        return tuple(masks)
 
     @cached_property
     def _sources(self) -> tuple[Array, Array]:

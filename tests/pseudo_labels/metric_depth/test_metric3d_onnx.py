@@ -113,7 +113,7 @@ def test_a_model_that_is_not_on_the_hub_is_told(monkeypatch: pytest.MonkeyPatch)
 
 def test_an_image_of_another_size_is_told(tmp_path: Path) -> None:
     model = Metric3D(a_tenth_of_red(tmp_path / "m.onnx"))
-    with pytest.raises(DataError, match=r"wide: an image has shape \(616, 256, 3\), not \(400, 800, 3\)"):
+    with pytest.raises(DataError, match=r"wide: an image has the shape \(616, 256, 3\), not \(400, 800, 3\)"):
         predict(WIDE, plain(TALL, 0, 0, 0), K_px(500), model)
 
 

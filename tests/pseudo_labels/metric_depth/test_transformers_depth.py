@@ -128,7 +128,7 @@ def test_a_model_that_is_not_on_the_hub_is_told(monkeypatch: pytest.MonkeyPatch)
 
 def test_an_image_of_another_size_is_told(tmp_path: Path) -> None:
     model = TransformersDepth(depth_anything(tmp_path))
-    with pytest.raises(DataError, match=r"clip: an image has shape \(80, 100, 3\), not \(80, 120, 3\)"):
+    with pytest.raises(DataError, match=r"clip: an image has the shape \(80, 100, 3\), not \(80, 120, 3\)"):
         predict(FOOTAGE, lambda k: IMAGES[k, :, :100], None, model)
 
 

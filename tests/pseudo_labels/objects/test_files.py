@@ -1,6 +1,7 @@
 """Annotation files written by hand, of a video of four frames of 20 x 10 pixels."""
 
 import json
+import tracemalloc
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -143,6 +144,37 @@ def test_a_mask_tells_the_box(segmentation: Any, tmp_path: Path) -> None:
     expected[3:5, 2:4] = True
     np.testing.assert_array_equal(decode_mask(car.masks[0], (20, 10)), expected)
     np.testing.assert_array_equal(car.boxes_px[0], [1.5, 2.5, 3.5, 4.5])
+
+
+def test_an_empty_mask_leaves_the_box(tmp_path: Path) -> None:
+    nothing = {"size": [10, 20], "counts": [200]}
+    path = write_coco(tmp_path, lambda data: data["annotations"][0].update(segmentation=nothing))
+    (car,) = read_coco(path, FOOTAGE)[0].tracks
+    assert car.masks is None
+    np.testing.assert_array_equal(car.boxes_px[0], [3.5, 2.5, 8.5, 4.5])
+
+
+def test_masks_are_not_held_as_pixels(tmp_path: Path) -> None:
+    """Forty of 640 x 480 would be 12 MB."""
+    mask = {"size": [480, 640], "counts": [480, 200, 306520]}
+    data = {
+        "images": [{"id": k, "frame_id": k, "width": 640, "height": 480} for k in range(40)],
+        "annotations": [
+            {"image_id": k, "category_id": 1, "bbox": [1, 0, 1, 200], "track_id": 1, "segmentation": mask}
+            for k in range(40)
+        ],
+        "categories": [{"id": 1, "name": "car"}],
+    }
+    path = tmp_path / "long.json"
+    path.write_text(json.dumps(data))
+    tracemalloc.start()
+    try:
+        (car,) = read_coco(path, Footage("long", np.arange(40) / 10, (640, 480)))[0].tracks
+        peak_bytes = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    np.testing.assert_array_equal(car.boxes_px, np.tile([0.5, -0.5, 1.5, 199.5], (40, 1)))
+    assert peak_bytes < 4e6
 
 
 def test_run_lengths_are_differences_from_the_fourth_on() -> None:

@@ -6,20 +6,12 @@ import pytest
 from stvlm.pseudo_labels.objects.classes import CATEGORY_OF, category_of, check_phrases
 from stvlm.pseudo_labels.objects.matching import (
     Detections,
-    detection_frames,
     matched,
     overlaps,
     vote,
     without_duplicates,
 )
 from stvlm.records import CATEGORIES, DataError
-
-
-def test_detections_are_a_second_apart() -> None:
-    assert detection_frames(np.arange(6) * 0.4, 1.0) == [0, 3]  # at 0 and 1.2 s, and 2.2 s would be next
-    assert detection_frames(np.arange(4) * 0.1 * 10, 1.0) == [0, 1, 2, 3]
-    assert detection_frames(np.zeros(1), 1.0) == [0]
-    assert detection_frames(np.array([0, 0.5, 7, 7.5, 8]), 1.0) == [0, 2, 4]
 
 
 def test_iou_of_masks_with_objects() -> None:

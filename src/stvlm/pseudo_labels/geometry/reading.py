@@ -20,11 +20,16 @@ DAMAGE = (OSError, ValueError, KeyError, EOFError, RuntimeError, zipfile.BadZipF
 
 
 def only_file(path: Path, pattern: str, video_id: str) -> Path:
-    """The file that `path` is, or the one under that folder that matches; of several, the one named after the video."""
+    """The file that `path` is, or the one under that folder that matches; of several, the one named after the video.
+
+    That has the id where the pattern's last star is, each "/" of it as "_": of excerpt "street/0", "*_depth.npz" is
+    street_0_depth.npz, and "**/poses.txt" lies in a folder street_0. Raises DataError.
+    """
     if path.is_file():
         return path
     found = sorted(path.glob(pattern))
-    named = [file for file in found if file.stem == video_id or file.stem.startswith(f"{video_id}_")]
+    ending = "/" + video_id.replace("/", "_") + pattern.rpartition("*")[2]
+    named = [file for file in found if f"/{file.as_posix()}".endswith(ending)]
     if len(found) > 1 and len(named) != 1:
         raise DataError(f"{path}: holds {len(found)} files {pattern}; give the folder or the file of one video")
     if not found:

@@ -23,8 +23,6 @@ from stvlm.pseudo_labels.licences import made_by
 from stvlm.pseudo_labels.metric_depth.predicting import (
     Read,
     check_options,
-    chosen_frames,
-    image_of,
     map_size,
     not_had,
 )
@@ -86,12 +84,12 @@ def predict(
     top, left = (INPUT_HW[0] - shown_h) // 2, (INPUT_HW[1] - shown_w) // 2
     inside = (slice(top, top + shown_h), slice(left, left + shown_w))
     factor = options.calibration * K_px[0, 0] * shrink / CANONICAL_FOCAL_PX
-    frames = chosen_frames(footage, options.every_s)
+    frames = footage.frames_every(options.every_s)
     size_px = map_size(footage.image_size_px, options.longest_side_px)
     depth_m = np.empty((len(frames), *size_px[::-1]), dtype=np.float32)
     for index, frame in enumerate(frames.tolist()):
         padded = np.tile(np.array(MEAN_RGB, dtype=np.float32), (*INPUT_HW, 1))
-        padded[inside] = cv2.resize(image_of(read, frame, footage), (shown_w, shown_h), interpolation=cv2.INTER_LINEAR)
+        padded[inside] = cv2.resize(footage.checked(read(frame)), (shown_w, shown_h), interpolation=cv2.INTER_LINEAR)
         blob = np.ascontiguousarray(padded.transpose(2, 0, 1)[None], dtype=dtype)
         canonical = np.squeeze(session.run([NAMES[given.name]], {given.name: blob})[0])
         if canonical.shape != INPUT_HW:

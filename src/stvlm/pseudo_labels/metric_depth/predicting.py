@@ -1,43 +1,19 @@
-"""What the networks have in common: the frames that they see, the size of their maps, what is said of a missing one."""
+"""What the networks have in common: what they are told, the size of their maps, what is said of a missing one."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-import numpy as np
-
-from stvlm.pseudo_labels.artefacts import Footage
 from stvlm.records import Array, DataError
 
 Read = Callable[[int], Array]
 """Frame index -> image (H, W, 3) uint8 RGB of the footage's size, undistorted."""
-
-TIME_TOLERANCE_S = 1e-6
 
 
 def check_options(every_s: float, longest_side_px: int, calibration: float) -> None:
     """Raises ValueError where what every network is told makes no sense."""
     if every_s < 0 or longest_side_px < 1 or calibration <= 0:
         raise ValueError("every_s is 0 or more; longest_side_px and calibration are positive")
-
-
-def chosen_frames(footage: Footage, every_s: float) -> Array:
-    """The frames (m,) int64 that are seen: the first, and each that comes so long, or longer, after the one before."""
-    chosen = [0]
-    for frame, time_s in enumerate(footage.times_s):
-        if frame and time_s - footage.times_s[chosen[-1]] >= every_s - TIME_TOLERANCE_S:
-            chosen.append(frame)
-    return np.array(chosen)
-
-
-def image_of(read: Read, frame: int, footage: Footage) -> Array:
-    """A frame's image; raises DataError where it has another size than the footage."""
-    image = read(frame)
-    width, height = footage.image_size_px
-    if image.shape != (height, width, 3):
-        found = f"an image has shape {image.shape}, not {(height, width, 3)}"
-        raise DataError(f"{footage.video_id}: {found}; give colour images of one size")
-    return image
 
 
 def map_size(image_size_px: tuple[int, int], longest_side_px: int) -> tuple[int, int]:

@@ -19,8 +19,6 @@ from stvlm.pseudo_labels.licences import made_by
 from stvlm.pseudo_labels.metric_depth.predicting import (
     Read,
     check_options,
-    chosen_frames,
-    image_of,
     map_size,
     not_had,
 )
@@ -78,12 +76,12 @@ def predict(
             raise DataError(f"{options.model}: was trained with many cameras; leave out canonical_focal_px")
         if K_px is None:
             return Rejected("no intrinsics", footage.video_id)
-    frames = chosen_frames(footage, options.every_s)
+    frames = footage.frames_every(options.every_s)
     width, height = footage.image_size_px
     w, h = map_size(footage.image_size_px, options.longest_side_px)
     depth_m, focal_px = np.empty((len(frames), h, w), dtype=np.float32), np.full(len(frames), np.nan)
     for start in range(0, len(frames), options.batch):
-        images = [image_of(read, frame, footage) for frame in frames[start : start + options.batch].tolist()]
+        images = [footage.checked(read(frame)) for frame in frames[start : start + options.batch].tolist()]
         shown = processor(images=images, return_tensors="pt").to(model.device)
         with torch.inference_mode():
             results = _in_metres(processor, model(**shown), kind, len(images), (height, width), (h, w))

@@ -44,7 +44,7 @@ class _Row(NamedTuple):
     score: float = 1.0
     truncated: bool = False
     occluded: bool = False
-    mask: Array | None = None  # (H, W) bool
+    mask: Array | None = None  # run lengths (R,): those of a minute's video as pixels would fill the memory
 
 
 def read_mot(
@@ -178,7 +178,8 @@ def read_coco(path: Path, footage: Footage, video: str | None = None) -> tuple[O
             continue
         x, y, width, height = it.bbox
         box_px = np.array([x - 0.5, y - 0.5, x - 0.5 + width, y - 0.5 + height])
-        mask = _mask(where, it.segmentation, footage.image_size_px)
+        pixels = _mask(where, it.segmentation, footage.image_size_px)
+        mask, box_px = (None if pixels is None else mask_and_box(pixels)) or (None, box_px)
         category = category_of(names[it.category_id])
         flags = (bool(it.truncated), bool(it.occluded))
         rows.append(_Row(frame_of[it.image_id], str(track_id), category, box_px, it.score, *flags, mask))
@@ -310,27 +311,26 @@ def _object_tracks(
 ) -> tuple[ObjectTracks, Counter[str]]:
     """Tracks in the order in which they come into view; `truncated` and `occluded`: whether the file says it."""
     n, image_px = len(footage.times_s), np.array(footage.image_size_px)
-    kept: dict[str, dict[int, tuple[_Row, Array, Array | None]]] = {}
+    kept: dict[str, dict[int, tuple[_Row, Array]]] = {}
     for row in sorted(rows, key=lambda row: row.frame):
-        found = None if row.mask is None else mask_and_box(row.mask)
-        mask, box_px = found or (None, np.clip(row.box_px, -0.5, np.tile(image_px - 0.5, 2)))
+        box_px = np.clip(row.box_px, -0.5, np.tile(image_px - 0.5, 2))
         if (box_px[2:] - box_px[:2] < LEAST_PX).any():
             left_out["a box without a size in the image"] += 1
         elif row.frame in kept.setdefault(row.track_id, {}):
             left_out["a second box in one frame"] += 1
         else:
-            kept[row.track_id][row.frame] = row, box_px, mask
+            kept[row.track_id][row.frame] = row, box_px
     tracks = []
     for track_id, frames in kept.items():
         boxes_px, score = np.full((n, 4), np.nan), np.zeros(n)
         cut, hidden = np.zeros(n, dtype=bool), np.zeros(n, dtype=bool)
         masks: list[Array | None] = [None] * n
-        for k, (row, box_px, mask) in frames.items():
-            boxes_px[k], score[k], masks[k] = box_px, row.score, mask
+        for k, (row, box_px) in frames.items():
+            boxes_px[k], score[k], masks[k] = box_px, row.score, row.mask
             cut[k], hidden[k] = row.truncated, row.occluded
         if not frames:
             continue
-        category, _ = vote([row.category for row, *_ in frames.values()], [1.0] * len(frames))
+        category, _ = vote([row.category for row, _ in frames.values()], [1.0] * len(frames))
         some = tuple(masks) if any(mask is not None for mask in masks) else None
         tracks.append(ObjectTrack(track_id, category, boxes_px, score, cut, hidden, some))
     made_by = Provenance(tool="annotations")

@@ -23,7 +23,6 @@ import numpy as np
 
 from stvlm.pseudo_labels.artefacts import Footage, ObjectTrack, ObjectTracks
 from stvlm.pseudo_labels.objects.finishing import BORDER_PX, flagged
-from stvlm.pseudo_labels.objects.models import checked
 from stvlm.pseudo_labels.views import opencv
 from stvlm.records import Array, Rejected
 
@@ -91,7 +90,7 @@ def follow_boxes(
     if not given.tracks:
         return Rejected("no boxes are marked", footage.video_id)
     cv2 = opencv()
-    pyramids = [_pyramid(cv2, checked(read(k), footage)) for k in range(len(footage.times_s))]
+    pyramids = [_pyramid(cv2, footage.checked(read(k))) for k in range(len(footage.times_s))]
     frames = _Frames(cv2, footage, pyramids)
     tracks = [_followed(frames, track, options) for track in given.tracks]
     told = flagged(replace(given, tracks=tuple(tracks))).tracks

@@ -19,15 +19,6 @@ class Detections(NamedTuple):
     categories: list[str]  # D
 
 
-def detection_frames(times_s: Array, every_s: float) -> list[int]:
-    """The first frame, and then each that is at least so many seconds after the last one."""
-    frames = [0]
-    for k, time_s in enumerate(times_s):
-        if k and time_s - times_s[frames[-1]] >= every_s - 1e-6:
-            frames.append(k)
-    return frames
-
-
 def without_duplicates(found: Detections, same_class_iou: float, any_class_iou: float) -> Detections:
     """Detections of which no two of a class overlap by more than the first IoU, and no two at all by the second."""
     import torch

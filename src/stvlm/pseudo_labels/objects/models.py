@@ -6,8 +6,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from stvlm.programs import first_line
-from stvlm.pseudo_labels.artefacts import Footage
-from stvlm.records import Array, DataError
+from stvlm.records import DataError
 
 
 class Network(NamedTuple):
@@ -50,15 +49,6 @@ def load(model: str, revision: str | None, kind: str, half: bool, processor: str
         transformers.utils.logging.set_verbosity(before)
     found = getattr(network.config, "_commit_hash", None)
     return Network(network.eval().to("cuda" if on_gpu else "cpu"), prepares, found or revision or "")
-
-
-def checked(image: Array, footage: Footage) -> Array:
-    """An image (H, W, 3) uint8; raises DataError where it is of another size than the footage."""
-    width, height = footage.image_size_px
-    if image.shape != (height, width, 3):
-        found = f"an image has the shape {image.shape}, not {(height, width, 3)}"
-        raise DataError(f"{footage.video_id}: {found}; give RGB images of one size")
-    return image
 
 
 def forget(session: Any, k: int, reach: int) -> None:

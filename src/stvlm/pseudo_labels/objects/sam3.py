@@ -23,7 +23,7 @@ from stvlm.pseudo_labels.artefacts import Footage, ObjectTrack, ObjectTracks
 from stvlm.pseudo_labels.licences import made_by
 from stvlm.pseudo_labels.objects.classes import PHRASES, category_of, check_phrases
 from stvlm.pseudo_labels.objects.finishing import flagged, mask_and_box
-from stvlm.pseudo_labels.objects.models import Network, checked, forget, load
+from stvlm.pseudo_labels.objects.models import Network, forget, load
 from stvlm.records import Array, DataError, Rejected
 
 
@@ -112,7 +112,7 @@ class _Frames(Mapping[int, Any]):
         self._network, self._footage, self._read = network, footage, read
 
     def __getitem__(self, k: int) -> Any:
-        image = checked(self._read(k), self._footage)
+        image = self._footage.checked(self._read(k))
         inputs = self._network.processor.video_processor(videos=[image[None]], return_tensors="pt")
         return inputs["pixel_values_videos"][0, 0].to(self._network.model.dtype)
 

@@ -26,13 +26,11 @@ from stvlm.pseudo_labels.artefacts import Footage, ObjectTrack, decode_mask
 from stvlm.pseudo_labels.objects.finishing import mask_and_box
 from stvlm.pseudo_labels.objects.matching import (
     Detections,
-    detection_frames,
     matched,
     overlaps,
     vote,
     without_duplicates,
 )
-from stvlm.pseudo_labels.objects.models import checked
 from stvlm.records import Array, DataError
 
 
@@ -104,11 +102,11 @@ def follow(
     rules: Rules,
 ) -> tuple[ObjectTrack, ...]:
     """Tracks, numbered as they come into view; nothing is said of truncation and occlusion."""
-    detect_at = set(detection_frames(footage.times_s, rules.detect_every_s))
+    detect_at = set(footage.frames_every(rules.detect_every_s).tolist())
     live: list[_Object] = []
     ended: list[_Object] = []
     for k in range(len(footage.times_s)):
-        image = checked(read(k), footage)
+        image = footage.checked(read(k))
         follower.show(k, image)
         views = [follower.step(it.session, k) for it in live]
         new: list[_Object] = []
