@@ -100,7 +100,9 @@ def main() -> None:
     out = args.out.absolute()
     work = args.work or out.with_name(f"{out.name}.work")
     print(as_text(*label(request, args.out, work)))
-    print(f"{args.out}: take it as --source NAME={args.out} of dataset_builder/build.py")
+    for name in request.paths:
+        asks = "python dataset_builder/build.py dataset_builder/recipes/labelled.yaml"
+        print(f"to ask about it: {asks} --source {name}={args.out} --out DATASET")
 
 
 if __name__ == "__main__":
