@@ -323,6 +323,7 @@ def unread(names: Sequence[str], answers: Sequence[Sequence[Answer]]) -> Figure:
 
 
 def new_figure(width_in: float, height_in: float) -> Figure:
+    """An empty figure, white, that no window shows."""
     from matplotlib.figure import Figure
 
     return Figure(figsize=(width_in, height_in), facecolor="white")

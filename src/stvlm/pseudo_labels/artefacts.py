@@ -39,7 +39,7 @@ class Footage:
 
     video_id: str
     times_s: Array  # (N,) float64, from the video's start, strictly increasing
-    image_size_px: tuple[int, int]  # width, height of the original images
+    image_size_px: tuple[int, int]  # width, height of its images, which may be reduced and undistorted
 
     def __post_init__(self) -> None:
         times_s = read_only(self.times_s, np.float64, (None,), "times_s")
@@ -67,7 +67,7 @@ class Footage:
 
 @dataclass(frozen=True, slots=True)
 class DepthCrop:
-    """Where a depth map's pixels lie in the original image: image = scale * depth pixel + offset, per axis.
+    """Where a depth map's pixels lie in the image: image = scale * depth pixel + offset, per axis.
 
     A map that shows the whole image at a third of its size has scale 3 and offset 1: its first pixel covers the
     image's pixels 0, 1 and 2.
@@ -81,19 +81,19 @@ class DepthCrop:
             raise ValueError(f"a depth map's scale is positive and its offset finite, got {self}")
 
     def to_image(self, depth_px: Array) -> Array:
-        """Pixels (..., 2) of the original image at pixels (..., 2) of the depth map."""
+        """Pixels (..., 2) of the image at pixels (..., 2) of the depth map."""
         return np.asarray(depth_px * np.array(self.scale_xy) + self.offset_xy_px)
 
     def to_depth(self, image_px: Array) -> Array:
-        """Pixels (..., 2) of the depth map at pixels (..., 2) of the original image."""
+        """Pixels (..., 2) of the depth map at pixels (..., 2) of the image."""
         return np.asarray((image_px - np.array(self.offset_xy_px)) / self.scale_xy)
 
     def image_K(self, depth_K_px: Array) -> Array:
-        """Intrinsics (..., 3, 3) for the original image, of those for the depth map."""
+        """Intrinsics (..., 3, 3) for the image, of those for the depth map."""
         return np.asarray(self._matrix() @ depth_K_px)
 
     def depth_K(self, image_K_px: Array) -> Array:
-        """Intrinsics (..., 3, 3) for the depth map, of those for the original image."""
+        """Intrinsics (..., 3, 3) for the depth map, of those for the image."""
         return np.asarray(np.linalg.inv(self._matrix()) @ image_K_px)
 
     def _matrix(self) -> Array:
@@ -119,7 +119,7 @@ class Geometry:
 
     times_s: Array  # (N,) of the footage
     world_SE3_camera: Array  # (N, 4, 4)
-    K_px: Array  # (N, 3, 3) pinhole intrinsics at the original image's size
+    K_px: Array  # (N, 3, 3) pinhole intrinsics for the footage's images
     image_size_px: tuple[int, int]  # width, height
     is_upright: bool  # whether the world's z axis points up; if not, the frame is any, mostly the first camera's
     scale: Scale
@@ -168,7 +168,7 @@ class MetricDepth:
     depth_m: Array  # (m, h, w) float32 along the optical axis; 0 where unknown
     crop: DepthCrop  # where the pixels of depth_m lie in the image
     provenance: Provenance
-    focal_px: Array | None = None  # (m,) focal length in the original image, of networks that tell it
+    focal_px: Array | None = None  # (m,) focal length in the footage's images, of networks that tell it
 
     def __post_init__(self) -> None:
         times_s = read_only(self.times_s, np.float64, (None,), "times_s")
@@ -194,7 +194,7 @@ class ObjectTrack:
 
     track_id: str
     category: str
-    boxes_px: Array  # (N, 4) x0, y0, x1, y1 in the original image; NaN where unseen
+    boxes_px: Array  # (N, 4) x0, y0, x1, y1 in the footage's images; NaN where unseen
     score: Array  # (N,) float64 in 0..1, how sure the tool is of it; 0 where unseen
     truncated: Array  # (N,) bool, whether the image's border cuts it off
     occluded: Array  # (N,) bool, whether something hides a part of it

@@ -77,9 +77,9 @@ _LIFTED = pa.schema(
     ]
 )
 _UNITS: dict[str, dict[str, str]] = {
-    "geometry": {"time": "s", "poses": "world_SE3_camera, OpenCV axes", "pixel": "of the original image"},
-    "metric_depth": {"time": "s", "depth": "m", "pixel": "of the original image"},
-    "object_tracks": {"time": "s", "pixel": "of the original image", "mask": "run lengths down the columns"},
+    "geometry": {"time": "s", "poses": "world_SE3_camera, OpenCV axes", "pixel": "of the footage's images"},
+    "metric_depth": {"time": "s", "depth": "m", "pixel": "of the footage's images"},
+    "object_tracks": {"time": "s", "pixel": "of the footage's images", "mask": "run lengths down the columns"},
     "lifted_tracks": {"time": "s", "place": "m, world frame of the geometry"},
     "recording": {"time": "ns", "place": "m, world frame", "pixel": "of the original image"},
 }
@@ -93,7 +93,7 @@ class Manifest:
     kind: str
     provenance: Provenance
     inputs: str
-    """Hash of the contents of what it was made from."""
+    """The key under which the pipeline keeps it: a hash of all that it was made from."""
     options: Mapping[str, object]
     units: Mapping[str, str]
     files: Mapping[str, int]
@@ -158,7 +158,7 @@ def write_geometry(
     options: Mapping[str, object],
     notes: Mapping[str, Any] | None = None,
 ) -> None:
-    """Writes a geometry; `inputs` is the hash of what it was made from, `options` how, `notes` what else is known."""
+    """Writes a geometry; `inputs` is the key of what it was made from, `options` how, `notes` what else is known."""
     files = _write_arrays(folder, geometry, ("times_s", "world_SE3_camera", "K_px"), _MAPS)
     details = _OfGeometry(geometry.image_size_px, geometry.is_upright, geometry.scale, geometry.crop)
     _end(folder, "geometry", geometry.provenance, inputs, options, files, asdict(details), notes=notes)
@@ -170,7 +170,7 @@ def read_geometry(folder: Path) -> Geometry:
 
 
 def write_metric_depth(folder: Path, depth: MetricDepth, inputs: str, options: Mapping[str, object]) -> None:
-    """Writes metric depth; `inputs` is the hash of what it was made from, `options` how."""
+    """Writes metric depth; `inputs` is the key of what it was made from, `options` how."""
     files = _write_arrays(folder, depth, ("times_s", "frames", "focal_px"), ("depth_m",))
     details = _OfMetricDepth(depth.image_size_px, depth.crop)
     _end(folder, "metric_depth", depth.provenance, inputs, options, files, asdict(details))
@@ -182,7 +182,7 @@ def read_metric_depth(folder: Path) -> MetricDepth:
 
 
 def write_object_tracks(folder: Path, tracks: ObjectTracks, inputs: str, options: Mapping[str, object]) -> None:
-    """Writes object tracks; `inputs` is the hash of what they were made from, `options` how."""
+    """Writes object tracks; `inputs` is the key of what they were made from, `options` how."""
     _begin(folder)
     parts = []
     for track in tracks.tracks:
@@ -235,7 +235,7 @@ def write_lifted_tracks(
     left_out: Mapping[str, int] | None = None,
     notes: Mapping[str, Any] | None = None,
 ) -> None:
-    """Writes lifted tracks; `inputs` is the hash of what they were made from, `options` how."""
+    """Writes lifted tracks; `inputs` is the key of what they were made from, `options` how."""
     _begin(folder)
     parts = []
     for track in tracks:
