@@ -19,8 +19,9 @@ quickstart: setup
 	$(BIN)/python evaluate_metric/evaluate_model.py --model $(MODEL) --dataset $(BENCH) --controls black,static --out $(RESULTS)
 	@echo "dataset $(DATASET)/, benchmark $(BENCH)/, model $(MODEL)/, answers and scores $(RESULTS)/"
 
+# A file's tests share what they made, and stay in one process.
 test: setup lint types
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
 # In an environment of their own on top of this one: lmms-eval wants an older PyAV, and its package `tests` would hide
 # ours. VLMEvalKit is in no registry: name a Python that has it in STVLM_HARNESSES.

@@ -1,5 +1,6 @@
 """What cannot be labelled is counted with its reason, and the rest goes on; what is asked wrongly ends in one line."""
 
+import csv
 import json
 import os
 import signal
@@ -24,6 +25,7 @@ from tests.pseudo_labels.programs import (
 from tests.pseudo_labels.videos.tiny_videos import drifting, write_sound, write_video
 
 from stvlm.files import locked, read_json
+from stvlm.pseudo_labels.steps import NO_BOXES
 
 SETTINGS: Mapping[str, Any] = {
     "objects": {"by": "annotations"},
@@ -91,7 +93,7 @@ def test_each_video_that_cannot_be_labelled_has_a_reason_and_the_others_are_labe
             "video with a mistake": 1,
             "too short": 1,
         },
-        "objects": {"no boxes came with it": 1},
+        "objects": {NO_BOXES: 1},
         "geometry": {
             "no intrinsics; give hfov_deg of its collection in the recipe, or a NAME.camera.json beside the video": 1
         },
@@ -101,6 +103,18 @@ def test_each_video_that_cannot_be_labelled_has_a_reason_and_the_others_are_labe
     assert labelled == sorted(["good/0", "uneven/0", "turned/0", "large/0", "cut/0", "cut/1", *parts])
     (told,) = [text for text in report["stages"]["excerpts"]["examples"] if "mistake" in text]
     assert "misspelt.camera.json: unknown key 'hfov'; did you mean 'hfov_deg'?" in told
+    with (place / "out" / "left_out.csv").open(newline="", encoding="utf-8") as file:
+        left_out = list(csv.DictReader(file))
+    assert {row["reason"] for row in left_out if row["stage"] == "excerpts"} == set(rejected["excerpts"])
+    assert [row["subject"] for row in left_out if row["stage"] == "objects"] == ["nobody/0"]
+
+
+def test_after_a_change_what_was_left_out_before_is_left_out_again(place: Path) -> None:
+    """The rejection of a stage before the changed one holds for those after it, too."""
+    result = run(LABEL, *arguments(place, filters={**ANYTHING_MOVES, "least_s": 2.9}))
+    assert result.returncode == 0, result.stderr
+    report = read_json(place / "out" / "pseudo_labels.json")
+    assert report["stages"]["objects"]["rejected"] == {NO_BOXES: 1}
 
 
 def test_boxes_and_times_are_the_videos_own(place: Path) -> None:
@@ -176,8 +190,8 @@ def test_where_nothing_can_be_labelled_there_are_no_labels(tmp_path: Path) -> No
                  f"video_folder={tmp_path / 'videos'}")  # fmt: skip
     assert result.returncode == 1 and not (tmp_path / "none").exists()
     assert result.stderr.splitlines()[-1] == (
-        "error: nothing could be labelled: no boxes came with it (1x); see "
-        f"{tmp_path / 'none.work' / 'pseudo_labels.json'}"
+        f"error: nothing could be labelled: {NO_BOXES} (1x, a/0); all is in "
+        f"{tmp_path / 'none.work' / 'left_out.csv'}"
     )
 
 
