@@ -17,16 +17,17 @@ from tests.chat_server import ChatServer, Raw, refusal
 from tests.pseudo_labels.programs import ROOT, run
 from tests.pseudo_labels.videos.tiny_videos import HEIGHT, WIDTH, drifting, write_video
 
+from stvlm.chat_api import Endpoint
 from stvlm.files import write_json
-from stvlm.pseudo_labels.judging import Said, picture, read_reply
+from stvlm.pseudo_labels.judging import Judgement, Said, as_text, judge, picture, read_reply
 from stvlm.recording_folder import write_recording
-from stvlm.records import Camera, Recording, Scene, Track
+from stvlm.records import Camera, DataError, Recording, Scene, Track
 from stvlm.sources.video_folder import VideoFolder, read_recording
 
 JUDGE = [sys.executable, str(ROOT / "dataset_builder" / "judge_pseudo_labels.py")]
 COUNT = 10
 YES = json.dumps({"same_object": True, "category": True, "box": True})
-CATEGORIES = {"drive": ("car", "bus", "person", "truck"), "walk": ("animal",)}
+CATEGORIES = {"drive": ("car", "bus", "person", "truck", "other"), "walk": ("animal",)}
 
 
 def a_track(track_id: str, category: str, times_ns: np.ndarray) -> Track:
@@ -63,8 +64,13 @@ def labelled(tmp_path: Path) -> Path:
     return root
 
 
-def judge(server: ChatServer, labelled: Path, out: Path, *arguments: Any) -> "subprocess.CompletedProcess[str]":
-    return run(JUDGE, labelled, "--endpoint", server.url, "--model", "tiny-vlm", "--out", out, *arguments)
+def run_judge(server: ChatServer, labelled: Path, out: Path) -> "subprocess.CompletedProcess[str]":
+    return run(JUDGE, labelled, "--endpoint", server.url, "--model", "tiny-vlm", "--out", out)
+
+
+def judged_by(server: ChatServer, labelled: Path, out: Path, concurrency: int = 8) -> list[Judgement]:
+    endpoint = Endpoint(server.url, "tiny-vlm", concurrency=concurrency, max_retries=1)
+    return judge(labelled, out, endpoint, labelled.with_name("replies"))
 
 
 def words_of(request: dict[str, Any]) -> str:
@@ -104,25 +110,29 @@ def test_what_a_model_sees_a_mistake_in_is_left_out_and_what_it_does_not_judge_i
 ) -> None:
     out = tmp_path / "judged"
     with ChatServer(ANSWERS) as server:
-        done = judge(server, labelled, out)
+        done = run_judge(server, labelled, out)
         assert (done.returncode, len(server.requests)) == (0, 5), done.stderr
-    assert done.stdout == (
-        "5 tracks of 2 recordings: 2 left out (not the same object in every picture: 1, the box does not fit: 1, "
-        "another category: 1), 2 not judged and kept (unreadable answer: 1, no reply: HTTP 400: too many images: 1); "
-        "1 recordings dropped, of which no track was left\n"
+    told, _, not_judged = done.stdout.partition(", 3 not judged and kept (")
+    assert told == (
+        "6 tracks of 2 recordings: 2 left out (not the same object in every picture: 1, the box does not fit: 1, "
+        "another category: 1)"
     )
+    for reason in ("unreadable answer: 1", "no reply: HTTP 400: too many images: 1", "category other: 1"):
+        assert reason in not_judged  # in the order in which they came
+    assert not_judged.endswith("; 1 recordings dropped, of which no track was left\n")
     assert [tuple(row.values()) for row in rows(out)] == [
         ("drive", "0", "car", "true", "true", "true", "true"),
         ("drive", "1", "bus", "false", "true", "false", "false"),
         ("drive", "2", "person", "", "", "", "true"),
         ("drive", "3", "truck", "", "", "", "true"),
+        ("drive", "4", "other", "", "", "", "true"),
         ("walk", "0", "animal", "true", "false", "true", "false"),
     ]
     recording = Recording("video_folder", "drive", "train")
     assert VideoFolder("video_folder", out).recordings() == [recording]
     (scene,) = read_recording(out / "drive", recording)
     (before,) = read_recording(labelled / "drive", recording)
-    assert [track.track_id for track in scene.tracks] == ["0", "2", "3"] and len(before.tracks) == 4
+    assert [track.track_id for track in scene.tracks] == ["0", "2", "3", "4"] and len(before.tracks) == 5
     assert scene.boxes_px is not None and before.boxes_px is not None
     np.testing.assert_array_equal(scene.boxes_px["2"], before.boxes_px["2"])
     assert scene.licence == "CC BY 4.0" and scene.frames is not None and scene.frames.available().all()
@@ -131,23 +141,23 @@ def test_what_a_model_sees_a_mistake_in_is_left_out_and_what_it_does_not_judge_i
     assert {path.name for path in tmp_path.iterdir()} == {"labelled", "videos", "judged", "judged.replies"}
 
 
-def test_what_was_answered_is_not_asked_again(labelled: Path, tmp_path: Path) -> None:
-    with ChatServer(by_category(bus=refusal(400, "not now"))) as server:
-        assert judge(server, labelled, tmp_path / "judged").returncode == 0
-    (tmp_path / "judged").rename(tmp_path / "before")
+def test_a_failed_request_is_asked_again_and_what_was_answered_is_not(labelled: Path, tmp_path: Path) -> None:
+    with ChatServer(by_category(bus=refusal(500, "out of memory"))) as server:
+        first = judged_by(server, labelled, tmp_path / "first")
+        assert len(server.requests) == 6  # the bus twice
+    assert first[1] == Judgement("drive", "1", "bus", None, "no reply: HTTP 500: out of memory") and first[1].kept
     with ChatServer(lambda _: YES) as server:
-        assert judge(server, labelled, tmp_path / "judged").returncode == 0
+        second = judged_by(server, labelled, tmp_path / "second")
         assert [" bus?" in words_of(request) for request in server.requests] == [True]
-    (tmp_path / "judged").rename(tmp_path / "then")
-    with ChatServer(lambda _: refusal(400, "nothing is to be asked")) as server:
-        assert judge(server, labelled, tmp_path / "judged").returncode == 0
-        assert server.requests == []
-    assert (tmp_path / "judged" / "judged.csv").read_bytes() == (tmp_path / "then" / "judged.csv").read_bytes()
+    assert [judgement.category for judgement in second if judgement.said != Said(True, True, True)] == ["other"]
+    with ChatServer(lambda _: refusal(500, "nothing is to be asked")) as server:
+        assert judged_by(server, labelled, tmp_path / "third") == second and server.requests == []
+    assert (tmp_path / "third" / "judged.csv").read_bytes() == (tmp_path / "second" / "judged.csv").read_bytes()
 
 
 def test_four_pictures_show_the_object_in_a_red_box(labelled: Path, tmp_path: Path) -> None:
     with ChatServer(lambda _: YES) as server:
-        assert judge(server, labelled, tmp_path / "judged", "--concurrency", 1).returncode == 0
+        judged_by(server, labelled, tmp_path / "judged", concurrency=1)
     request = server.requests[0]
     assert "is that object a car?" in words_of(request)
     images = images_of(request)
@@ -184,24 +194,26 @@ def test_what_is_not_in_the_form_is_not_read(reply: str) -> None:
 def test_a_track_without_images_is_kept_and_counted(labelled: Path, tmp_path: Path) -> None:
     (tmp_path / "videos" / "one.mp4").unlink()
     with ChatServer(lambda _: YES) as server:
-        done = judge(server, labelled, tmp_path / "judged")
+        judgements = judged_by(server, labelled, tmp_path / "judged")
         assert server.requests == []
-    assert "0 left out, 5 not judged and kept (no image of it: 5)" in done.stdout
+    assert "0 left out, 6 not judged and kept (no image of it: 5, category other: 1)" in as_text(judgements)
 
 
 def test_errors_are_one_line_and_leave_nothing(labelled: Path, tmp_path: Path) -> None:
-    def failed(folder: Path, out: Path) -> str:
-        done = judge(server, folder, out)
-        assert done.returncode == 1 and done.stderr.count("\n") == 1
-        return done.stderr
-
-    full = tmp_path / "full"
+    full, out = tmp_path / "full", tmp_path / "out"
     full.mkdir()
     (full / "mine.txt").write_text("mine")
-    no = json.dumps({"same_object": False, "category": False, "box": False})
-    with ChatServer(lambda _: no) as server:
-        assert "videos: has no pseudo_labels.json; give" in failed(tmp_path / "videos", tmp_path / "out")
-        assert "full: is not empty; choose another --out" in failed(labelled, full)
+    with ChatServer(lambda _: json.dumps({"same_object": False, "category": False, "box": False})) as server:
+        done = run_judge(server, tmp_path / "videos", out)
+        wanted = f"error: {tmp_path / 'videos'}: has no pseudo_labels.json; give a folder that pseudo_label.py wrote\n"
+        assert (done.returncode, done.stderr) == (1, wanted)
+        with pytest.raises(DataError, match="full: is not empty; choose another --out, or remove it"):
+            judged_by(server, labelled, full)
         assert server.requests == []
-        assert "tiny-vlm: leaves no track of 5; try another model" in failed(labelled, tmp_path / "out")
-    assert not (tmp_path / "out").exists() and [path.name for path in full.iterdir()] == ["mine.txt"]
+        write_json(labelled / "splits.json", {"test": ["walk"]})
+        with pytest.raises(DataError, match="labelled: drive is not in splits"):
+            judged_by(server, labelled, out)
+        (labelled / "drive" / "recording.json").unlink()  # it is no recording then
+        with pytest.raises(DataError, match="tiny-vlm: leaves no track of 1; try another model"):
+            judged_by(server, labelled, out)
+    assert not out.exists() and [path.name for path in full.iterdir()] == ["mine.txt"]
