@@ -124,16 +124,16 @@ def test_sigmas_know_whose_metres_they_are(seen: list[Seen]) -> None:
     world = world_of(video.geometry, video.metric, video.objects, None, RECIPE)
     assert not isinstance(world, Rejected)
     known = world._replace(scale=world.scale._replace(sigma=0.0))
-    places, _ = lifted(video.objects, world, None, RECIPE)
+    places, _ = lifted(video.objects, world, RECIPE)
     tracks = {key: item for key, item in places.items() if not isinstance(item, Rejected)}
-    others, _ = lifted(video.objects, world._replace(depth_is_own=False), None, RECIPE)
+    others, _ = lifted(video.objects, world._replace(depth_is_own=False), RECIPE)
     for key, track in tracks.items():
         other = others[key]
         assert track.stretch == 0.03
         assert isinstance(other, LiftedTrack) and other.stretch == pytest.approx(np.hypot(0.03, 0.08))
     paths = smoothed(tracks, world, RECIPE)
     smooth = {key: item for key, item in paths.items() if not isinstance(item, Rejected)}
-    unsure, sure = (labels_of(smooth, each, RECIPE.filters) for each in (world, known))
+    unsure, sure = (labels_of(smooth, video.objects, each, RECIPE.filters) for each in (world, known))
     assert not isinstance(unsure, Rejected) and not isinstance(sure, Rejected)
     compared = 0
     for key, label in unsure.items():

@@ -194,6 +194,10 @@ def test_boxes_beside_a_video_are_of_all_frames_or_to_be_followed(tmp_path: Path
     assert followed.tracks[0].boxes_px[1].tolist() == [10, 4, 30, 14]
     assert np.isnan(followed.tracks[0].boxes_px[4:]).all()  # nothing in it has a corner
     (tmp_path / "a.mot.txt").write_text("2,1,11.5,5.5,20,10,1,3,1\n")
+    source = VideoFiles("video_folder", tmp_path)
+    told = f"{tmp_path / 'a'}: has boxes in .mot.txt and .marks.txt; leave one of the files"
+    assert source.video(Recording("video_folder", "a", "train")) == Rejected("video with a mistake", told)
+    (tmp_path / "a.marks.txt").unlink()
     assert not video(tmp_path).to_follow
 
 
