@@ -1,6 +1,6 @@
 """Runs a tool in its own environment, by the command that the user gives for it, and reads what it wrote.
 
-    /opt/vipe/bin/vipe infer {video} --output {out}
+    /opt/vipe/bin/vipe infer --image-dir {frames} --output {out}
     /opt/da3/bin/da3 images {frames} --export-format mini_npz --export-dir {out} --auto-cleanup
 
 No shell sees the command. What needs one is a script, or, with the places behind it, where no path can be mistaken for
