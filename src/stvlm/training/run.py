@@ -2,31 +2,41 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import time
+from datetime import timedelta
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import datasets
 import torch
-from transformers import AutoModelForImageTextToText, AutoProcessor, PreTrainedModel, set_seed
+from accelerate import PartialState
+from safetensors import SafetensorError
+from transformers import PreTrainedModel, set_seed
 from transformers.trainer_utils import get_last_checkpoint
 from transformers.utils import logging
 from trl import SFTConfig
 
-from stvlm.evaluation.dataset import Split, load_split, may_be_on_the_hub
+from stvlm.evaluation.answering import fingerprint
+from stvlm.evaluation.dataset import Row, Split, load_split
 from stvlm.evaluation.frames import FrameReader
 from stvlm.evaluation.versions import versions
 from stvlm.files import read_json, write_json
 from stvlm.programs import first_line
+from stvlm.publishing.hub import check_target, upload
 from stvlm.recipes import to_mapping
 from stvlm.records import DataError
-from stvlm.training.callbacks import LossBar, StopWhenAsked
+from stvlm.training.benchmarking import AnswerBenchmark, load_questions
+from stvlm.training.callbacks import LossBar, StopAtNonsense, StopWhenAsked
 from stvlm.training.collator import VideoCollator
-from stvlm.training.new_model import make_model, make_processor, train_tokenizer
+from stvlm.training.exporting import export
+from stvlm.training.opening import check_device, check_model, open_model, open_processor
 from stvlm.training.optimizer import MuonAndAdamW
-from stvlm.training.plan import make_items, make_plan
+from stvlm.training.packing import IGNORED
+from stvlm.training.plan import Group, Item, make_items, make_plan
 from stvlm.training.recipe import SFTRecipe
 from stvlm.training.trainer import VideoSFTTrainer
 
@@ -34,6 +44,28 @@ RECORD = "training.json"
 """Beside the weights: the recipe, the data and the versions that made them."""
 CLAIM = "run.json"
 """Beside the checkpoints: whose they are."""
+PATIENCE = timedelta(hours=6)
+"""How long processes wait for the one that prepares what all of them need."""
+NO_MATTER = ("output_dir", "workers", "save_steps", "report_to", "push_to_hub")
+"""Keys of a recipe that change nothing about the weights, and may change before a run goes on."""
+
+
+class Start(NamedTuple):
+    """What a run trains on, in order, once nothing is found that would end it."""
+
+    split: Split
+    items: list[Item]
+    plan: list[Group]
+    groups_per_step: int
+    questions: list[Row]
+    """Of the benchmark; none without one."""
+    identity: dict[str, Any]
+    """What two runs have in common of which one may go on where the other stopped."""
+
+    @property
+    def steps(self) -> int:
+        """Optimizer steps."""
+        return -(-len(self.plan) // self.groups_per_step)
 
 
 def train(recipe: SFTRecipe, chat_template: str) -> Path:
@@ -43,55 +75,102 @@ def train(recipe: SFTRecipe, chat_template: str) -> Path:
     and where the output folder holds the work of another recipe; KeyboardInterrupt when asked to stop.
     """
     started = time.monotonic()
-    out = Path(recipe.output_dir)
-    work = out.absolute().parent / f".{out.name}.training"
-    split = load_split(recipe.dataset, recipe.split)
-    identity = {"recipe": to_mapping(recipe), "dataset_fingerprint": split.fingerprint}
-    if _is_done(out, identity):
+    out, work = _places(recipe)
+    machine = PartialState(timeout=PATIENCE)
+    start = begin(recipe, chat_template)
+    if is_done(out, start.identity):
+        _publish(recipe, out, machine)
         return out
-    _check_unclaimed(work, identity)
     set_seed(recipe.seed)
     # Each worker has a core to itself: threads that wait for one another on a shared core take longer than fewer would.
-    torch.set_num_threads(max(1, (os.cpu_count() or 1) - recipe.workers))
+    cores = (os.cpu_count() or 1) // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    torch.set_num_threads(max(1, cores - recipe.workers))
     logging.disable_progress_bar()  # of loading and saving; training shows its own
-    processor, model = _open_model(recipe, split, chat_template)
-    trainer, stop = _make_trainer(recipe, split, processor, model, work)
-    write_json(work / CLAIM, identity)
-    trainer.train(resume_from_checkpoint=_last_checkpoint(work / "checkpoints"))
+    processor = open_processor(recipe, _texts(start.split), chat_template)
+    model = open_model(recipe, processor)
+    trainer, stop = _make_trainer(recipe, start, processor, model, work)
+    if machine.is_main_process:
+        remove_torsos(work / "checkpoints")
+        write_json(work / CLAIM, start.identity)
+    machine.wait_for_everyone()
+    checkpoints = work / "checkpoints"
+    trainer.train(resume_from_checkpoint=get_last_checkpoint(str(checkpoints)) if checkpoints.is_dir() else None)
     if stop.requested:
         raise KeyboardInterrupt
-    trainer.save_model(str(work / "model"))
-    if trainer.accelerator.is_main_process:
-        # A pickle of the arguments, with this machine's paths in it; the record says all that matters.
-        (work / "model" / "training_args.bin").unlink()
-        record = {
-            **identity,
-            "versions": versions(),
-            "parameters": sum(parameter.numel() for parameter in model.parameters()),
-            "steps": trainer.state.global_step,
-            "log": trainer.state.log_history,
-            "wall_s": round(time.monotonic() - started, 1),
-        }
-        write_json(work / "model" / RECORD, record)
-        (work / "model").replace(out)
-        shutil.rmtree(work)
-    trainer.accelerator.wait_for_everyone()
+    trainer.save_model(str(work / "trained"))
+    record = {
+        **start.identity,
+        "recipe": _plain(recipe),
+        "base_model": recipe.model,
+        "versions": versions(),
+        "parameters": sum(parameter.numel() for parameter in model.parameters()),
+        "trained_parameters": sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad),
+        "processes": machine.num_processes,
+        "steps": trainer.state.global_step,
+        "log": trainer.state.log_history,
+        "wall_s": round(time.monotonic() - started, 1),
+    }
+    del trainer, model  # what is merged and rounded needs their memory
+    machine.destroy_process_group()
+    if machine.is_main_process:
+        _finish(recipe, record, processor, work, out)
+    _publish(recipe, out, machine)
     return out
 
 
-def _is_done(out: Path, identity: dict[str, Any]) -> bool:
+def begin(recipe: SFTRecipe, chat_template: str) -> Start:
+    """Everything that a run needs to know before it loads a model; raises DataError for whatever would end it later.
+
+    What takes longest comes last.
+    """
+    _, work = _places(recipe)
+    check_device(recipe)
+    check_model(recipe)
+    if recipe.report_to != "none" and find_spec(recipe.report_to) is None:
+        raise DataError(f"report_to: {recipe.report_to} is not installed; type: pip install {recipe.report_to}")
+    if "{% generation %}" not in chat_template.replace("{%-", "{%").replace("-%}", "%}"):
+        raise DataError("the chat template has no {% generation %} marks around what the assistant says: no token would "
+                        "carry loss; use training/chat_template.jinja")  # fmt: skip
+    if recipe.push_to_hub is not None:
+        check_target(recipe.push_to_hub, "model", marker=RECORD)
+    questions = load_questions(recipe.benchmark) if recipe.benchmark else []
+    split = load_split(recipe.dataset, recipe.split, None, recipe.config)
+    for row in split.rows:
+        if not row["answer"] or not row["target"]:
+            raise DataError(f"{recipe.dataset}: row {row['id']} has no answer or no target; build the dataset again")
+    items = make_items(split.rows, recipe.pack_questions)
+    groups_per_step, rest = divmod(recipe.batch_size, recipe.batch_size_per_device)
+    devices = PartialState().num_processes
+    if rest or groups_per_step % devices:
+        raise DataError(
+            f"batch_size {recipe.batch_size} is not a multiple of batch_size_per_device {recipe.batch_size_per_device} "
+            f"times {devices} devices"
+        )
+    plan = make_plan(items, recipe, groups_per_step)
+    if len(plan) < devices:
+        raise DataError(
+            f"{recipe.dataset}: {len(plan)} groups of samples are fewer than {devices} processes; use fewer"
+        )
+    kept = {key: value for key, value in _plain(recipe).items() if key not in NO_MATTER}
+    identity = {"recipe": kept, "dataset_fingerprint": split.fingerprint}
+    check_unclaimed(work, identity)
+    return Start(split, items, plan, groups_per_step, questions, identity)
+
+
+def is_done(out: Path, identity: dict[str, Any]) -> bool:
     """Whether `out` holds this run's model already; raises where it holds anything else."""
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return False
     if (out / RECORD).is_file():
         record = read_json(out / RECORD)
+        record["recipe"] = {key: value for key, value in record["recipe"].items() if key not in NO_MATTER}
         if all(record.get(key) == value for key, value in identity.items()):
             return True
         raise DataError(f"{out}: holds a model of another recipe or dataset; choose another --output_dir")
     raise DataError(f"{out}: is not empty and holds no model of ours; choose another --output_dir")
 
 
-def _check_unclaimed(work: Path, identity: dict[str, Any]) -> None:
+def check_unclaimed(work: Path, identity: dict[str, Any]) -> None:
     """Raises where `work` holds the checkpoints of another run."""
     if (work / CLAIM).exists() and read_json(work / CLAIM) != identity:
         raise DataError(
@@ -99,58 +178,73 @@ def _check_unclaimed(work: Path, identity: dict[str, Any]) -> None:
         )
 
 
-def _last_checkpoint(folder: Path) -> str | None:
-    """The newest checkpoint that was written to its end; torsos of a killed run are removed."""
+def remove_torsos(folder: Path) -> None:
+    """Removes checkpoints that were not written to their end, as a kill or a full disk leaves them."""
     for checkpoint in folder.glob("checkpoint-*"):
-        if not (checkpoint / "trainer_state.json").is_file():
+        try:
+            read_json(checkpoint / "trainer_state.json")  # is written last
+        except DataError:
             shutil.rmtree(checkpoint)
-    return get_last_checkpoint(str(folder)) if folder.is_dir() else None
 
 
-def _open_model(recipe: SFTRecipe, split: Split, chat_template: str) -> tuple[Any, PreTrainedModel]:
-    if recipe.new_model is not None:
-        texts = (text for row in split.rows for text in (row["prompt"], row["answer"]))
-        tokenizer = train_tokenizer(texts, recipe.new_model.vocabulary)
-        processor = make_processor(recipe.new_model, tokenizer, chat_template)
-        return processor, make_model(recipe.new_model, processor)
-    assert recipe.model is not None  # the recipe has seen to it
-    if not Path(recipe.model).is_dir() and not may_be_on_the_hub(recipe.model):
-        raise DataError(f"{recipe.model}: no such model folder; give one, or a Hub id")
+def _places(recipe: SFTRecipe) -> tuple[Path, Path]:
+    """The output folder, and the hidden one beside it that a run works in."""
+    out = Path(recipe.output_dir)
+    return out, out.absolute().parent / f".{out.name}.training"
+
+
+def _plain(recipe: SFTRecipe) -> dict[str, Any]:
+    """The recipe as it is read back from JSON."""
+    plain: dict[str, Any] = json.loads(json.dumps(to_mapping(recipe)))
+    return plain
+
+
+def _texts(split: Split) -> list[str]:
+    return [text for row in split.rows for text in (row["prompt"], row["answer"])]
+
+
+def _finish(recipe: SFTRecipe, record: dict[str, Any], processor: Any, work: Path, out: Path) -> None:
+    """Makes the output folder of what was trained, at once."""
+    if recipe.model is not None:
+        record["base_model"] = fingerprint(recipe.model)
     try:
-        processor = AutoProcessor.from_pretrained(recipe.model)
-        # Weights in float32 also where bf16 computes: an update of 1e-5 of a weight is lost in a bfloat16.
-        model = AutoModelForImageTextToText.from_pretrained(recipe.model, dtype="float32")
-    except (OSError, ValueError) as error:
-        raise DataError(f"{recipe.model}: cannot be loaded as a model ({first_line(error)})") from error
-    processor.chat_template = chat_template
-    return processor, model
+        export(recipe, work / "trained", processor, work / "model")
+        # What is exported has been copied; so is what the trackers keep in files.
+        if (work / "runs").is_dir():
+            shutil.copytree(work / "runs", work / "model" / "runs")
+    except (OSError, RuntimeError, SafetensorError) as error:
+        raise DataError(
+            f"{work}: the model cannot be written ({first_line(error)}); free some space and run the same command "
+            "again, which only has that left to do"
+        ) from error
+    write_json(work / "model" / RECORD, record)
+    (work / "model").replace(out)
+    shutil.rmtree(work)
+
+
+def _publish(recipe: SFTRecipe, out: Path, machine: PartialState) -> None:
+    if recipe.push_to_hub is not None and machine.is_main_process:
+        upload(out, recipe.push_to_hub, "model", marker=RECORD)
 
 
 def _make_trainer(
-    recipe: SFTRecipe, split: Split, processor: Any, model: PreTrainedModel, work: Path
+    recipe: SFTRecipe, start: Start, processor: Any, model: PreTrainedModel, work: Path
 ) -> tuple[VideoSFTTrainer, StopWhenAsked]:
-    items = make_items(split.rows, recipe.pack_questions)
-    groups_per_step, rest = divmod(recipe.batch_size, recipe.batch_size_per_device)
-    devices = int(os.environ.get("WORLD_SIZE", "1"))
-    if rest or groups_per_step % devices:
-        raise DataError(
-            f"batch_size {recipe.batch_size} is not a multiple of batch_size_per_device {recipe.batch_size_per_device} "
-            f"times {devices} devices"
-        )
+    machine = PartialState()
     decaying = recipe.schedule == "hold_then_decay"
-    plan = make_plan(items, recipe, groups_per_step)
-    steps = -(-len(plan) // groups_per_step)
+    os.environ["TENSORBOARD_LOGGING_DIR"] = str(work / "runs")  # the place where the Hub looks for them
+    os.environ.setdefault("WANDB_PROJECT", "stvlm")
     arguments = SFTConfig(
         output_dir=str(work / "checkpoints"),
         num_train_epochs=1,  # of the plan, which holds the recipe's epochs
         train_sampling_strategy="sequential",
         per_device_train_batch_size=1,  # group of the plan
-        gradient_accumulation_steps=groups_per_step // devices,
+        gradient_accumulation_steps=start.groups_per_step // machine.num_processes,
         learning_rate=recipe.learning_rate,
         weight_decay=recipe.weight_decay,
         warmup_steps=recipe.warmup_steps,
         lr_scheduler_type="warmup_stable_decay" if decaying else "cosine",
-        lr_scheduler_kwargs={"num_decay_steps": round(recipe.decay_share * steps)} if decaying else None,
+        lr_scheduler_kwargs={"num_decay_steps": round(recipe.decay_share * start.steps)} if decaying else None,
         max_grad_norm=recipe.max_grad_norm,
         bf16=recipe.bf16,
         gradient_checkpointing=None,  # the old name of the next
@@ -159,8 +253,13 @@ def _make_trainer(
         dataloader_pin_memory=False,
         save_steps=recipe.save_steps,
         save_total_limit=1,
+        logging_steps=1,
+        logging_nan_inf_filter=False,  # or it shows the mean of the steps before in place of what is no number
         seed=recipe.seed,
-        report_to="none",
+        report_to=recipe.report_to,
+        project="stvlm",
+        run_name=Path(recipe.output_dir).name,
+        ddp_timeout=int(PATIENCE.total_seconds()),
         # TRL tokenizes, truncates and drops columns for text; the collator does all of it for video.
         dataset_kwargs={"skip_prepare_dataset": True},
         remove_unused_columns=False,
@@ -169,19 +268,48 @@ def _make_trainer(
     cache = work / "frames" if recipe.cache_frames else None
     comparisons = recipe.grounding.comparisons_per_clip if recipe.grounding else 0
     reader = FrameReader(processor.video_processor, cache)
+    collator = VideoCollator(processor, reader, start.items, augment=recipe.augment, comparisons_per_clip=comparisons)
     stop = StopWhenAsked()
     trainer = VideoSFTTrainer(
         model=model,
         args=arguments,
         processing_class=processor,
-        train_dataset=datasets.Dataset.from_list([group._asdict() for group in plan]),
-        data_collator=VideoCollator(processor, reader, items, augment=recipe.augment, comparisons_per_clip=comparisons),
-        optimizers=(_muon(model, recipe), None) if recipe.optimizer == "muon" else (None, None),
-        callbacks=[stop],
+        train_dataset=datasets.Dataset.from_list(_shared_out(start.plan, machine.num_processes)),
+        data_collator=_Filled(collator),
+        optimizers=(MuonAndAdamW(model, recipe.learning_rate, recipe.weight_decay), None)
+        if recipe.optimizer == "muon"
+        else (None, None),
+        callbacks=[stop, StopAtNonsense()],
     )
+    if recipe.quantization is not None:
+        # TRL has made the adapters bfloat16, in which small updates are lost.
+        for parameter in model.parameters():
+            if parameter.requires_grad:
+                parameter.data = parameter.data.float()
+    if recipe.benchmark is not None:
+        trainer.add_callback(AnswerBenchmark(recipe.benchmark, start.questions, trainer))
     LossBar.replace_progress(trainer)
     return trainer, stop
 
 
-def _muon(model: PreTrainedModel, recipe: SFTRecipe) -> MuonAndAdamW:
-    return MuonAndAdamW(model, recipe.learning_rate, recipe.weight_decay)
+def _shared_out(plan: list[Group], processes: int) -> list[dict[str, Any]]:
+    """The plan's groups, filled up so that all processes get equally many; what fills it up carries no loss.
+
+    Filled up by accelerate, the last step would count its first groups twice.
+    """
+    rows = [{**group._asdict(), "counts": True} for group in plan]
+    return rows + [{**rows[-1], "counts": False}] * (-len(rows) % processes)
+
+
+class _Filled:
+    """A collator's batches, without labels where a group only fills up the last step."""
+
+    def __init__(self, collate: VideoCollator) -> None:
+        self._collate = collate
+
+    def __call__(self, groups: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
+        counts = groups[0].pop("counts")
+        batch = self._collate(groups)
+        if not counts:
+            batch["labels"] = torch.full_like(batch["labels"], IGNORED)
+        return batch
