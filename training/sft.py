@@ -2,7 +2,7 @@
 
     python training/sft.py --config training/recipes/tiny_cpu.yaml --dataset stkit --output_dir runs/tiny
     python training/sft.py --config training/recipes/st_vlm_7b.yaml --check
-    accelerate launch --config_file training/accelerate/fsdp2.yaml training/sft.py --config training/recipes/st_vlm_7b.yaml
+    accelerate launch --config_file training/accelerate/fsdp2.yaml training/sft.py --config ...
 
 OUTPUT_DIR appears when the model is whole. An interrupted run goes on when the same command is run again.
 """
@@ -37,8 +37,7 @@ def main() -> None:
     recipe = dataclasses.replace(load_recipe(args.config, SFTRecipe), **given)
 
     # torch and transformers take seconds to import: a wrong recipe need not wait
-    from stvlm.training.sizes import check
-
+    from stvlm.training.beginning import check
     from stvlm.training.run import train
 
     chat_template = CHAT_TEMPLATE.read_text(encoding="utf-8")

@@ -1,4 +1,4 @@
-"""What a run leaves: weights in the precision that they are used in, adapters, and models that these are merged into."""
+"""What a run leaves: a model in the precision that it is used in, an adapter, or the model that it is merged into."""
 
 from __future__ import annotations
 
@@ -13,25 +13,26 @@ from stvlm.training.recipe import SFTRecipe
 
 ADAPTER = "adapter"
 """Within a merged model's folder, that of the adapter."""
+NOT_KEPT = ("training_args.bin", "README.md")
+"""A pickle of the arguments, with this machine's paths in it, and an empty form of a card."""
 
 
 def export(recipe: SFTRecipe, trained: Path, processor: Any, out: Path) -> None:
     """Makes the folder `out` of the trained weights, or the trained adapter, in the folder `trained`.
 
-    A recipe that computes in bfloat16 leaves a model in bfloat16: half the size, and what it is used in. It is rounded
-    once, after adapters were added to weights in float32, those of QLoRA to the weights that were quantised for training.
+    A recipe that computes in bfloat16 leaves a model in bfloat16: half the size, and what it is used in. Adapters are
+    added to weights in float32, those of QLoRA to the weights that were quantised for training, and rounded after that.
     """
     shutil.rmtree(out, ignore_errors=True)
-    out.mkdir(parents=True)
+    processor.save_pretrained(out)
     if recipe.lora is None:
         _save_rounded(AutoModelForImageTextToText.from_pretrained(trained, dtype=torch.float32), recipe, out)
-    else:
-        if "merged" in recipe.lora.export:
-            _save_rounded(merge(recipe, trained), recipe, out)
-        if "adapter" in recipe.lora.export:
-            beside_model = "merged" in recipe.lora.export
-            shutil.copytree(trained, out / ADAPTER if beside_model else out, dirs_exist_ok=True)
-    processor.save_pretrained(out)
+        return
+    if "merged" in recipe.lora.export:
+        _save_rounded(merge(recipe, trained), recipe, out)
+    if "adapter" in recipe.lora.export:
+        place = out / ADAPTER if "merged" in recipe.lora.export else out
+        shutil.copytree(trained, place, ignore=shutil.ignore_patterns(*NOT_KEPT), dirs_exist_ok=True)
 
 
 def merge(recipe: SFTRecipe, adapter: Path) -> PreTrainedModel:

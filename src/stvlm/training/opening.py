@@ -23,23 +23,23 @@ def check_device(recipe: SFTRecipe) -> None:
     """Raises DataError where the recipe needs a GPU or a package that is not there."""
     if recipe.bf16 and not torch.cuda.is_available():
         raise DataError(
-            "the recipe computes in bfloat16 on a GPU, and PyTorch finds none here; run it on a machine with one (torch "
-            "there has to be a CUDA build), take training/recipes/tiny_cpu.yaml, or set bf16: false in a copy of the "
-            "recipe, which on a CPU is of use for small models alone"
+            "the recipe computes in bfloat16 on a GPU, and PyTorch finds none here; run it where there is one (with a "
+            "CUDA build of torch), take training/recipes/tiny_cpu.yaml, or set bf16: false in a copy of the recipe, which "
+            "on a CPU is of use for small models alone"
         )
     for package, key in (("peft", recipe.lora), ("bitsandbytes", recipe.quantization)):
         if key is not None and find_spec(package) is None:
             raise DataError(f"the recipe needs the package {package}; type: pip install 'stvlm[train,quant]'")
 
 
-def check_model(recipe: SFTRecipe) -> None:
-    """Raises DataError where the model cannot be had; of one on the Hub a small file is fetched to see."""
+def model_type(recipe: SFTRecipe) -> str:
+    """As its config has it; of a model on the Hub that small file is fetched. Raises DataError."""
     if recipe.model is None:
-        return
+        return "llava_onevision"
     if not Path(recipe.model).is_dir() and not may_be_on_the_hub(recipe.model):
         raise DataError(f"{recipe.model}: no such model folder; give one, or a Hub id")
     with _one_line(recipe.model):
-        AutoConfig.from_pretrained(recipe.model)
+        return str(AutoConfig.from_pretrained(recipe.model).model_type)
 
 
 def open_processor(recipe: SFTRecipe, texts: Iterable[str], chat_template: str) -> Any:

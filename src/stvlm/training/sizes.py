@@ -39,7 +39,7 @@ class Sizes(NamedTuple):
     vision: Layers
 
 
-def measure(recipe: SFTRecipe, processor: Any) -> Sizes:
+def measure_model(recipe: SFTRecipe, processor: Any) -> Sizes:
     """The sizes of a recipe's model, of which no weight is loaded."""
     with init_empty_weights():
         if recipe.new_model is not None:
@@ -128,5 +128,3 @@ def check_disk(needed: int, work: Path) -> None:
             f"{place}: has {free / GIB:.1f} GiB free, and checkpoints and model need about {needed / GIB:.1f} GiB; "
             "free some space or choose another --output_dir"
         )
-
-
