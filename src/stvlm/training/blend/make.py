@@ -113,7 +113,7 @@ def _choose(
                     bar.update()
                     yield found
     if taken < source.count:
-        reasons = "".join(f"; {entry['count']}: {reason}" for reason, entry in left_out.items())
+        reasons = "".join(f"; {entry['count']}: {reason} (as {entry['first']})" for reason, entry in left_out.items())
         raise DataError(
             f"{source.path}: has {taken} conversations for {name}, and {source.count} are asked for; mend what is "
             f"wrong with the others, or take a smaller count{reasons}"
@@ -163,7 +163,10 @@ def _sample(name: str, row: Row | Rejected, media: Media) -> Sample | Rejected:
 def _leave_out(left_out: LeftOut, reader: Reader, index: int, rejected: Rejected) -> None:
     """Counts a row under its reason, and keeps which was the first."""
     if rejected.reason not in left_out:
-        left_out[rejected.reason] = {"count": 0, "first": " ".join([reader.where(index), rejected.subject]).strip()}
+        left_out[rejected.reason] = {
+            "count": 0,
+            "first": ": ".join(filter(None, [reader.where(index), rejected.subject])),
+        }
     left_out[rejected.reason]["count"] += 1
 
 

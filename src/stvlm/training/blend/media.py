@@ -21,7 +21,7 @@ from stvlm.training.samples import Medium
 LEAST_FRAMES = 2
 BROKEN_VIDEO = "video does not open"
 CUT_OFF = "video cut off; fetch it again"
-TOO_SHORT = "video of a single frame"
+TOO_SHORT = "video of fewer than two frames"
 FOLDER = "folder of frames in place of a video file"
 BROKEN_IMAGE = "image does not decode"
 DRAFT_PX = (32, 32)
@@ -36,7 +36,7 @@ class Shown(NamedTuple):
 
 
 class Media:
-    """Looks at media, in any thread, and keeps what it saw in a file, so that no run looks at one twice.
+    """Looks at media, in any thread, and keeps what it saw in a file, so that no later run looks again.
 
     Args:
         path: of that file.

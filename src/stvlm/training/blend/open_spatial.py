@@ -30,7 +30,7 @@ from stvlm.training.blend.rows import Row
 from stvlm.training.blend.turns import Turn, as_asked
 
 REGIONS_TOLD = "Regions are given as [left, top, right, bottom] in fractions of the image's width and height."
-"""Before the first question that names one."""
+"""Before the first question."""
 NO_SIZE = "regions without the size of their image"
 OTHER_BOXES = "not a box for each region"
 MISSING = "image missing; fetch it from Open Images and put it into `media`"
@@ -84,6 +84,8 @@ class OpenSpatial:
         asked = turns if isinstance(turns, Rejected) else as_asked(turns, has_medium=True)
         if isinstance(asked, Rejected):
             return asked
+        if row.bbox:
+            asked[0] = asked[0]._replace(prompt=f"{REGIONS_TOLD} {asked[0].prompt}")
         name = f"{row.filename}.jpg"
         places = [self._media / name, self._media / f"train_{name[0]}" / name]  # as Open Images' archives unpack
         return Row("image", name, asked, places, MISSING)
@@ -101,10 +103,7 @@ def _turns(row: _Row) -> list[Turn] | Rejected:
     elif regions:
         return Rejected(NO_SIZE)
     told = iter([region_told(box, width, height) for box in row.bbox])
-    turns = [Turn(said.role, _with_regions(said.text, told)) for said in row.conversations]
-    if regions:
-        turns[0] = turns[0]._replace(text=f"{REGIONS_TOLD} {turns[0].text}")
-    return turns
+    return [Turn(said.role, _with_regions(said.text, told)) for said in row.conversations]
 
 
 def region_told(box_px: Box, width_px: int, height_px: int) -> str:
