@@ -23,6 +23,7 @@ from stvlm.publishing.hub import check_target
 from stvlm.recipes import to_mapping
 from stvlm.records import DataError
 from stvlm.training.benchmarking import load_questions
+from stvlm.training.blend.make import MANIFEST, make_samples
 from stvlm.training.families import family_of
 from stvlm.training.lengths import Lengths, measure, too_long
 from stvlm.training.opening import check_device, model_type, open_processor
@@ -38,7 +39,8 @@ RECORD = "training.json"
 CLAIM = "run.json"
 """Beside the checkpoints: whose they are."""
 SAMPLES = "samples.arrow"
-"""Beside them: what is trained on."""
+"""Beside them: what is trained on of the dataset, and in a folder of its own what it is blended with."""
+BLEND = "blend"
 NO_MATTER = ("output_dir", "workers", "save_steps", "report_to", "push_to_hub")
 """Keys of a recipe that change nothing about the weights, and may change before a run goes on."""
 
@@ -117,6 +119,8 @@ def begin(recipe: SFTRecipe, chat_template: str) -> Start | None:
             f"{work}: holds checkpoints of another recipe or dataset; remove it or choose another --output_dir"
         )
     samples = write_samples(of_rows(split.rows, recipe.pack_questions), work / SAMPLES)
+    if recipe.blend is not None:
+        samples = make_samples(recipe.blend, samples, recipe.seed, work / BLEND)
     processor = open_processor(recipe, _texts(samples), chat_template)
     lengths = measure(samples, processor, kind, recipe.max_length)
     plan = make_plan(samples, lengths, recipe, groups_per_step)
@@ -140,6 +144,7 @@ def begin(recipe: SFTRecipe, chat_template: str) -> Start | None:
             "base_model": None if recipe.model is None else fingerprint(recipe.model),
             "dataset": {"path": recipe.dataset, "revision": split.revision, "questions": len(split.rows)},
             "samples": dict(Counter(samples["source"])),
+            "blend": None if recipe.blend is None else read_json(work / BLEND / MANIFEST),
             "left_out": {f"over {recipe.max_length} tokens": int(left_out.sum())} if left_out.any() else {},
         },
         identity=identity,
