@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import time
+import warnings
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -62,8 +63,9 @@ def _make(recipe: SFTRecipe, start: Start, work: Path, out: Path, started: float
     set_seed(recipe.seed)
     # Each worker has a core to itself: threads that wait for one another on a shared core take longer than fewer would.
     cores = (os.cpu_count() or 1) // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-    torch.set_num_threads(max(1, cores - recipe.workers))
+    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS") or max(1, cores - recipe.workers)))
     logging.disable_progress_bar()  # of loading and saving; training shows its own
+    warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing", category=FutureWarning)  # peft asks for it
     model = open_model(recipe, start.processor)
     trainer, stop = _make_trainer(recipe, start, model, work)
     checkpoints = work / "checkpoints"
