@@ -67,6 +67,10 @@ class SFTRecipe:
     """Of them, how many pass through a device at once; the rest is accumulated."""
     pack_questions: bool = False
     """Whether a clip's questions share one sequence, and with it the cost of its frames."""
+    padding_free: bool = False
+    """Whether what passes through a device at once stands in one row, without padding."""
+    max_length: int | None = None
+    """Tokens of a sequence at most; what has more is left out and counted, and refused where a video alone has more."""
     grounding: Grounding | None = None
     augment: bool = False
     """Whether box colours are exchanged, in the image and in the words, and clips are mirrored where hours allow it."""
@@ -96,5 +100,7 @@ class SFTRecipe:
         for name in ("epochs", "batch_size", "batch_size_per_device", "save_steps"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        if self.max_length is not None and self.max_length < 1:
+            raise ValueError(f"max_length must be at least 1, got {self.max_length}")
         if self.grounding is not None and not self.pack_questions:
             raise ValueError("grounding needs pack_questions: its questions share a clip's sequence")

@@ -23,17 +23,22 @@ from stvlm.programs import first_line
 from stvlm.recipes import to_mapping
 from stvlm.records import DataError
 from stvlm.training.callbacks import LossBar, StopWhenAsked
-from stvlm.training.collator import VideoCollator
+from stvlm.training.collator import Collator
+from stvlm.training.families import family_of
+from stvlm.training.lengths import measure
 from stvlm.training.new_model import make_model, make_processor, train_tokenizer
 from stvlm.training.optimizer import MuonAndAdamW
-from stvlm.training.plan import make_items, make_plan
+from stvlm.training.plan import fill_up, make_plan
 from stvlm.training.recipe import SFTRecipe
+from stvlm.training.samples import of_rows, write_samples
 from stvlm.training.trainer import VideoSFTTrainer
 
 RECORD = "training.json"
 """Beside the weights: the recipe, the data and the versions that made them."""
 CLAIM = "run.json"
 """Beside the checkpoints: whose they are."""
+SAMPLES = "samples.arrow"
+"""Beside them: what is trained on."""
 
 
 def train(recipe: SFTRecipe, chat_template: str) -> Path:
@@ -129,7 +134,8 @@ def _open_model(recipe: SFTRecipe, split: Split, chat_template: str) -> tuple[An
 def _make_trainer(
     recipe: SFTRecipe, split: Split, processor: Any, model: PreTrainedModel, work: Path
 ) -> tuple[VideoSFTTrainer, StopWhenAsked]:
-    items = make_items(split.rows, recipe.pack_questions)
+    model_type = model.config.model_type
+    family = family_of(model_type)
     groups_per_step, rest = divmod(recipe.batch_size, recipe.batch_size_per_device)
     devices = int(os.environ.get("WORLD_SIZE", "1"))
     if rest or groups_per_step % devices:
@@ -138,7 +144,9 @@ def _make_trainer(
             f"times {devices} devices"
         )
     decaying = recipe.schedule == "hold_then_decay"
-    plan = make_plan(items, recipe, groups_per_step)
+    samples = write_samples(of_rows(split.rows, recipe.pack_questions), work / SAMPLES)
+    lengths = measure(samples, processor, model_type, recipe.max_length)
+    plan = fill_up(make_plan(samples, lengths, recipe, groups_per_step), devices)
     steps = -(-len(plan) // groups_per_step)
     arguments = SFTConfig(
         output_dir=str(work / "checkpoints"),
@@ -156,6 +164,7 @@ def _make_trainer(
         gradient_checkpointing=None,  # the old name of the next
         activation_checkpointing=recipe.gradient_checkpointing,
         dataloader_num_workers=recipe.workers,
+        dataloader_persistent_workers=recipe.workers > 0,
         dataloader_pin_memory=False,
         save_steps=recipe.save_steps,
         save_total_limit=1,
@@ -167,15 +176,22 @@ def _make_trainer(
         max_length=None,
     )
     cache = work / "frames" if recipe.cache_frames else None
-    comparisons = recipe.grounding.comparisons_per_clip if recipe.grounding else 0
-    reader = FrameReader(processor.video_processor, cache)
+    collator = Collator(
+        processor,
+        model_type,
+        FrameReader(processor.video_processor, cache, family.resized),
+        samples,
+        augment=recipe.augment,
+        comparisons_per_clip=recipe.grounding.comparisons_per_clip if recipe.grounding else 0,
+        padding_free=recipe.padding_free,
+    )
     stop = StopWhenAsked()
     trainer = VideoSFTTrainer(
         model=model,
         args=arguments,
         processing_class=processor,
         train_dataset=datasets.Dataset.from_list([group._asdict() for group in plan]),
-        data_collator=VideoCollator(processor, reader, items, augment=recipe.augment, comparisons_per_clip=comparisons),
+        data_collator=collator,
         optimizers=(_muon(model, recipe), None) if recipe.optimizer == "muon" else (None, None),
         callbacks=[stop],
     )

@@ -12,7 +12,13 @@ from stvlm.training.packing import IGNORED
 
 
 class VideoSFTTrainer(SFTTrainer):  # type: ignore[misc]
-    """Trains on the batches of `VideoCollator` as they come."""
+    """Trains on the batches of `Collator` as they come."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        # Qwen3-VL's class says that it is given no token count, and then groups of unlike lengths would weigh alike.
+        # It is `compute_loss` that takes the count.
+        self.model_accepts_loss_kwargs = True
 
     def compute_loss(
         self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
