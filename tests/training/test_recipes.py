@@ -5,12 +5,10 @@ import json
 from pathlib import Path
 
 import pytest
-import torch
 from tests.evaluation.tiny_models import write_model
 from tests.training.blend_files import write_llava_video, write_open_spatial
 from tests.training.losses import losses, stop_after
 from tests.training.tiny_dataset import write_dataset
-from transformers import AutoModelForImageTextToText
 
 from stvlm.recipes import load_recipe
 from stvlm.training.recipe import BlendSource, Grounding, NewModel, SFTRecipe
@@ -25,12 +23,13 @@ RECIPES = sorted((ROOT / "training" / "recipes").glob("*.yaml"))
 def world(tmp_path_factory):
     """What the recipes name, in small: the dataset and its benchmark, what it is blended with, and the base models."""
     root = tmp_path_factory.mktemp("world")
-    dataset = write_dataset(root / "stkit")
+    card = write_dataset(root / "stkit") / "README.md"
+    labelled = '- config_name: labeled\n  data_files:\n  - {split: train, path: "simulation/train/**"}\n---\n'
+    card.write_text(card.read_text().removesuffix("---\n") + labelled)
     write_llava_video(root / "LLaVA-Video-178K")
     write_open_spatial(root / "OpenSpatialDataset")
     for kind in ("llava_onevision", "qwen3_vl"):
         write_model(root / kind, kind)
-    assert dataset.is_dir()
     return root
 
 
@@ -38,7 +37,7 @@ def in_small(recipe, world, out):
     """The recipe with other paths, counts, sizes and device; all else is as it is."""
     changes = {"dataset": str(world / "stkit"), "output_dir": str(out), "bf16": False, "workers": 0}
     small = min(recipe.batch_size_per_device, 2)
-    changes |= {"batch_size_per_device": small, "batch_size": 4 * small, "save_steps": 1, "warmup_steps": 0}
+    changes |= {"batch_size_per_device": small, "batch_size": 2 * small, "save_steps": 1, "warmup_steps": 0}
     if recipe.new_model is not None:
         changes["new_model"] = NewModel(32, 8, 16, 2, 1, 1, 400)
         changes["grounding"] = recipe.grounding and Grounding(0, 2, 0, recipe.grounding.comparisons_per_clip)

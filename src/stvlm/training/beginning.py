@@ -166,7 +166,8 @@ def check(recipe: SFTRecipe, chat_template: str) -> str:
         "samples": f"{len(start.samples):,}: {of_source}",
         "left out": ", ".join(f"{count:,} {reason}" for reason, count in start.data["left_out"].items()),
         "steps": f"{start.steps:,} of {recipe.batch_size} samples on {machine.num_processes} device(s)",
-        "tokens": f"{start.longest:,} in the longest sample, {start.visual:,} of them visual; {start.mean_tokens:,.0f} on average",
+        "tokens": f"{start.longest:,} in the longest sample, {start.visual:,} of them visual; {start.mean_tokens:,.0f} "
+        "on average",
         "parameters": f"{sizes.parameters:,}, trained {sizes.trained:,}, in 4 bits {sizes.in_four_bits:,}",
         "memory": f"about {memory / 1e9:,.1f} GB{there} a device (an estimate)",
         "disk": f"about {start.disk_bytes / 1e9:,.1f} GB at the most",

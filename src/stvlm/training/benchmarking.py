@@ -42,17 +42,20 @@ class AnswerBenchmark(TrainerCallback):  # type: ignore[misc]
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Has the model answer, where it is time."""
         if state.global_step % self._benchmark.steps == 0 or state.global_step >= state.max_steps:
-            self._trainer.model.eval()
             answers = self._answers()
             scores = score_all([answers[row["id"]] for row in self._rows], self._rows, floors=True)
             is_due = control.should_log
             self._trainer.log(as_metrics(scores))
-            control.should_log = is_due  # as the step's own loss, which this has taken the place of
+            control.should_log = is_due  # the step's own loss, too
             self._trainer.model.train()
 
     def _answers(self) -> dict[str, str]:
         """Each row's answer, of all processes."""
         trainer, accelerator = self._trainer, self._trainer.accelerator
+        trainer.model.eval()
+        for module in trainer.model.modules():
+            if type(module).__name__ == "Linear4bit":  # which on a CPU rounds its weights anew, for good, when in eval
+                module.training = True
         # Adapters are inside of the model that they are added to.
         model = trainer.model.get_base_model() if is_peft_model(trainer.model) else trainer.model
         asked = [Asked(row, MODEL, make_prompt(row)) for row in self._rows]

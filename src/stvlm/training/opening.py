@@ -24,8 +24,8 @@ def check_device(recipe: SFTRecipe) -> None:
     if recipe.bf16 and not torch.cuda.is_available():
         raise DataError(
             "the recipe computes in bfloat16 on a GPU, and PyTorch finds none here; run it where there is one (with a "
-            "CUDA build of torch), take training/recipes/tiny_cpu.yaml, or set bf16: false in a copy of the recipe, which "
-            "on a CPU is of use for small models alone"
+            "CUDA build of torch), take training/recipes/tiny_cpu.yaml, or set bf16: false in a copy of the recipe, "
+            "which on a CPU is for small models alone"
         )
     for package, key in (("peft", recipe.lora), ("bitsandbytes", recipe.quantization)):
         if key is not None and find_spec(package) is None:

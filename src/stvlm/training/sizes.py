@@ -109,7 +109,7 @@ def _activations(layers: Layers, tokens: int, recipe: SFTRecipe) -> int:
 
 
 def disk_bytes(sizes: Sizes, recipe: SFTRecipe) -> int:
-    """What a run needs at its largest: two checkpoints for a moment, or one, the trained weights and what is exported."""
+    """What a run needs at the most: for a moment two checkpoints, or one, what was trained, and what is exported."""
     checkpoint = 12 * sizes.trained  # weights and Adam's moments in float32
     whole = (2 if recipe.bf16 else 4) * sizes.parameters
     exported = 4 * sizes.trained if recipe.lora is None or "adapter" in recipe.lora.export else 0
