@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from tests.training.tiny_dataset import write_dataset
+from torch.utils.data import DataLoader
 
 from stvlm.evaluation.chat import as_messages
 from stvlm.evaluation.dataset import load_split
@@ -220,3 +221,13 @@ def test_group_that_only_fills_up_carries_no_loss(packed, processor, model):
     batch = collator_of(processor, packed)([filling | {"counts": False}])
     assert (batch["labels"] == IGNORED).all()
     assert torch.equal(batch["input_ids"], collator_of(processor, packed)(group(0))["input_ids"])
+
+
+def test_batches_are_the_same_with_any_number_of_workers(packed, processor):
+    stages = ("questions", "plain", "motion", "frames")
+    groups = [Group(stage, (0, 2), seed)._asdict() for stage in stages for seed in (1, 2)]
+    collator = collator_of(processor, packed, comparisons=2, augment=True)
+    alone, helped = (list(DataLoader(groups, collate_fn=collator, num_workers=workers)) for workers in (0, 2))
+    for first, second in zip(alone, helped, strict=True):
+        assert first.keys() == second.keys()
+        assert all(torch.equal(first[name], second[name]) for name in first)

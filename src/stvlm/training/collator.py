@@ -46,10 +46,10 @@ class Collator:
         padding_free: bool = False,
     ) -> None:
         self._processor, self._model_type, self._padding_free = processor, model_type, padding_free
-        if padding_free and family_of(model_type).AXES > 1:
+        if padding_free and (axes := family_of(model_type).AXES) > 1:
             raise DataError(
-                f"padding_free: positions of {model_type} have {family_of(model_type).AXES} axes, by which sequences in "
-                "one row cannot be told apart; set it to false"
+                f"padding_free: positions of {model_type} have {axes} axes, and do not tell where in a row a sequence "
+                "ends; set it to false"
             )
         template_ids = {wording for wordings in samples["template_ids"] for wording in wordings}
         self._drawing = Drawing(reader, augment, comparisons_per_clip, frozenset(template_ids))

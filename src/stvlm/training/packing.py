@@ -152,7 +152,8 @@ def as_batch(sequences: Sequence[Packed], pad_token_id: int, padding_free: bool 
 
     input_ids and labels (B, L); position_ids (B, L), or (axes, B, L) of several axes; attention_mask.
     The mask is (B, 1, L, L) bool where sequences hold several conversations, else the usual (B, L): fused attention
-    kernels take no other. Padding-free there is none but in the first case: restarting positions tell the rest.
+    kernels take no other. Padding-free there is none but in the first case: restarting positions tell the rest, which
+    transformers looks at where it is called with use_cache=False, as trainers do.
     """
     # Segments of one sequence are a multiple of `most` and the numbers after it.
     most = 1 + max(int(sequence.segments.max()) for sequence in sequences)

@@ -16,6 +16,8 @@ from stvlm.training.samples import Medium
 class Family(Protocol):
     """What the collator and the plan need to know of a kind of model."""
 
+    CHAT_TEMPLATE: str
+    """The file in training/ that writes its conversations."""
     AXES: int
     """Of the rotary positions: 1; or 3 (time, height, width), so that a visual token has a place in the image."""
     EQUAL_FRAMES: bool

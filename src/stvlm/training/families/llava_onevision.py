@@ -15,8 +15,9 @@ from stvlm.evaluation.frames import as_pixel_values, resized
 from stvlm.training.packing import MediumTokens
 from stvlm.training.samples import Medium
 
-__all__ = ["AXES", "EQUAL_FRAMES", "as_tensors", "medium_tokens", "resized"]
+__all__ = ["AXES", "CHAT_TEMPLATE", "EQUAL_FRAMES", "as_tensors", "medium_tokens", "resized"]
 
+CHAT_TEMPLATE = "chat_template.jinja"
 AXES = 1
 EQUAL_FRAMES = True
 

@@ -18,6 +18,7 @@ from stvlm.records import Array
 from stvlm.training.packing import MediumTokens
 from stvlm.training.samples import Medium
 
+CHAT_TEMPLATE = "chat_template_qwen3_vl.jinja"
 AXES = 3
 EQUAL_FRAMES = False
 
