@@ -48,7 +48,8 @@ def train(recipe: SFTRecipe, chat_template: str) -> Path:
     """
     started = time.monotonic()
     out, work = places(recipe)
-    machine = PartialState(timeout=PATIENCE)
+    # Without a GPU and this word, each of several processes would take itself for the only one.
+    machine = PartialState(cpu=not torch.cuda.is_available(), timeout=PATIENCE)
     start = in_main_process(lambda: begin(recipe, chat_template))
     if start is not None:
         _make(recipe, start, work, out, started)
@@ -140,6 +141,7 @@ def _make_trainer(
         lr_scheduler_kwargs={"num_decay_steps": round(recipe.decay_share * start.steps)} if decaying else None,
         max_grad_norm=recipe.max_grad_norm,
         bf16=recipe.bf16,
+        use_cpu=not torch.cuda.is_available(),
         gradient_checkpointing=None,  # the old name of the next
         activation_checkpointing=recipe.gradient_checkpointing,
         dataloader_num_workers=recipe.workers,
