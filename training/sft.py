@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import logging
 import os
 import sys
 from pathlib import Path
@@ -19,11 +20,13 @@ from stvlm.programs import run_program
 from stvlm.recipes import load_recipe
 from stvlm.training.recipe import SFTRecipe
 
-CHAT_TEMPLATE = Path(__file__).parent / "chat_template.jinja"
+TEMPLATES = Path(__file__).parent
 OVERRIDES = ("dataset", "model", "output_dir")
 
 
 def main() -> None:
+    # bitsandbytes, which peft imports where it is installed, warns on a CPU that it lacks a faster kernel.
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--config", type=Path, required=True, help="one of training/recipes, or your own")
     parser.add_argument("--dataset", help="a built dataset's folder or Hub id, in place of the recipe's")
@@ -38,9 +41,11 @@ def main() -> None:
 
     # torch and transformers take seconds to import: a wrong recipe need not wait
     from stvlm.training.beginning import check
+    from stvlm.training.families import family_of
+    from stvlm.training.opening import model_type
     from stvlm.training.run import train
 
-    chat_template = CHAT_TEMPLATE.read_text(encoding="utf-8")
+    chat_template = (TEMPLATES / family_of(model_type(recipe)).CHAT_TEMPLATE).read_text(encoding="utf-8")
     if args.check:
         print(check(recipe, chat_template))
         return

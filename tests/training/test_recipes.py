@@ -11,11 +11,12 @@ from tests.training.losses import losses, stop_after
 from tests.training.tiny_dataset import write_dataset
 
 from stvlm.recipes import load_recipe
+from stvlm.training.families import family_of
+from stvlm.training.opening import model_type
 from stvlm.training.recipe import BlendSource, Grounding, NewModel, SFTRecipe
 from stvlm.training.run import train
 
 ROOT = Path(__file__).parents[2]
-TEMPLATE = (ROOT / "training" / "chat_template.jinja").read_text()
 RECIPES = sorted((ROOT / "training" / "recipes").glob("*.yaml"))
 
 
@@ -70,10 +71,11 @@ def _paths(source: BlendSource, place: Path) -> dict[str, str]:
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
 def test_recipe_trains_two_steps_and_resumes(path, world, tmp_path):
     recipe = in_small(load_recipe(path, SFTRecipe), world, tmp_path / "model")
+    template = (ROOT / "training" / family_of(model_type(recipe)).CHAT_TEMPLATE).read_text()
     with stop_after(1), pytest.raises(KeyboardInterrupt):
-        train(recipe, TEMPLATE)
+        train(recipe, template)
     with stop_after(2), pytest.raises(KeyboardInterrupt):
-        train(recipe, TEMPLATE)
+        train(recipe, template)
     state = json.loads(next((tmp_path / ".model.training" / "checkpoints").glob("*/trainer_state.json")).read_text())
     assert state["global_step"] == 2
     assert len(losses(state["log_history"])) == 2
