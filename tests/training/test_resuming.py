@@ -34,7 +34,8 @@ KINDS = {
 def recipe(tmp_path_factory):
     root = tmp_path_factory.mktemp("run")
     return SFTRecipe(
-        dataset=str(write_dataset(root / "stkit", clips_per_split=3)), output_dir="", model=str(write_model(root / "model")),
+        dataset=str(write_dataset(root / "stkit", clips_per_split=3)), output_dir="",
+        model=str(write_model(root / "model")),
         batch_size=4, batch_size_per_device=2, learning_rate=1e-3, warmup_steps=0, bf16=False, workers=0, save_steps=1,
     )  # fmt: skip
 

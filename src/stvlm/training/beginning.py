@@ -233,4 +233,4 @@ def _cache_bytes(samples: Dataset, lengths: Lengths, processor: Any, kind: str) 
     frames_of = dict(zip(samples["path"], lengths.frames.tolist(), strict=True))
     width, height = samples[0]["size_px"]  # of STKit, which comes first
     frame = torch.empty((1, 3, height, width), dtype=torch.uint8, device="meta")
-    return sum(frames_of.values()) * family_of(kind).resized(processor.video_processor, frame).numel()
+    return sum(frames_of.values()) * int(family_of(kind).resized(processor.video_processor, frame).numel())

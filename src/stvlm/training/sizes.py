@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from accelerate import init_empty_weights
 from transformers import AutoConfig, AutoModelForImageTextToText
 
 from stvlm.records import DataError
@@ -21,7 +20,7 @@ GIB = 2**30
 class Layers(NamedTuple):
     """What the way back needs of the way forwards, in bfloat16: bytes of a token."""
 
-    count: int
+    number: int
     input_bytes: int
     """Of one layer's input, which gradient checkpointing keeps."""
     inner_bytes: int
@@ -41,7 +40,7 @@ class Sizes(NamedTuple):
 
 def measure_model(recipe: SFTRecipe, processor: Any) -> Sizes:
     """The sizes of a recipe's model, of which no weight is loaded."""
-    with init_empty_weights():
+    with torch.device("meta"):
         if recipe.new_model is not None:
             model = make_model(recipe.new_model, processor)
         else:
@@ -102,9 +101,9 @@ def memory_bytes(sizes: Sizes, recipe: SFTRecipe, tokens: int, visual_tokens: in
 
 def _activations(layers: Layers, tokens: int, recipe: SFTRecipe) -> int:
     if recipe.gradient_checkpointing:
-        of_token = layers.count * layers.input_bytes + 2 * layers.inner_bytes  # with their gradients
+        of_token = layers.number * layers.input_bytes + 2 * layers.inner_bytes  # with their gradients
     else:
-        of_token = layers.count * (layers.input_bytes + layers.inner_bytes)
+        of_token = layers.number * (layers.input_bytes + layers.inner_bytes)
     return tokens * of_token * (1 if recipe.bf16 else 2)
 
 
