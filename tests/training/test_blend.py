@@ -18,6 +18,7 @@ from tests.training.blend_files import (
     write_open_spatial,
 )
 
+from stvlm.recipes import from_mapping
 from stvlm.records import DataError
 from stvlm.training.blend import make, media
 from stvlm.training.blend.make import MANIFEST, make_samples
@@ -180,9 +181,7 @@ def test_media_that_would_be_taken_are_named_so_that_they_alone_are_fetched(tmp_
     chosen = blended(tmp_path / "whole", open_spatial=BlendSource("open_spatial", str(source), 4, str(whole)))
     here = tmp_path / "here"
     wanted = BlendSource("open_spatial", str(source), 4, str(here))
-    with pytest.raises(
-        DataError, match=r"open_spatial_missing\.txt names the 4 missing media that would be"
-    ):
+    with pytest.raises(DataError, match=r"open_spatial_missing\.txt names the 4 missing media that would be"):
         blended(tmp_path / "work", open_spatial=wanted)
     names = (tmp_path / "work" / "open_spatial_missing.txt").read_text().splitlines()
     assert names == [Path(sample.path).name for sample in chosen]
@@ -253,6 +252,8 @@ def test_processes_make_it_once(root, tmp_path):
     processes = [context.Process(target=in_process, args=(end,)) for _, end in ends]
     for process in processes:
         process.start()
+    for _, end in ends:
+        end.close()  # here; a process that ends without a word is an error, not a pause
     ids = [end.recv() for end, _ in ends]
     for process in processes:
         process.join()
@@ -311,3 +312,19 @@ def test_a_folder_without_lists_is_named(tmp_path):
     (tmp_path / "list.csv").touch()
     with pytest.raises(DataError, match=r"list\.csv: is no list of conversations; give one that ends in \.json"):
         blended(tmp_path / "work", chat=listed(tmp_path / "list.csv", 1))
+
+
+def test_recipe_of_a_blend_is_checked_when_it_is_read():
+    chat = {"reader": "conversations", "path": "chat.jsonl", "count": 5}
+    blend = from_mapping(Blend, {"sources": {"chat": chat}}, "recipe.yaml: blend")
+    assert blend == Blend({"chat": BlendSource("conversations", "chat.jsonl", 5)}, max_frames=32)
+    for wrong, message in (
+        ({"sources": {"stkit": chat}}, "blend: 'stkit' names no source; take small letters, digits and _, and not"),
+        ({"sources": {"../chat": chat}}, r"blend: '\.\./chat' names no source"),
+        ({"sources": {"chat": {**chat, "reader": "llava"}}}, "chat: reader is one of llava_video, open_spatial"),
+        ({"sources": {"chat": {**chat, "count": 0}}}, "chat: count must be at least 1, got 0"),
+        ({"sources": {"chat": {**chat, "counts": 5}}}, "chat: unknown key 'counts'; did you mean 'count'"),
+        ({"sources": {"chat": chat}, "max_frames": 1}, "blend: max_frames must be at least 2, got 1"),
+    ):
+        with pytest.raises(DataError, match=f"^recipe.yaml: blend: .*{message}|^recipe.yaml: {message}"):
+            from_mapping(Blend, wrong, "recipe.yaml: blend")
