@@ -219,6 +219,15 @@ def test_what_was_made_is_not_made_again(root, tmp_path, monkeypatch):
     assert manifest_of(tmp_path / "work", "llava_video")["taken"] == 7
 
 
+def test_samples_of_another_count_are_not_taken_for_those_of_a_manifest(root, tmp_path, monkeypatch):
+    made = blended(tmp_path / "work", llava_video=llava(root, 6))
+    with monkeypatch.context() as patched:
+        patched.setattr(make, "_sha256", lambda path: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            blended(tmp_path / "work", llava_video=llava(root, 7))
+    assert blended(tmp_path / "work", llava_video=llava(root, 6)) == made
+
+
 def test_a_killed_run_goes_on_without_looking_at_a_video_twice(root, tmp_path, monkeypatch):
     look, seen = media.frame_times_s, []
 

@@ -85,6 +85,8 @@ def _samples_of(name: str, source: BlendSource, max_frames: int, seed: int, work
     place = work / f"{name}.arrow"
     if manifest.get(name, {}).get("made_of") == made_of and place.exists():
         return open_samples(place)
+    if manifest.pop(name, None) is not None:  # where this is stopped, it would speak of other samples than are there
+        write_json(work / MANIFEST, manifest)
     left_out: LeftOut = {}
     with closing(Media(work / "media.jsonl", max_frames)) as media:
         samples = _choose(name, source, reader, media, seed, left_out, work / f"{name}_missing.txt")
