@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, get_args
 
 Optimizer = Literal["adamw", "muon"]
 Schedule = Literal["cosine", "hold_then_decay"]
+Reader = Literal["llava_video", "open_spatial", "conversations"]
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,44 @@ class Grounding:
     def __post_init__(self) -> None:
         if min(self.frame_steps, self.motion_steps) < 0 or min(self.frames_per_step, self.comparisons_per_clip) < 1:
             raise ValueError("grounding: steps are at least 0, frames_per_step and comparisons_per_clip at least 1")
+
+
+@dataclass(frozen=True)
+class BlendSource:
+    """Conversations of another data set, as the modules of `stvlm.training.blend` that are named as readers tell."""
+
+    reader: Reader
+    path: str
+    """Of its list of conversations; LLaVA-Video-178K has many, below this folder."""
+    count: int
+    """How many are taken: exactly so many, or the run does not start."""
+    media: str | None = None
+    """The folder that its images or videos are below; null where they are beside the list."""
+    licence: str | None = None
+    """Its terms, for the manifest; null for what its reader knows of them."""
+
+    def __post_init__(self) -> None:
+        if self.reader not in get_args(Reader):
+            raise ValueError(f"reader is one of {', '.join(get_args(Reader))}; got {self.reader!r}")
+        if self.count < 1:
+            raise ValueError(f"count must be at least 1, got {self.count}")
+
+
+@dataclass(frozen=True)
+class Blend:
+    """What STKit is blended with, so that a model keeps what it knew (the paper's section 3.4)."""
+
+    sources: Mapping[str, BlendSource]
+    """By name, which is the samples' `source`."""
+    max_frames: int = 32
+    """Of a video with more, as many are shown, spread evenly from first to last. The paper does not say how many."""
+
+    def __post_init__(self) -> None:
+        for name in self.sources:
+            if not re.fullmatch("[a-z0-9_]+", name) or name == "stkit":
+                raise ValueError(f"blend: {name!r} names no source; take small letters, digits and _, and not 'stkit'")
+        if self.max_frames < 2:
+            raise ValueError(f"blend: max_frames must be at least 2, got {self.max_frames}")
 
 
 @dataclass(frozen=True)
