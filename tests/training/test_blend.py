@@ -18,6 +18,7 @@ from tests.training.blend_files import (
     write_open_spatial,
 )
 
+from stvlm.recipes import from_mapping
 from stvlm.records import DataError
 from stvlm.training.blend import make, media
 from stvlm.training.blend.make import MANIFEST, make_samples
@@ -174,6 +175,23 @@ def test_regions_are_told_by_their_boxes(tmp_path):
     assert first == f"{tmp_path}/list.json, row 4: Object missing required field `filename`"
 
 
+def test_media_that_would_be_taken_are_named_so_that_they_alone_are_fetched(tmp_path):
+    source = write_open_spatial(tmp_path, images=9)
+    whole = tmp_path / "train"
+    chosen = blended(tmp_path / "whole", open_spatial=BlendSource("open_spatial", str(source), 4, str(whole)))
+    here = tmp_path / "here"
+    wanted = BlendSource("open_spatial", str(source), 4, str(here))
+    with pytest.raises(DataError, match=r"open_spatial_missing\.txt names the 4 missing media that would be"):
+        blended(tmp_path / "work", open_spatial=wanted)
+    names = (tmp_path / "work" / "open_spatial_missing.txt").read_text().splitlines()
+    assert names == [Path(sample.path).name for sample in chosen]
+    here.mkdir()
+    for name in names:
+        shutil.copy(whole / name, here)
+    found = blended(tmp_path / "work", open_spatial=wanted)
+    assert [sample.id for sample in found] == [sample.id for sample in chosen]
+
+
 def test_a_truncated_image_is_counted(tmp_path):
     source = write_open_spatial(tmp_path)
     image = tmp_path / "train" / "10000.jpg"
@@ -197,8 +215,17 @@ def test_what_was_made_is_not_made_again(root, tmp_path, monkeypatch):
     looked_at = (tmp_path / "work" / "media.jsonl").read_text()
     more = blended(tmp_path / "work", llava_video=llava(root, 7))
     assert more[:6] == made
-    assert (tmp_path / "work" / "media.jsonl").read_text() == looked_at  # a batch was looked at whole, so all of them
+    assert (tmp_path / "work" / "media.jsonl").read_text().startswith(looked_at)
     assert manifest_of(tmp_path / "work", "llava_video")["taken"] == 7
+
+
+def test_samples_of_another_count_are_not_taken_for_those_of_a_manifest(root, tmp_path, monkeypatch):
+    made = blended(tmp_path / "work", llava_video=llava(root, 6))
+    with monkeypatch.context() as patched:
+        patched.setattr(make, "_sha256", lambda path: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            blended(tmp_path / "work", llava_video=llava(root, 7))
+    assert blended(tmp_path / "work", llava_video=llava(root, 6)) == made
 
 
 def test_a_killed_run_goes_on_without_looking_at_a_video_twice(root, tmp_path, monkeypatch):
@@ -234,6 +261,8 @@ def test_processes_make_it_once(root, tmp_path):
     processes = [context.Process(target=in_process, args=(end,)) for _, end in ends]
     for process in processes:
         process.start()
+    for _, end in ends:
+        end.close()  # here; a process that ends without a word is an error, not a pause
     ids = [end.recv() for end, _ in ends]
     for process in processes:
         process.join()
@@ -292,3 +321,19 @@ def test_a_folder_without_lists_is_named(tmp_path):
     (tmp_path / "list.csv").touch()
     with pytest.raises(DataError, match=r"list\.csv: is no list of conversations; give one that ends in \.json"):
         blended(tmp_path / "work", chat=listed(tmp_path / "list.csv", 1))
+
+
+def test_recipe_of_a_blend_is_checked_when_it_is_read():
+    chat = {"reader": "conversations", "path": "chat.jsonl", "count": 5}
+    blend = from_mapping(Blend, {"sources": {"chat": chat}}, "recipe.yaml: blend")
+    assert blend == Blend({"chat": BlendSource("conversations", "chat.jsonl", 5)}, max_frames=32)
+    for wrong, message in (
+        ({"sources": {"stkit": chat}}, "blend: 'stkit' names no source; take small letters, digits and _, and not"),
+        ({"sources": {"../chat": chat}}, r"blend: '\.\./chat' names no source"),
+        ({"sources": {"chat": {**chat, "reader": "llava"}}}, "chat: reader is one of llava_video, open_spatial"),
+        ({"sources": {"chat": {**chat, "count": 0}}}, "chat: count must be at least 1, got 0"),
+        ({"sources": {"chat": {**chat, "counts": 5}}}, "chat: unknown key 'counts'; did you mean 'count'"),
+        ({"sources": {"chat": chat}, "max_frames": 1}, "blend: max_frames must be at least 2, got 1"),
+    ):
+        with pytest.raises(DataError, match=f"^recipe.yaml: blend: .*{message}|^recipe.yaml: {message}"):
+            from_mapping(Blend, wrong, "recipe.yaml: blend")

@@ -23,6 +23,7 @@ from stvlm.training.blend.turns import SEVERAL_MEDIA, Turn, as_asked
 from stvlm.training.samples import Medium
 
 NOT_A_PATH = "image or video not given as a file's path; write it to a file"
+UNKNOWN_PART = "part of an unknown kind"
 MISSING = "image or video missing; put it where its list says, below `media`"
 
 
@@ -35,7 +36,7 @@ class Said(msgspec.Struct, rename={"role": "from", "text": "value"}):
 
 class _Part(msgspec.Struct):
     type: str
-    text: str = ""
+    text: str | None = None
     image: Any = None
     video: Any = None
     path: Any = None
@@ -43,7 +44,7 @@ class _Part(msgspec.Struct):
     @property
     def told(self) -> str:
         """Its text, or its placeholder."""
-        return self.text if self.type == "text" else f"<{self.type}>"
+        return (self.text or "") if self.type == "text" else f"<{self.type}>"
 
 
 class _Message(msgspec.Struct):
@@ -92,6 +93,8 @@ def as_row(row: ConversationRow, folders: Sequence[Path], if_missing: str) -> Ro
     images, videos = _listed(row.image) + _listed(row.images), _listed(row.video) + _listed(row.videos)
     for message in row.messages or ():
         parts = [_Part("text", message.content)] if isinstance(message.content, str) else message.content
+        if unknown := next((part.type for part in parts if part.type not in ("text", "image", "video")), None):
+            return Rejected(UNKNOWN_PART, repr(unknown))
         turns.append(Turn(message.role, "".join(part.told for part in parts)))
         images += [name for part in parts if part.type == "image" and (name := part.image or part.path)]
         videos += [name for part in parts if part.type == "video" and (name := part.video or part.path)]

@@ -6,10 +6,10 @@ import dataclasses
 import hashlib
 import os
 from array import array
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from itertools import chain, islice
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +17,10 @@ import datasets
 import numpy as np
 from tqdm import tqdm
 
-from stvlm.files import locked, read_json, write_json
+from stvlm.files import locked, read_json, whole_file, write_json
 from stvlm.hashing import code_version, stable_hash
 from stvlm.questions.asking import frames_told
-from stvlm.records import Array, DataError, Rejected
+from stvlm.records import DataError, Rejected
 from stvlm.training.blend.conversations import Conversations
 from stvlm.training.blend.llava_video import LlavaVideo
 from stvlm.training.blend.media import Media, Shown
@@ -40,6 +40,12 @@ READERS: dict[str, Callable[[Path, Path | None, Path], Reader]] = {
 THREADS = 4 * (os.cpu_count() or 1)
 """That look at media: they wait for the disk most of the time."""
 BATCH = 256
+"""Media that are looked at ahead of what is asked for, at most."""
+
+
+class Missing(Rejected):
+    """A row whose medium, the subject, is nowhere."""
+
 
 LeftOut = dict[str, dict[str, Any]]
 """How often each reason held, and where first."""
@@ -79,9 +85,12 @@ def _samples_of(name: str, source: BlendSource, max_frames: int, seed: int, work
     place = work / f"{name}.arrow"
     if manifest.get(name, {}).get("made_of") == made_of and place.exists():
         return open_samples(place)
+    if manifest.pop(name, None) is not None:  # where this is stopped, it would speak of other samples than are there
+        write_json(work / MANIFEST, manifest)
     left_out: LeftOut = {}
     with closing(Media(work / "media.jsonl", max_frames)) as media:
-        table = write_samples(_choose(name, source, reader, media, seed, left_out), place)
+        samples = _choose(name, source, reader, media, seed, left_out, work / f"{name}_missing.txt")
+        table = write_samples(samples, place)
     manifest[name] = {
         "made_of": made_of,
         "listed": len(reader),
@@ -95,32 +104,49 @@ def _samples_of(name: str, source: BlendSource, max_frames: int, seed: int, work
 
 
 def _choose(
-    name: str, source: BlendSource, reader: Reader, media: Media, seed: int, left_out: LeftOut
+    name: str, source: BlendSource, reader: Reader, media: Media, seed: int, left_out: LeftOut, missing: Path
 ) -> Iterator[Sample]:
-    """As many samples as are asked for. What was left out until the last of them is counted into `left_out`."""
-    ranked = iter(_rank(name, reader, seed, left_out))
-    taken = 0
+    """As many samples as are asked for. What was left out until the last of them is counted into `left_out`.
+
+    Where there are too few, `missing` is written: the media that would be taken if they were there.
+    """
+    order = _rank(name, reader, seed, left_out)
+    taken, wanted = 0, dict[str, None]()
     bar = tqdm(total=source.count, desc=f"{name}: media", unit="conversation", mininterval=0.5)
-    with bar, ThreadPoolExecutor(THREADS) as pool:
-        while taken < source.count and (some := list(islice(ranked, BATCH))):
-            for index, found in zip(some, pool.map(lambda i: _sample(name, reader[i], media), some), strict=True):
+    with bar, closing(_look_at(name, reader, order, media)) as looked_at:
+        for place, (index, found) in enumerate(looked_at):
+            if isinstance(found, Sample):
+                yield found
+                taken += 1
+                bar.update()
                 if taken == source.count:
-                    break
-                if isinstance(found, Rejected):
-                    _leave_out(left_out, reader, index, found)
-                else:
-                    taken += 1
-                    bar.update()
-                    yield found
-    if taken < source.count:
-        reasons = "".join(f"; {entry['count']}: {reason} (as {entry['first']})" for reason, entry in left_out.items())
-        raise DataError(
-            f"{source.path}: has {taken} conversations for {name}, and {source.count} are asked for; mend what is "
-            f"wrong with the others, or take a smaller count{reasons}"
-        )
+                    return
+            else:
+                _leave_out(left_out, reader, index, found)
+                if isinstance(found, Missing) and place < source.count:
+                    wanted[found.subject] = None
+    reasons = "".join(f"; {entry['count']}: {reason} (as {entry['first']})" for reason, entry in left_out.items())
+    if wanted:
+        with whole_file(missing) as temporary:
+            temporary.write_text("".join(f"{medium}\n" for medium in wanted), encoding="utf-8")
+        reasons += f"; {missing} names the {len(wanted)} missing media that would be taken first"
+    raise DataError(
+        f"{source.path}: has {taken} conversations for {name}, and {source.count} are asked for; mend what is wrong "
+        f"with the others, or take a smaller count{reasons}"
+    )
 
 
-def _rank(name: str, reader: Reader, seed: int, left_out: LeftOut) -> Array:
+def _look_at(
+    name: str, reader: Reader, order: Sequence[int], media: Media
+) -> Generator[tuple[int, Sample | Rejected], None, None]:
+    """Rows in an order, some ahead of what is asked for, each as the sample that it is or why it is none."""
+    with ThreadPoolExecutor(THREADS) as pool:
+        for start in range(0, len(order), BATCH):
+            some = order[start : start + BATCH]
+            yield from zip(some, pool.map(lambda index: _sample(name, reader[index], media), some), strict=True)
+
+
+def _rank(name: str, reader: Reader, seed: int, left_out: LeftOut) -> Sequence[int]:
     """Numbers of the rows that may be taken, in an order that follows from what they say and the seed alone."""
     ranks, numbers = array("Q"), array("Q")
     for index in tqdm(range(len(reader)), desc=f"{name}: list", unit="conversation", mininterval=0.5):
@@ -134,7 +160,7 @@ def _rank(name: str, reader: Reader, seed: int, left_out: LeftOut) -> Array:
     is_new = np.diff(np.asarray(ranks)[order], prepend=np.uint64(0)) != 0
     for index in np.asarray(numbers)[order[~is_new]]:
         _leave_out(left_out, reader, int(index), Rejected(REPEATED))
-    return np.asarray(np.asarray(numbers)[order[is_new]])
+    return array("Q", np.asarray(numbers)[order[is_new]])
 
 
 def _identity(row: Row) -> str:
@@ -149,7 +175,7 @@ def _sample(name: str, row: Row | Rejected, media: Media) -> Sample | Rejected:
     if row.medium:
         place = next((place for place in row.places if place.exists()), None)
         if place is None:
-            return Rejected(row.if_missing, str(row.places[0]))
+            return Missing(row.if_missing, row.name)
         looked_at = media(row.medium, place)
         if isinstance(looked_at, Rejected):
             return looked_at
