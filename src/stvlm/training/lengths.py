@@ -29,6 +29,8 @@ class Lengths(NamedTuple):
     """0 of what is no video."""
     tokens: Array
     """Visual ones among them."""
+    visual: Array
+    """How many those are."""
 
 
 def measure(samples: Dataset, processor: Any, model_type: str, max_length: int | None = None) -> Lengths:
@@ -37,7 +39,7 @@ def measure(samples: Dataset, processor: Any, model_type: str, max_length: int |
     Raises DataError for a medium whose tokens alone are more than `max_length`: cut off, they would be no medium.
     """
     family = family_of(model_type)
-    media, frames, tokens = [], [], []
+    media, frames, tokens, visuals = [], [], [], []
     for row in samples.select_columns(MEASURED):
         sample, visual = Sample.of_row(row), None
         if sample.medium:
@@ -56,7 +58,9 @@ def measure(samples: Dataset, processor: Any, model_type: str, max_length: int |
         media.append(sample.medium)
         frames.append(len(sample.times_s))
         tokens.append(len(packed.ids))
-    return Lengths(np.array(media, dtype=str), np.array(frames, dtype=np.int32), np.array(tokens, dtype=np.int32))
+        visuals.append(0 if visual is None else len(visual.ids))
+    counts = (np.array(of_samples, dtype=np.int32) for of_samples in (frames, tokens, visuals))
+    return Lengths(np.array(media, dtype=str), *counts)
 
 
 def too_long(lengths: Lengths, max_length: int | None) -> Array:
