@@ -14,6 +14,8 @@ from stvlm.training.samples import Asked, Sample
 
 TRAINING = Path(__file__).parents[2] / "training"
 TALK = [Asked("How far does it go?", "It goes 3.00 meters."), Asked("And how fast?", "At 5.00 km/h.")]
+UPRIGHT, HELD_SIDEWAYS = 1, 6
+"""How a camera was held, in Exif."""
 
 
 def load(model_type, folder):
@@ -35,7 +37,9 @@ def make_samples(folder):
         times_s = [k / 2 for k in range(count)]
         samples.append(Sample(f"v{i}", "own", "video", str(folder / f"v{i}.mp4"), times_s, (), [TALK[: 1 + i % 2]]))
     for i, size in enumerate([(48, 64), (120, 33)]):
-        Image.fromarray(rng.integers(0, 255, (*size, 3), dtype=np.uint8)).save(folder / f"i{i}.png")
+        image = Image.fromarray(rng.integers(0, 255, (*size, 3), dtype=np.uint8))
+        image.getexif()[0x0112] = HELD_SIDEWAYS if i else UPRIGHT
+        image.save(folder / f"i{i}.png", exif=image.getexif())
         samples.append(Sample(f"i{i}", "own", "image", str(folder / f"i{i}.png"), (), (), [TALK[i:]]))
     samples.append(Sample("t0", "own", "", "", (), (), [TALK]))
     samples.append(Sample("t1", "own", "", "", (), (), [TALK[1:]]))

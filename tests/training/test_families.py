@@ -130,6 +130,26 @@ def test_texts_alone_train(kind, loaded, samples):
     assert loss_and_gradients(model, batch)[0] > 0
 
 
+def test_texts_with_a_blank_video_train_as_they_do_without(kind, loaded, samples):
+    """And pass through the vision tower once, as each group of one medium does."""
+    model, processor = loaded
+    reader = FrameReader(processor.video_processor, resize=family_of(kind).resized)
+    seeing = Collator(processor, kind, reader, samples, always_visual=True)
+    calls = []
+    hook = tower_of(model).register_forward_pre_hook(lambda *_: calls.append(1))
+    for indices in ((0, VIDEO), (IMAGE, BROAD), (TEXT, 6)):
+        batch = seeing([Group("questions", indices, 0)._asdict()])
+        loss, gradients = loss_and_gradients(model, batch)
+        assert len(calls) == 1
+        calls.clear()
+    assert "pixel_values_videos" in batch
+    hook.remove()
+    expected_loss, expected = loss_and_gradients(model, batch_of(kind, processor, samples, TEXT, 6))
+    assert loss == pytest.approx(expected_loss, rel=1e-6)
+    for name, gradient in gradients.items():
+        torch.testing.assert_close(gradient, expected.get(name, torch.zeros_like(gradient)), rtol=1e-4, atol=1e-5)
+
+
 def test_videos_of_unlike_lengths_pass_together_where_a_model_can(samples, tmp_path):
     model, processor = load("qwen3_vl", tmp_path / "model")
     loss, _ = loss_and_gradients(model, batch_of("qwen3_vl", processor, samples, VIDEO, LONGER))
@@ -206,6 +226,7 @@ def test_lengths_are_those_of_the_batches(kind, loaded, samples):
     assert lengths.frames.tolist() == [5, 5, 6, 0, 0, 0, 0]
     expected = [batch_of(kind, processor, samples, index)["input_ids"].shape[1] for index in range(7)]
     assert lengths.tokens.tolist() == expected
+    assert (lengths.visual[:5] > 0).all() and lengths.visual[5:].tolist() == [0, 0]
 
 
 def test_visual_tokens_are_never_cut_off(kind, loaded, samples):

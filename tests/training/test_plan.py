@@ -32,7 +32,7 @@ def texts(tmp_path_factory):
 
 
 def lengths_of(media, frames, tokens):
-    return Lengths(np.array(media), np.array(frames), np.array(tokens))
+    return Lengths(np.array(media), np.array(frames), np.array(tokens), visual=np.zeros(len(media), dtype=int))
 
 
 CLIPS = lengths_of(["video"] * 4, [5, 6, 5, 6], [90, 100, 90, 100])

@@ -13,9 +13,12 @@ from stvlm.evaluation.frames import FrameReader
 from stvlm.records import DataError
 from stvlm.training.drawing import Drawing, Shown
 from stvlm.training.families import family_of
-from stvlm.training.packing import IGNORED, Packed, as_batch, sequence
+from stvlm.training.packing import IGNORED, Packed, as_batch, sequence, unasked
 from stvlm.training.plan import Group
 from stvlm.training.samples import OF_OBJECTS, Sample
+
+BLANK = torch.zeros(2, 3, 32, 32, dtype=torch.uint8)
+"""Black frames."""
 
 
 class Collator:
@@ -32,6 +35,9 @@ class Collator:
         augment: whether clips of STKit are changed.
         comparisons_per_clip: how many questions about ways in the image are added to each of them.
         padding_free: whether a group's sequences stand in one row.
+        always_visual: whether texts alone are given a blank video that nothing is asked about. Processes that share a
+            model's weights among them gather those of its vision tower together, and wait for one that has no use for
+            it until the run is ended.
     """
 
     def __init__(
@@ -44,8 +50,10 @@ class Collator:
         augment: bool = False,
         comparisons_per_clip: int = 0,
         padding_free: bool = False,
+        always_visual: bool = False,
     ) -> None:
-        self._processor, self._model_type, self._padding_free = processor, model_type, padding_free
+        self._processor, self._model_type = processor, model_type
+        self._padding_free, self._always_visual = padding_free, always_visual
         if padding_free and (axes := family_of(model_type).AXES) > 1:
             raise DataError(
                 f"padding_free: positions of {model_type} have {axes} axes, and do not tell where in a row a sequence "
@@ -62,15 +70,24 @@ class Collator:
         samples = [Sample.of_row(self._samples[index]) for index in group.samples]
         shown = self._drawing(samples, group.stage, random.Random(group.seed))
         sequences = [self._sequence(one) for one in shown]
+        videos, images = ([one.pixels for one in shown if one.medium == medium] for medium in ("video", "image"))
+        family = family_of(self._model_type)
+        if self._always_visual and not videos and not images:
+            videos = [family.resized(self._processor.video_processor, BLANK)]
+            sequences.append(unasked(family.medium_tokens(self._processor, "video", _shape(videos[0]), (0.0, 0.0))))
         batch = as_batch(sequences, self._processor.tokenizer.pad_token_id, self._padding_free)
         if not group.counts:
             batch["labels"] = torch.full_like(batch["labels"], IGNORED)
-        pixels = {medium: [one.pixels for one in shown if one.medium == medium] for medium in ("video", "image")}
-        return batch | family_of(self._model_type).as_tensors(self._processor, pixels["video"], pixels["image"])
+        return batch | family.as_tensors(self._processor, videos, images)
 
     def _sequence(self, shown: Shown) -> Packed:
         family, tokens = family_of(self._model_type), None
         if shown.pixels is not None:
-            *frames, _, height, width = shown.pixels.shape
-            tokens = family.medium_tokens(self._processor, shown.medium, (*frames, height, width), shown.times_s)
+            tokens = family.medium_tokens(self._processor, shown.medium, _shape(shown.pixels), shown.times_s)
         return sequence(self._processor, family.AXES, shown.conversations, shown.medium, tokens)
+
+
+def _shape(pixels: torch.Tensor) -> tuple[int, ...]:
+    """Frames, if any, height and width."""
+    *frames, _, height, width = pixels.shape
+    return *frames, height, width

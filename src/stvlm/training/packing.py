@@ -57,7 +57,7 @@ class Packed(NamedTuple):
     labels: Array
 
 
-@lru_cache(maxsize=2**16)
+@lru_cache(maxsize=2**15)
 def tokenize(processor: Any, turns: tuple[Asked, ...], medium: Medium) -> tuple[Array, Array]:
     """Ids (n,) with one placeholder for the medium, and which of them answer (n,), by the template's generation marks.
 
@@ -76,7 +76,8 @@ def tokenize(processor: Any, turns: tuple[Asked, ...], medium: Medium) -> tuple[
         return_dict=True,
         return_assistant_tokens_mask=True,
     )
-    ids, is_answer = np.array(encoded["input_ids"]), np.array(encoded["assistant_masks"], dtype=bool)
+    ids = np.array(encoded["input_ids"], dtype=np.int32)  # many are kept
+    is_answer = np.array(encoded["assistant_masks"], dtype=bool)
     if not is_answer.any():
         raise DataError(
             "the chat template has no {% generation %} marks around what the assistant says, so that no token would "
@@ -147,6 +148,12 @@ def pack(conversations: Sequence[Conversation]) -> Packed:
     )
 
 
+def unasked(medium: MediumTokens) -> Packed:
+    """A medium that nothing is said about: it carries no loss."""
+    count = len(medium.ids)
+    return Packed(medium.ids, medium.positions, np.zeros(count, dtype=int), np.full(count, IGNORED))
+
+
 def as_batch(sequences: Sequence[Packed], pad_token_id: int, padding_free: bool = False) -> dict[str, torch.Tensor]:
     """Sequences as a batch (B, L), padded to the longest or, padding-free, one after the other as (1, L).
 
@@ -167,7 +174,7 @@ def as_batch(sequences: Sequence[Packed], pad_token_id: int, padding_free: bool 
         rows = [
             np.pad(row, [(0, 0)] * (row.ndim - 1) + [(0, length - row.shape[-1])], constant_values=fill) for row in rows
         ]
-        return torch.from_numpy(np.stack(rows, axis=-2))
+        return torch.from_numpy(np.stack(rows, axis=-2)).long()
 
     segments = padded("segments", -1)
     positions = padded("positions", 0)
