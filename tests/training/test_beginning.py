@@ -98,7 +98,7 @@ def test_a_short_video_is_named(recipe):
 
 def test_a_template_without_marks_is_refused(recipe):
     plain = TEMPLATE.replace("{%- generation -%}", "").replace("{%- endgeneration -%}", "")
-    with pytest.raises(DataError, match="has no {% generation %} marks"):
+    with pytest.raises(DataError, match=r"has no \{% generation %\} marks"):
         begin(recipe, plain)
 
 

@@ -151,14 +151,18 @@ def begin(recipe: SFTRecipe, chat_template: str) -> Start | None:
     )
 
 
+def spreads_weights() -> bool:
+    """Whether each process holds a part of the model's weights (FSDP, ZeRO-3), as the launch file told accelerate."""
+    return any(os.environ.get(f"ACCELERATE_USE_{way}", "").lower() == "true" for way in ("FSDP", "DEEPSPEED"))
+
+
 def check(recipe: SFTRecipe, chat_template: str) -> str:
     """What a run would need, for a screen; raises DataError for what would end it."""
     start, machine = in_main_process(lambda: begin(recipe, chat_template)), PartialState()
     if start is None:
         return f"{recipe.output_dir}: holds the model of this recipe and dataset already"
     sizes, tokens = start.sizes, start.longest * recipe.batch_size_per_device
-    sharded = os.environ.get("ACCELERATE_USE_FSDP") or os.environ.get("ACCELERATE_USE_DEEPSPEED")
-    shards = machine.num_processes if sharded else 1
+    shards = machine.num_processes if spreads_weights() else 1
     memory = memory_bytes(sizes, recipe, tokens, start.visual * recipe.batch_size_per_device, shards)
     there = f" of {torch.cuda.get_device_properties(0).total_memory / 1e9:.0f} GB" if torch.cuda.is_available() else ""
     of_source = ", ".join(f"{count:,} of {source}" for source, count in start.data["samples"].items())

@@ -25,7 +25,7 @@ from stvlm.files import read_json, write_json
 from stvlm.programs import first_line
 from stvlm.publishing.hub import upload
 from stvlm.records import DataError
-from stvlm.training.beginning import CLAIM, RECORD, Start, begin, in_main_process, places, plain
+from stvlm.training.beginning import CLAIM, RECORD, Start, begin, in_main_process, places, plain, spreads_weights
 from stvlm.training.benchmarking import AnswerBenchmark
 from stvlm.training.callbacks import LossBar, StopAtNonsense, StopWhenAsked
 from stvlm.training.collator import Collator
@@ -172,6 +172,7 @@ def _make_trainer(
         augment=recipe.augment,
         comparisons_per_clip=recipe.grounding.comparisons_per_clip if recipe.grounding else 0,
         padding_free=recipe.padding_free,
+        always_visual=spreads_weights(),
     )
     muon = MuonAndAdamW(model, recipe.learning_rate, recipe.weight_decay) if recipe.optimizer == "muon" else None
     stop = StopWhenAsked()
