@@ -44,6 +44,8 @@ FEATURES = Features(
     }
 )
 """The table's columns, which are the fields of `Sample`."""
+OF_OBJECTS = ["tasks", "template_ids", "preamble", "objects", "size_px"]
+"""Those that only STKit fills, for augmentation and grounding."""
 
 
 class Asked(NamedTuple):
@@ -164,6 +166,8 @@ def _check(sample: Sample) -> None:
         wrong = "has no conversation, or one without a turn"
     elif not all(turn.answer for turns in sample.conversations for turn in turns):
         wrong = "has a turn without an answer"
+    elif sample.objects and not all(len(turns) == 1 for turns in sample.conversations):
+        wrong = "asks about its objects in several turns, which nothing here makes"
     if wrong:
         raise DataError(f"sample {sample.id} of {sample.source}: {wrong}; leave it out or mend it")
 
