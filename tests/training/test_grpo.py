@@ -21,6 +21,7 @@ from stvlm.dataset.variants import seen_otherwise
 from stvlm.dataset.video import VideoSettings, read_video, write_video
 from stvlm.evaluation.dataset import frame_count, load_split
 from stvlm.evaluation.frames import decode
+from stvlm.recipes import load_recipe
 from stvlm.records import DataError
 from stvlm.training.callbacks import StopWhenAsked
 from stvlm.training.grpo import learn, load_questions, make_plan, make_trainer
@@ -80,6 +81,17 @@ def recipe_for(model, dataset, out, **changes):
     return dataclasses.replace(recipe, **changes)
 
 
+@pytest.fixture
+def any_reward(monkeypatch):
+    """Random weights say nothing that can be read: here the number of letters counts."""
+
+    def letters(completions, row, twin_row, **_):
+        assert len(completions) == len(row) == len(twin_row)
+        return [float(sum(map(str.isalpha, text))) for text in completions]
+
+    monkeypatch.setattr("stvlm.training.grpo.reward_functions", lambda names, rows: [letters] * len(names))
+
+
 def with_twins(recipe):
     return dataclasses.replace(recipe, twins=("mirrored",), rewards={"closeness": 1.0, "consistency": 0.5})
 
@@ -103,7 +115,7 @@ def seen_by(vision_tower):
 @pytest.mark.parametrize("lora", [None, Lora(rank=2)])
 def test_every_pass_sees_the_video_of_its_own_question(model, dataset, tmp_path, monkeypatch, lora):
     """Drawing answers; the policy's old, the reference's and the policy's new probabilities, after TRL has shuffled."""
-    recipe = with_twins(recipe_for(model, dataset, tmp_path / "out", steps=1, kl=0.1, lora=lora))
+    recipe = with_twins(recipe_for(model, dataset, tmp_path / "out", steps=1, questions_per_step=8, kl=0.1, lora=lora))
     trainer = trainer_of(recipe, tmp_path, num_iterations=2)
     policy = trainer.accelerator.unwrap_model(trainer.model)
     seen = seen_by((policy.get_base_model() if lora else policy).model.vision_tower)
@@ -152,6 +164,129 @@ def test_every_pass_sees_the_video_of_its_own_question(model, dataset, tmp_path,
         return check(what, logps, of_reference if is_reference else seen, of_logps)(given_model, *args, **kwargs)
 
     monkeypatch.setattr(trainer, "_get_per_token_logps_and_entropies", logps_checked)
+    assert len({trainer._rows[row]["video_path"] for row in trainer.train_dataset["row"]}) == 4
     trainer.train()
-    frozen = [("frozen", 12), ("reference", 12)] if lora is None else 2 * [("frozen", 12)]
-    assert checked == [("draw", 12), *frozen, *2 * 2 * [("policy", 6)]]
+    frozen = [("frozen", 24), ("reference", 24)] if lora is None else 2 * [("frozen", 24)]
+    assert checked == [("draw", 24), *frozen, *2 * 4 * [("policy", 6)]]
+
+
+def test_words_that_stand_for_video_are_never_said(model, dataset, tmp_path):
+    """Else an answer with one would have more placeholders than pixels."""
+    trainer = trainer_of(recipe_for(model, dataset, tmp_path / "out"), tmp_path)
+    video = trainer.processing_class.video_token_id
+    with torch.no_grad():
+        trainer.model.get_output_embeddings().weight[video] = 100 * torch.ones(SIZES.hidden_size).sign()
+    trainer.train()
+    assert trainer.state.global_step == 2
+
+
+def test_a_step_asks_about_clips_of_one_length_and_twins_side_by_side(dataset):
+    recipe = with_twins(recipe_for("", dataset, "", steps=7))
+    rows, questions, _ = load_questions(recipe)
+    lengths = [frame_count(row) for row in rows]
+    plan = make_plan(questions, lengths, recipe)
+    assert len(plan) == 7 * 4
+    for at in range(0, len(plan), 4):
+        assert len({lengths[asked.row] for asked in plan[at : at + 4]}) == 1
+    for asked, twin in zip(plan[::2], plan[1::2], strict=True):
+        assert (asked.row, asked.twin_row) == (twin.twin_row, twin.row)
+        assert rows[twin.row]["id"] == f"{rows[asked.row]['id']}-mirrored"
+        assert asked.twin == twin.twin == "mirrored"
+    # 16 questions and their twins, 4 a step: each once in 8 steps.
+    assert len({asked.row for asked in plan}) == 28
+    assert plan == make_plan(questions, lengths, recipe)
+    assert plan != make_plan(questions, lengths, dataclasses.replace(recipe, seed=1))
+
+
+def test_only_the_tasks_that_are_named_are_asked(dataset):
+    recipe = recipe_for("", dataset, "", tasks=("traveled_distance",))
+    rows, questions, _ = load_questions(recipe)
+    assert {row["task"] for row in rows} == {"traveled_distance"}
+    assert len(questions) == 8
+    with pytest.raises(DataError, match="has no question of movement_direction"):
+        load_questions(dataclasses.replace(recipe, tasks=("movement_direction",)))
+
+
+def test_a_run_that_was_stopped_goes_on_as_if_it_had_not_been(model, dataset, tmp_path, monkeypatch, any_reward):
+    whole = learn(with_twins(recipe_for(model, dataset, tmp_path / "whole")))
+    recipe = with_twins(recipe_for(model, dataset, tmp_path / "stopped"))
+    with monkeypatch.context() as patch:
+        patch.setattr(StopWhenAsked, "requested", True)
+        with pytest.raises(KeyboardInterrupt):
+            learn(recipe)
+    assert not (tmp_path / "stopped").exists()
+    assert [path.name for path in (tmp_path / ".stopped.training" / "checkpoints").glob("checkpoint-*")] == ["checkpoint-1"]
+    stopped = learn(recipe)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["stopped", "whole"]
+    records = [json.loads((out / "training.json").read_text()) for out in (whole, stopped)]
+    rewards = [[log["reward"] for log in record["log"] if "reward" in log] for record in records]
+    assert len(rewards[0]) == records[0]["steps"] == 2
+    assert rewards[0] == rewards[1]
+    before, after, again = (load_file(out / "model.safetensors") for out in (model, whole, stopped))
+    assert before.keys() == after.keys()
+    assert all(torch.equal(after[name], again[name]) for name in after)
+    assert not all(torch.equal(before[name], after[name]) for name in before)
+    assert AutoProcessor.from_pretrained(stopped).chat_template == TEMPLATE
+    AutoModelForImageTextToText.from_pretrained(stopped)
+
+
+def test_an_adapter_is_learned_on_the_language_model_alone(model, dataset, tmp_path, any_reward):
+    out = learn(recipe_for(model, dataset, tmp_path / "out", lora=Lora(rank=2)))
+    weights = load_file(out / "adapter_model.safetensors")
+    assert len(weights) == 7 * 2
+    assert all(".language_model." in name for name in weights)
+    assert any(weights[name].abs().max() > 0 for name in weights if "lora_B" in name)
+    with pytest.raises(DataError, match="is a LoRA adapter; merge it"):
+        learn(recipe_for(out, dataset, tmp_path / "more"))
+
+
+def test_output_of_another_recipe_is_left_alone(model, dataset, tmp_path):
+    out = learn(recipe_for(model, dataset, tmp_path / "out", steps=1))
+    with pytest.raises(DataError, match="holds a model of another recipe"):
+        learn(recipe_for(model, dataset, out, steps=1, seed=1))
+    assert learn(recipe_for(model, dataset, out, steps=1)) == out
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"learning_rat": 1}, "unknown key 'learning_rat'; did you mean 'learning_rate'?"),
+        ({"rewards": {"acuracy": 1.0}}, "rewards: unknown 'acuracy'; did you mean 'accuracy'?"),
+        ({"rewards": {"consistency": 1.0}}, "the reward consistency and twins, which it compares with, need each other"),
+        ({"tasks": ["distance"]}, "tasks: unknown 'distance'"),
+        ({"answers_per_question": 1}, "answers_per_question must be at least 2"),
+        ({"use_vllm": True}, "TRL hands vLLM no video"),
+        ({"model": "./nowhere"}, "./nowhere: no such model folder"),
+        ({"dataset": "./nowhere"}, "./nowhere: no such dataset folder"),
+        ({"twins": ["reversed"], "rewards": {"consistency": 1.0}}, "has no config 'reversed'; it has "),
+        ({"questions_per_step": 3}, "is not a multiple of answers_per_device 4"),
+        ({"questions_per_step": 64}, "has too few questions on clips of one length"),
+    ],
+)
+def test_errors_are_one_line(model, dataset, tmp_path, changes, message):
+    values = {
+        "model": str(model), "dataset": str(dataset), "output_dir": "out", "answers_per_question": 2,
+        "answers_per_device": 4, "questions_per_step": 2,
+    }  # fmt: skip
+    config = tmp_path / "recipe.yaml"
+    config.write_text(yaml.safe_dump(values | changes))
+    with pytest.raises((DataError, ValueError)) as caught:
+        learn(load_recipe(config, GRPORecipe))
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_program_ends_with_one_line(tmp_path):
+    config = tmp_path / "recipe.yaml"
+    config.write_text("{model: ./nowhere, dataset: d, output_dir: out, use_vllm: true}")
+    command = [sys.executable, str(ROOT / "training" / "grpo.py"), "--config", str(config)]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"error: {config}: use_vllm: TRL hands vLLM no video")
+    assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("recipe", sorted((ROOT / "training" / "recipes").glob("grpo_*.yaml")), ids=lambda path: path.stem)
+def test_recipes_are_read(recipe):
+    load_recipe(recipe, GRPORecipe)
