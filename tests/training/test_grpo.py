@@ -13,28 +13,22 @@ import pytest
 import torch
 import yaml
 from safetensors.torch import load_file
+from tests.evaluation.tiny_models import TEMPLATE, write_model
 from tests.training.tiny_dataset import SIDE_PX, write_dataset
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
 from stvlm.dataset.rows import SCHEMA
 from stvlm.dataset.variants import seen_otherwise
 from stvlm.dataset.video import VideoSettings, read_video, write_video
-from stvlm.evaluation.dataset import frame_count, load_split
+from stvlm.evaluation.dataset import frame_count
 from stvlm.evaluation.frames import decode
 from stvlm.recipes import load_recipe
 from stvlm.records import DataError
 from stvlm.training.callbacks import StopWhenAsked
 from stvlm.training.grpo import learn, load_questions, make_plan, make_trainer
 from stvlm.training.grpo_recipe import GRPORecipe, Lora
-from stvlm.training.new_model import make_model, make_processor, train_tokenizer
-from stvlm.training.recipe import NewModel
 
 ROOT = Path(__file__).parents[2]
-TEMPLATE = (ROOT / "training" / "chat_template.jinja").read_text()
-SIZES = NewModel(
-    image_size_px=32, patch_size_px=8, hidden_size=16, heads=2, vision_layers=1, language_layers=1, vocabulary=500
-)
-
 
 @pytest.fixture(scope="module")
 def dataset(tmp_path_factory):
@@ -59,17 +53,9 @@ def write_mirrored(dataset):
 
 
 @pytest.fixture(scope="module")
-def model(dataset, tmp_path_factory):
+def model(tmp_path_factory):
     """A model's folder, its weights random."""
-    rows = load_split(str(dataset), "train").rows
-    processor = make_processor(
-        SIZES, train_tokenizer((row[text] for row in rows for text in ("prompt", "answer")), SIZES.vocabulary), TEMPLATE
-    )
-    torch.manual_seed(0)
-    out = tmp_path_factory.mktemp("model") / "tiny"
-    make_model(SIZES, processor).save_pretrained(out)
-    processor.save_pretrained(out)
-    return out
+    return write_model(tmp_path_factory.mktemp("model") / "tiny")
 
 
 def recipe_for(model, dataset, out, **changes):
@@ -102,36 +88,38 @@ def trainer_of(recipe, folder, **options):
     return make_trainer(recipe, rows, plan, folder, **options)[0]
 
 
-def seen_by(vision_tower):
-    """A list to which every call of the tower adds its pixels."""
+def seen_by(model):
+    """A list to which every call of the vision tower adds its pixels."""
     seen = []
-    vision_tower.register_forward_pre_hook(
-        lambda module, args, kwargs: seen.append((args[0] if args else kwargs["pixel_values"]).detach()),
+    tower = model.model.vision_tower if hasattr(model.model, "vision_tower") else model.model.visual
+    tower.register_forward_pre_hook(
+        lambda module, args, kwargs: seen.append((args[0] if args else kwargs["pixel_values"]).detach().flatten()),
         with_kwargs=True,
     )
     return seen
 
 
-@pytest.mark.parametrize("lora", [None, Lora(rank=2)])
-def test_every_pass_sees_the_video_of_its_own_question(model, dataset, tmp_path, monkeypatch, lora):
+@pytest.mark.parametrize(
+    ("kind", "lora"),
+    [("llava_onevision", None), ("llava_onevision", Lora(rank=2)), ("qwen2_5_vl", None), ("qwen3_vl", None)],
+)
+def test_every_pass_sees_the_video_of_its_own_question(dataset, tmp_path, monkeypatch, kind, lora):
     """Drawing answers; the policy's old, the reference's and the policy's new probabilities, after TRL has shuffled."""
+    model = write_model(tmp_path / "model", kind)
     recipe = with_twins(recipe_for(model, dataset, tmp_path / "out", steps=1, questions_per_step=8, kl=0.1, lora=lora))
     trainer = trainer_of(recipe, tmp_path, num_iterations=2)
     policy = trainer.accelerator.unwrap_model(trainer.model)
-    seen = seen_by((policy.get_base_model() if lora else policy).model.vision_tower)
-    of_reference = seen_by(trainer.ref_model.model.vision_tower) if lora is None else seen
+    seen = seen_by(policy.get_base_model() if lora else policy)
+    of_reference = seen_by(trainer.ref_model) if lora is None else seen
     video_processor = trainer.processing_class.video_processor
-    pixels = {}
-    for row in trainer._rows:
-        frames = decode(Path(row["video_path"]))
-        pixels[row["prompt"], row["video_path"]] = video_processor(videos=[frames], return_tensors="pt")
+    pixels = {
+        path: video_processor(videos=[decode(Path(path))], do_sample_frames=False, return_tensors="pt")
+        for path in {row["video_path"] for row in trainer._rows}
+    }
     checked = []
 
     def expected(rows):
-        return torch.cat([pixels[row["prompt"], row["video_path"]]["pixel_values_videos"] for row in rows]).flatten(0, 1)
-
-    def prompts_in(ids):
-        return [text.split("\n")[2].removesuffix("<|im_end|>") for text in trainer.processing_class.batch_decode(ids)]
+        return torch.cat([pixels[row["video_path"]]["pixel_values_videos"].flatten() for row in rows])
 
     def check(what, original, calls, rows_of):
         def checking(*args, **kwargs):
@@ -147,7 +135,8 @@ def test_every_pass_sees_the_video_of_its_own_question(model, dataset, tmp_path,
     def rows_of_ids(ids):
         """By the words that TRL has given, and the index that stands for the video."""
         rows = [trainer._rows[index] for index in trainer._at_hand]
-        assert [row["prompt"] for row in rows] == prompts_in(ids)
+        texts = trainer.processing_class.batch_decode(ids)
+        assert all(row["prompt"] in text for row, text in zip(rows, texts, strict=True))
         return rows
 
     def of_logps(model, input_ids, *args, **kwargs):
@@ -175,7 +164,7 @@ def test_words_that_stand_for_video_are_never_said(model, dataset, tmp_path):
     trainer = trainer_of(recipe_for(model, dataset, tmp_path / "out"), tmp_path)
     video = trainer.processing_class.video_token_id
     with torch.no_grad():
-        trainer.model.get_output_embeddings().weight[video] = 100 * torch.ones(SIZES.hidden_size).sign()
+        trainer.model.get_output_embeddings().weight[video] *= 100
     trainer.train()
     assert trainer.state.global_step == 2
 
@@ -215,7 +204,8 @@ def test_a_run_that_was_stopped_goes_on_as_if_it_had_not_been(model, dataset, tm
         with pytest.raises(KeyboardInterrupt):
             learn(recipe)
     assert not (tmp_path / "stopped").exists()
-    assert [path.name for path in (tmp_path / ".stopped.training" / "checkpoints").glob("checkpoint-*")] == ["checkpoint-1"]
+    checkpoints = tmp_path / ".stopped.training" / "checkpoints"
+    assert [path.name for path in checkpoints.glob("checkpoint-*")] == ["checkpoint-1"]
     stopped = learn(recipe)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["stopped", "whole"]
     records = [json.loads((out / "training.json").read_text()) for out in (whole, stopped)]
@@ -233,7 +223,7 @@ def test_a_run_that_was_stopped_goes_on_as_if_it_had_not_been(model, dataset, tm
 def test_an_adapter_is_learned_on_the_language_model_alone(model, dataset, tmp_path, any_reward):
     out = learn(recipe_for(model, dataset, tmp_path / "out", lora=Lora(rank=2)))
     weights = load_file(out / "adapter_model.safetensors")
-    assert len(weights) == 7 * 2
+    assert len(weights) == 2 * 7 * 2  # layers, matrices, and two of each
     assert all(".language_model." in name for name in weights)
     assert any(weights[name].abs().max() > 0 for name in weights if "lora_B" in name)
     with pytest.raises(DataError, match="is a LoRA adapter; merge it"):
@@ -252,7 +242,7 @@ def test_output_of_another_recipe_is_left_alone(model, dataset, tmp_path):
     [
         ({"learning_rat": 1}, "unknown key 'learning_rat'; did you mean 'learning_rate'?"),
         ({"rewards": {"acuracy": 1.0}}, "rewards: unknown 'acuracy'; did you mean 'accuracy'?"),
-        ({"rewards": {"consistency": 1.0}}, "the reward consistency and twins, which it compares with, need each other"),
+        ({"rewards": {"consistency": 1.0}}, "consistency and twins, which it compares with, need each other"),
         ({"tasks": ["distance"]}, "tasks: unknown 'distance'"),
         ({"answers_per_question": 1}, "answers_per_question must be at least 2"),
         ({"use_vllm": True}, "TRL hands vLLM no video"),
@@ -287,6 +277,6 @@ def test_the_program_ends_with_one_line(tmp_path):
     assert len(done.stderr.splitlines()) == 1
 
 
-@pytest.mark.parametrize("recipe", sorted((ROOT / "training" / "recipes").glob("grpo_*.yaml")), ids=lambda path: path.stem)
-def test_recipes_are_read(recipe):
-    load_recipe(recipe, GRPORecipe)
+@pytest.mark.parametrize("name", ["grpo_tiny", "grpo_7b_lora"])
+def test_recipes_are_read(name):
+    load_recipe(ROOT / "training" / "recipes" / f"{name}.yaml", GRPORecipe)

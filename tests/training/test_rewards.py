@@ -2,7 +2,6 @@
 
 import pytest
 
-from stvlm.scoring import TASKS
 from stvlm.training.rewards import accuracy, agreement, closeness, reward_functions, seen_back, well_formed
 
 QUESTIONS = {
@@ -101,7 +100,6 @@ def test_what_a_twins_answer_says_of_the_clip_itself(task, value, mirrored, back
     assert seen_back(task, value, "reversed", 10.0) == backwards
     assert seen_back(task, mirrored, "mirrored", 10.0) == value
     assert seen_back(task, backwards, "reversed", 10.0) == value
-
 
 
 @pytest.mark.parametrize(

@@ -160,8 +160,8 @@ def make_trainer(
     passes, rest = divmod(recipe.questions_per_step * recipe.answers_per_question, recipe.answers_per_device * devices)
     if rest:
         raise DataError(
-            f"questions_per_step {recipe.questions_per_step} times answers_per_question {recipe.answers_per_question} is "
-            f"not a multiple of answers_per_device {recipe.answers_per_device} times {devices} devices"
+            f"questions_per_step {recipe.questions_per_step} times answers_per_question {recipe.answers_per_question} "
+            f"is not a multiple of answers_per_device {recipe.answers_per_device} times {devices} devices"
         )
     if recipe.twins and recipe.questions_per_step % (2 * devices):
         raise DataError(

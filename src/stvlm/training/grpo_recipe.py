@@ -82,6 +82,6 @@ class GRPORecipe:
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
         if self.answers_per_question < 2:
-            raise ValueError(f"answers_per_question must be at least 2, to be compared; got {self.answers_per_question}")
+            raise ValueError(f"answers_per_question must be at least 2, to compare; got {self.answers_per_question}")
         if self.temperature <= 0 or self.kl < 0:
             raise ValueError("temperature must be above 0, and kl at least 0")

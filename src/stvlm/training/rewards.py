@@ -82,8 +82,8 @@ def seen_back(task: str, value: Value, twin: Twin, length_s: float) -> Value:
 def reward_functions(names: Sequence[str], rows: Sequence[Row]) -> list[RewardFunction]:
     """The named rewards as TRL calls them, for a dataset whose column `row` is an index into `rows`.
 
-    For `consistency` the columns `twin_row` and `twin` tell a question's twin, which has to be asked in the same step on
-    the same device. Every answer is held against all of the twin's, so the order of the answers plays no part.
+    For `consistency` the columns `twin_row` and `twin` tell a question's twin, which has to be asked in the same step
+    on the same device. An answer is held against all of the twin's, so that their order plays no part.
     """
 
     def alone(reward: Callable[[Row, str], float]) -> RewardFunction:
@@ -128,7 +128,8 @@ def _closeness(task: str, answer: Parsed, target: str) -> float:
         return outcome.iou
     if outcome.error is None:
         return float(outcome.correct)
-    return 0.5 ** (outcome.error / (1.0 if task == "movement_direction" else RELATIVE_TOLERANCE * float(target)))
+    halves_every = 1.0 if task == "movement_direction" else RELATIVE_TOLERANCE * float(target)
+    return float(0.5 ** (outcome.error / halves_every))
 
 
 def _as_target(task: str, value: Value) -> str | None:
