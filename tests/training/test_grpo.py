@@ -16,6 +16,7 @@ from safetensors.torch import load_file
 from tests.evaluation.tiny_models import TEMPLATE, write_model
 from tests.training.tiny_dataset import SIDE_PX, write_dataset
 from transformers import AutoModelForImageTextToText, AutoProcessor
+from trl import GRPOTrainer
 
 from stvlm.dataset.rows import SCHEMA
 from stvlm.dataset.variants import seen_otherwise
@@ -159,6 +160,26 @@ def test_every_pass_sees_the_video_of_its_own_question(dataset, tmp_path, monkey
     assert checked == [("draw", 24), *frozen, *2 * 4 * [("policy", 6)]]
 
 
+def test_probabilities_are_those_of_trl(model, dataset, tmp_path, monkeypatch):
+    """On a CPU they are computed otherwise."""
+    trainer = trainer_of(recipe_for(model, dataset, tmp_path / "out", steps=1, temperature=0.7), tmp_path)
+    ours = trainer._score_on_cpu
+    compared = []
+
+    def both(*args, **kwargs):
+        found = ours(*args, **kwargs)
+        kwargs["compute_entropy"] = True
+        expected = GRPOTrainer._get_per_token_logps_and_entropies(trainer, *args, **kwargs)
+        assert torch.allclose(found[0], expected[0], atol=1e-5)
+        assert torch.allclose(found[1], expected[1], atol=1e-5)
+        compared.append(found[0].shape)
+        return found
+
+    monkeypatch.setattr(trainer, "_score_on_cpu", both)
+    trainer.train()
+    assert compared == [(6, 5), (6, 5)]
+
+
 def test_words_that_stand_for_video_are_never_said(model, dataset, tmp_path):
     """Else an answer with one would have more placeholders than pixels."""
     trainer = trainer_of(recipe_for(model, dataset, tmp_path / "out"), tmp_path)
@@ -221,7 +242,7 @@ def test_a_run_that_was_stopped_goes_on_as_if_it_had_not_been(model, dataset, tm
 
 
 def test_an_adapter_is_learned_on_the_language_model_alone(model, dataset, tmp_path, any_reward):
-    out = learn(recipe_for(model, dataset, tmp_path / "out", lora=Lora(rank=2)))
+    out = learn(recipe_for(model, dataset, tmp_path / "out", lora=Lora(rank=2), gradient_checkpointing=True))
     weights = load_file(out / "adapter_model.safetensors")
     assert len(weights) == 2 * 7 * 2  # layers, matrices, and two of each
     assert all(".language_model." in name for name in weights)

@@ -73,17 +73,29 @@ class VideoGRPOTrainer(GRPOTrainer):  # type: ignore[misc]
             if self._tells_tokens_apart:
                 types = self.processing_class.create_mm_token_type_ids(input_ids[some].tolist())
                 video["mm_token_type_ids"] = torch.tensor(types, device=input_ids.device)
-            parts.append(
-                super()._get_per_token_logps_and_entropies(
-                    partial(model, **video), input_ids[some], attention_mask[some], logits_to_keep, **options
-                )
-            )
+            shown = partial(model, **video)
+            on_cpu = input_ids.device.type == "cpu"
+            score = self._score_on_cpu if on_cpu else super()._get_per_token_logps_and_entropies
+            parts.append(score(shown, input_ids[some], attention_mask[some], logits_to_keep, **options))
         logps, entropies, aux_losses = zip(*parts, strict=True)
         return (
             torch.cat(logps),
             None if entropies[0] is None else torch.cat(entropies),
             None if aux_losses[0] is None else torch.stack(aux_losses).mean(),
         )
+
+    def _score_on_cpu(
+        self, model: Any, input_ids: torch.Tensor, attention_mask: torch.Tensor, logits_to_keep: int, **_: Any
+    ) -> tuple[torch.Tensor, torch.Tensor, None]:
+        """Of the answers' tokens; on a CPU, TRL scores those of the prompts too, which takes half of a small model."""
+        with self.accelerator.autocast():
+            given = {"input_ids": input_ids, "attention_mask": attention_mask, "logits_to_keep": logits_to_keep + 1}
+            logits = model(**given, use_cache=False).logits[:, :-1]
+        logps = (logits.float() / self.temperature).log_softmax(-1)
+        is_padding = attention_mask[:, -logits_to_keep:] == 0
+        own = logps.gather(-1, input_ids[:, -logits_to_keep:, None])[..., 0]
+        entropies = -(logps.exp() * logps).sum(-1)
+        return own.masked_fill(is_padding, 0.0), entropies.masked_fill(is_padding, 0.0), None
 
     @property
     def _tells_tokens_apart(self) -> bool:

@@ -1,0 +1,98 @@
+"""Does learning from its own answers raise a model's reward, and its score on clips that it never saw?
+
+    python benchmarks/grpo_tiny.py --model st-vlm-tiny --dataset stkit --bench stkit-bench --work FOLDER
+
+MODEL is what training/sft.py made, and DATASET its dataset, built with the twins that the recipe names:
+
+    (cat dataset_builder/recipes/sample.yaml; echo "variants: [mirrored, reversed]") > sample_twins.yaml
+    python dataset_builder/build.py sample_twins.yaml --out stkit
+
+BENCH is built by sample_bench.yaml. FOLDER receives the model; a run that was stopped goes on there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from stvlm.evaluation.answering import fingerprint, make_batches
+from stvlm.evaluation.backends.transformers import TransformersModel
+from stvlm.evaluation.dataset import load_split
+from stvlm.evaluation.prompts import Asked
+from stvlm.evaluation.responses import MODEL
+from stvlm.files import read_json, write_json
+from stvlm.programs import run_program
+from stvlm.recipes import load_recipe, to_mapping
+from stvlm.scoring import compare, score_all
+from stvlm.training.grpo import learn
+from stvlm.training.grpo_recipe import GRPORecipe
+
+ROOT = Path(__file__).parents[1]
+STEPS_MEANT = 20
+"""Of how many steps, at the start and at the end, a reward's mean is given."""
+
+
+def mean_of(log: Sequence[Mapping[str, float]], name: str) -> dict[str, float]:
+    """The mean of a reward over steps, with a 95 % interval from their spread."""
+    values = np.array([step[name] for step in log])
+    half = 1.96 * float(values.std(ddof=1)) / len(values) ** 0.5
+    mean = float(values.mean())
+    return {"mean": round(mean, 4), "low": round(mean - half, 4), "high": round(mean + half, 4)}
+
+
+def answers(model: Path, rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Greedy answers, in the rows' order."""
+    asked = [Asked(row, MODEL, row["prompt"]) for row in rows]
+    found = {item.row["id"]: text for item, text, _ in TransformersModel(str(model), 64).answer(make_batches(asked, 32))}
+    return [found[row["id"]] or "" for row in rows]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", type=Path, required=True)
+    parser.add_argument("--dataset", required=True)
+    parser.add_argument("--bench", required=True)
+    parser.add_argument("--work", type=Path, required=True)
+    parser.add_argument("--config", type=Path, default=ROOT / "training" / "recipes" / "grpo_tiny.yaml")
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "grpo_tiny.json")
+    args = parser.parse_args()
+    recipe = dataclasses.replace(
+        load_recipe(args.config, GRPORecipe),
+        model=str(args.model), dataset=args.dataset, output_dir=str(args.work / "model"),
+    )  # fmt: skip
+    after = learn(recipe)
+    log = [step for step in read_json(after / "training.json")["log"] if "reward" in step]
+    rows = [row for row in load_split(args.bench, "test").rows if row["task"] in recipe.tasks]
+    said = {"before": answers(args.model, rows), "after": answers(after, rows)}
+    names = ["reward", *(f"rewards/{name}/mean" for name in recipe.rewards), "entropy"]
+    ends = {"first": log[:STEPS_MEANT], "last": log[-STEPS_MEANT:]}
+    left_out = ("model", "dataset", "output_dir")  # where they lay on one machine
+    results = {
+        "recipe": {key: value for key, value in to_mapping(recipe).items() if key not in left_out},
+        "model_fingerprint": fingerprint(str(args.model)),
+        "model_steps": read_json(args.model / "training.json")["steps"],
+        "train": {
+            name.removeprefix("rewards/").removesuffix("/mean"): {end: mean_of(steps, name) for end, steps in ends.items()}
+            for name in names
+        },
+        "steps_meant": STEPS_MEANT,
+        "held_out": {when: score_all(texts, rows, 0.95) for when, texts in said.items()},
+        "difference": {
+            name: found._asdict() | {"is_beyond_chance": found.is_beyond_chance}
+            for name, found in compare(said["after"], said["before"], rows).items()
+        },
+        "versions": read_json(after / "training.json")["versions"],
+        "wall_s": read_json(after / "training.json")["wall_s"],
+    }
+    write_json(args.out, results)
+    print(json.dumps({key: results[key] for key in ("train", "difference")}, indent=2))
+
+
+if __name__ == "__main__":
+    run_program(main)
