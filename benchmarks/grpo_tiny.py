@@ -49,8 +49,9 @@ def mean_of(log: Sequence[Mapping[str, float]], name: str) -> dict[str, float]:
 def answers(model: Path, rows: Sequence[Mapping[str, Any]]) -> list[str]:
     """Greedy answers, in the rows' order."""
     asked = [Asked(row, MODEL, row["prompt"]) for row in rows]
-    found = {item.row["id"]: text for item, text, _ in TransformersModel(str(model), 64).answer(make_batches(asked, 32))}
-    return [found[row["id"]] or "" for row in rows]
+    answered = TransformersModel(str(model), 64).answer(make_batches(asked, 32))
+    found = {item.row["id"]: text or "" for item, text, _ in answered}
+    return [found[row["id"]] for row in rows]
 
 
 def main() -> None:
@@ -70,17 +71,14 @@ def main() -> None:
     log = [step for step in read_json(after / "training.json")["log"] if "reward" in step]
     rows = [row for row in load_split(args.bench, "test").rows if row["task"] in recipe.tasks]
     said = {"before": answers(args.model, rows), "after": answers(after, rows)}
-    names = ["reward", *(f"rewards/{name}/mean" for name in recipe.rewards), "entropy"]
+    names = {"reward": "reward"} | {name: f"rewards/{name}/mean" for name in recipe.rewards} | {"entropy": "entropy"}
     ends = {"first": log[:STEPS_MEANT], "last": log[-STEPS_MEANT:]}
     left_out = ("model", "dataset", "output_dir")  # where they lay on one machine
     results = {
         "recipe": {key: value for key, value in to_mapping(recipe).items() if key not in left_out},
         "model_fingerprint": fingerprint(str(args.model)),
         "model_steps": read_json(args.model / "training.json")["steps"],
-        "train": {
-            name.removeprefix("rewards/").removesuffix("/mean"): {end: mean_of(steps, name) for end, steps in ends.items()}
-            for name in names
-        },
+        "train": {name: {end: mean_of(steps, logged) for end, steps in ends.items()} for name, logged in names.items()},
         "steps_meant": STEPS_MEANT,
         "held_out": {when: score_all(texts, rows, 0.95) for when, texts in said.items()},
         "difference": {

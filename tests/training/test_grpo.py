@@ -31,6 +31,7 @@ from stvlm.training.grpo_recipe import GRPORecipe, Lora
 
 ROOT = Path(__file__).parents[2]
 
+
 @pytest.fixture(scope="module")
 def dataset(tmp_path_factory):
     return write_mirrored(write_dataset(tmp_path_factory.mktemp("data") / "tiny"))
@@ -102,7 +103,7 @@ def seen_by(model):
 
 @pytest.mark.parametrize(
     ("kind", "lora"),
-    [("llava_onevision", None), ("llava_onevision", Lora(rank=2)), ("qwen2_5_vl", None), ("qwen3_vl", None)],
+    [("llava_onevision", None), ("llava_onevision", Lora(r=2)), ("qwen2_5_vl", None), ("qwen3_vl", None)],
 )
 def test_every_pass_sees_the_video_of_its_own_question(dataset, tmp_path, monkeypatch, kind, lora):
     """Drawing answers; the policy's old, the reference's and the policy's new probabilities, after TRL has shuffled."""
@@ -242,7 +243,7 @@ def test_a_run_that_was_stopped_goes_on_as_if_it_had_not_been(model, dataset, tm
 
 
 def test_an_adapter_is_learned_on_the_language_model_alone(model, dataset, tmp_path, any_reward):
-    out = learn(recipe_for(model, dataset, tmp_path / "out", lora=Lora(rank=2), gradient_checkpointing=True))
+    out = learn(recipe_for(model, dataset, tmp_path / "out", lora=Lora(r=2), gradient_checkpointing=True))
     weights = load_file(out / "adapter_model.safetensors")
     assert len(weights) == 2 * 7 * 2  # layers, matrices, and two of each
     assert all(".language_model." in name for name in weights)

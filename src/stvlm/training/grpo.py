@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import datasets
+import torch
 from peft import LoraConfig
 from transformers import AutoModelForImageTextToText, AutoProcessor, set_seed
 from transformers.utils import logging
@@ -27,8 +28,8 @@ from stvlm.records import DataError
 from stvlm.training.callbacks import LossBar, StopWhenAsked
 from stvlm.training.grpo_recipe import GRPORecipe
 from stvlm.training.grpo_trainer import VideoGRPOTrainer
+from stvlm.training.ownership import CLAIM, RECORD, check_unclaimed, is_done, last_checkpoint
 from stvlm.training.rewards import reward_functions
-from stvlm.training.run import CLAIM, RECORD, _check_unclaimed, _is_done, _last_checkpoint
 
 Row = dict[str, Any]
 KEPT = ("id", "base_id", "task", "question", "prompt", "target", "choices", "frame_times_s", "video_path")
@@ -69,15 +70,15 @@ def learn(recipe: GRPORecipe) -> Path:
         "model_fingerprint": fingerprint(recipe.model),
         "dataset_fingerprints": fingerprints,
     }
-    if _is_done(out, identity):
+    if is_done(out, identity):
         return out
-    _check_unclaimed(work, identity)
+    check_unclaimed(work, identity)
     plan = make_plan(questions, [frame_count(row) for row in rows], recipe)
     set_seed(recipe.seed)
     logging.disable_progress_bar()  # of loading and saving; training shows its own
     trainer, stop = make_trainer(recipe, rows, plan, work / "checkpoints")
     write_json(work / CLAIM, identity)
-    trainer.train(resume_from_checkpoint=_last_checkpoint(work / "checkpoints"))
+    trainer.train(resume_from_checkpoint=last_checkpoint(work / "checkpoints"))
     if stop.requested:
         raise KeyboardInterrupt
     trainer.save_model(str(work / "model"))
@@ -188,6 +189,7 @@ def make_trainer(
         warmup_steps=recipe.warmup_steps,
         max_grad_norm=recipe.max_grad_norm,
         bf16=recipe.bf16,
+        use_cpu=not torch.cuda.is_available(),
         gradient_checkpointing=None,  # the old name of the next
         activation_checkpointing=recipe.gradient_checkpointing,
         dataloader_pin_memory=False,
@@ -236,5 +238,5 @@ def _lora(recipe: GRPORecipe) -> LoraConfig | None:
     if recipe.lora is None:
         return None
     return LoraConfig(
-        r=recipe.lora.rank, lora_alpha=recipe.lora.alpha, target_modules=LANGUAGE_MODEL, task_type="CAUSAL_LM"
+        r=recipe.lora.r, lora_alpha=recipe.lora.alpha, target_modules=LANGUAGE_MODEL, task_type="CAUSAL_LM"
     )

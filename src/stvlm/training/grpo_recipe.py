@@ -16,12 +16,12 @@ TWINS = ("mirrored", "reversed")
 class Lora:
     """An adapter on the language model, in place of changes to all weights."""
 
-    rank: int = 32
+    r: int = 32
     alpha: int = 64
 
     def __post_init__(self) -> None:
-        if min(self.rank, self.alpha) < 1:
-            raise ValueError("lora: rank and alpha must be at least 1")
+        if min(self.r, self.alpha) < 1:
+            raise ValueError("lora: r and alpha must be at least 1")
 
 
 @dataclass(frozen=True)
