@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -54,6 +53,28 @@ def answers(model: Path, rows: Sequence[Mapping[str, Any]]) -> list[str]:
     return [found[row["id"]] for row in rows]
 
 
+def as_text(measured: Mapping[str, Any]) -> str:
+    """The rewards of the first and the last steps, and the scores before and after, as tables."""
+    recipe, held_out = measured["recipe"], measured["held_out"]
+    count = sum(value for key, value in held_out["after"].items() if key.endswith("_count"))
+    lines = [
+        f"{recipe['steps']} steps of {recipe['questions_per_step']} questions, {recipe['answers_per_question']} answers "
+        f"to each, seed {recipe['seed']}",
+        f"{'while it learns':<32}{f'first {STEPS_MEANT} steps':<24}last {STEPS_MEANT} steps",
+    ]
+    for name, ends in measured["train"].items():
+        first, last = (f"{of['mean']:.3f} ({of['low']:.3f} to {of['high']:.3f})" for of in ends.values())
+        lines.append(f"{name:<32}{first:<24}{last}")
+    lines.append(f"{f'on {count} unseen questions':<32}{'before':<8}{'after':<8}difference")
+    for name, gain in measured["difference"].items():
+        before, after = (100 * held_out[when][name] for when in ("before", "after"))
+        lines.append(
+            f"{name.removesuffix('_accuracy'):<32}{before:<8.1f}{after:<8.1f}{100 * gain['value']:+.1f} "
+            f"({100 * gain['low']:+.1f} to {100 * gain['high']:+.1f}), p = {gain['p_value']:.3f}"
+        )
+    return "\n".join(lines)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", type=Path, required=True)
@@ -89,7 +110,7 @@ def main() -> None:
         "wall_s": read_json(after / "training.json")["wall_s"],
     }
     write_json(args.out, results)
-    print(json.dumps({key: results[key] for key in ("train", "difference")}, indent=2))
+    print(as_text(results))
 
 
 if __name__ == "__main__":
