@@ -2,12 +2,11 @@
 
     python benchmarks/grpo_tiny.py --model st-vlm-tiny --dataset stkit --bench stkit-bench --work FOLDER
 
-MODEL is what training/sft.py made, and DATASET its dataset, built with the twins that the recipe names:
+with what `make quickstart` makes. FOLDER receives the model; a run that was stopped goes on there. For a recipe with
+twins, DATASET is built with them:
 
     (cat dataset_builder/recipes/sample.yaml; echo "variants: [mirrored, reversed]") > sample_twins.yaml
     python dataset_builder/build.py sample_twins.yaml --out stkit
-
-BENCH is built by sample_bench.yaml. FOLDER receives the model; a run that was stopped goes on there.
 """
 
 from __future__ import annotations
@@ -58,8 +57,8 @@ def as_text(measured: Mapping[str, Any]) -> str:
     recipe, held_out = measured["recipe"], measured["held_out"]
     count = sum(value for key, value in held_out["after"].items() if key.endswith("_count"))
     lines = [
-        f"{recipe['steps']} steps of {recipe['questions_per_step']} questions, {recipe['answers_per_question']} answers "
-        f"to each, seed {recipe['seed']}",
+        f"{recipe['steps']} steps of {recipe['questions_per_step']} questions, "
+        f"{recipe['answers_per_question']} answers to each, seed {recipe['seed']}",
         f"{'while it learns':<32}{f'first {STEPS_MEANT} steps':<24}last {STEPS_MEANT} steps",
     ]
     for name, ends in measured["train"].items():
