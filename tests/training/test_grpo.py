@@ -302,3 +302,9 @@ def test_the_program_ends_with_one_line(tmp_path):
 @pytest.mark.parametrize("name", ["grpo_tiny", "grpo_7b_lora"])
 def test_recipes_are_read(name):
     load_recipe(ROOT / "training" / "recipes" / f"{name}.yaml", GRPORecipe)
+
+
+def test_what_is_worth_more_is_said_more(model, dataset, tmp_path, any_reward):
+    out = learn(recipe_for(model, dataset, tmp_path / "out", steps=12, questions_per_step=8, answers_per_device=24))
+    rewards = [log["reward"] for log in json.loads((out / "training.json").read_text())["log"] if "reward" in log]
+    assert sum(rewards[-3:]) > 2 * sum(rewards[:3])
