@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import json
 import types
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -56,8 +57,8 @@ def from_mapping(cls: type[T], values: Any, where: str) -> T:
 
 
 def to_mapping(recipe: Any) -> dict[str, Any]:
-    """A recipe as plain values, for JSON and YAML."""
-    return dict(dataclasses.asdict(recipe))
+    """A recipe as plain values: what JSON gives back of them is the same."""
+    return dict(json.loads(json.dumps(dataclasses.asdict(recipe))))
 
 
 def nearest(name: object, known: Iterable[str]) -> str:

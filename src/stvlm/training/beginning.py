@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
@@ -20,13 +18,13 @@ from stvlm.evaluation.answering import fingerprint
 from stvlm.evaluation.dataset import Row, load_split
 from stvlm.files import read_json
 from stvlm.publishing.hub import check_target
-from stvlm.recipes import to_mapping
 from stvlm.records import DataError
 from stvlm.training.benchmarking import load_questions
 from stvlm.training.blend.make import MANIFEST, make_samples
 from stvlm.training.families import family_of
 from stvlm.training.lengths import Lengths, measure, too_long
 from stvlm.training.opening import check_device, model_type, open_processor
+from stvlm.training.ownership import RECORD, check_unclaimed, is_done, places, that_matters
 from stvlm.training.plan import Group, fill_up, make_plan
 from stvlm.training.recipe import SFTRecipe
 from stvlm.training.samples import of_rows, write_samples
@@ -34,15 +32,9 @@ from stvlm.training.sizes import Sizes, check_disk, disk_bytes, measure_model, m
 
 T = TypeVar("T")
 
-RECORD = "training.json"
-"""Beside the weights: the recipe, the data and the versions that made them."""
-CLAIM = "run.json"
-"""Beside the checkpoints: whose they are."""
 SAMPLES = "samples.arrow"
 """Beside them: what is trained on of the dataset, and in a folder of its own what it is blended with."""
 BLEND = "blend"
-NO_MATTER = ("output_dir", "workers", "save_steps", "report_to", "push_to_hub")
-"""Keys of a recipe that change nothing about the weights, and may change before a run goes on."""
 
 
 class Start(NamedTuple):
@@ -74,12 +66,6 @@ class Start(NamedTuple):
         return -(-len(self.plan) // self.groups_per_step)
 
 
-def places(recipe: SFTRecipe) -> tuple[Path, Path]:
-    """The output folder, and the hidden one beside it that a run works in."""
-    out = Path(recipe.output_dir)
-    return out, out.absolute().parent / f".{out.name}.training"
-
-
 def in_main_process(do: Callable[[], T]) -> T:
     """What `do` returns in the main process, in all of them. Raises DataError in all of them where it failed."""
     machine = PartialState()
@@ -103,7 +89,7 @@ def begin(recipe: SFTRecipe, chat_template: str) -> Start | None:
 
     Raises DataError for whatever would end the run later. What takes longest comes last.
     """
-    out, work = places(recipe)
+    out, work = places(recipe.output_dir)
     kind = _check_surroundings(recipe)
     groups_per_step = _groups_per_step(recipe)
     questions = load_questions(recipe.benchmark) if recipe.benchmark else []
@@ -111,13 +97,10 @@ def begin(recipe: SFTRecipe, chat_template: str) -> Start | None:
     for row in split.rows:
         if not row["answer"] or not row["target"]:
             raise DataError(f"{recipe.dataset}: row {row['id']} has no answer or no target; build the dataset again")
-    identity = {"recipe": _that_matters(plain(recipe)), "dataset_fingerprint": split.fingerprint}
-    if _is_done(out, identity):
+    identity = {"recipe": that_matters(recipe), "dataset_fingerprint": split.fingerprint}
+    if is_done(out, identity):
         return None
-    if (work / CLAIM).exists() and read_json(work / CLAIM) != identity:
-        raise DataError(
-            f"{work}: holds checkpoints of another recipe or dataset; remove it or choose another --output_dir"
-        )
+    check_unclaimed(work, identity)
     samples = write_samples(of_rows(split.rows, recipe.pack_questions), work / SAMPLES)
     if recipe.blend is not None:
         samples = make_samples(recipe.blend, samples, recipe.seed, work / BLEND)
@@ -177,29 +160,6 @@ def check(recipe: SFTRecipe, chat_template: str) -> str:
         "disk": f"about {start.disk_bytes / 1e9:,.1f} GB at the most",
     }
     return "\n".join(f"{name:<12}{text}" for name, text in told.items() if text)
-
-
-def _is_done(out: Path, identity: dict[str, Any]) -> bool:
-    """Whether `out` holds this run's model already; raises where it holds anything else."""
-    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
-        return False
-    if (out / RECORD).is_file():
-        record = read_json(out / RECORD)
-        record["recipe"] = _that_matters(record["recipe"])
-        if all(record.get(key) == value for key, value in identity.items()):
-            return True
-        raise DataError(f"{out}: holds a model of another recipe or dataset; choose another --output_dir")
-    raise DataError(f"{out}: is not empty and holds no model of ours; choose another --output_dir")
-
-
-def plain(recipe: SFTRecipe) -> dict[str, Any]:
-    """The recipe as it is read back from JSON."""
-    read_back: dict[str, Any] = json.loads(json.dumps(to_mapping(recipe)))
-    return read_back
-
-
-def _that_matters(recipe: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in recipe.items() if key not in NO_MATTER}
 
 
 def _check_surroundings(recipe: SFTRecipe) -> str:

@@ -21,11 +21,12 @@ from trl import SFTConfig
 
 from stvlm.evaluation.frames import FrameReader
 from stvlm.evaluation.versions import versions
-from stvlm.files import read_json, write_json
+from stvlm.files import write_json
 from stvlm.programs import first_line
 from stvlm.publishing.hub import upload
+from stvlm.recipes import to_mapping
 from stvlm.records import DataError
-from stvlm.training.beginning import CLAIM, RECORD, Start, begin, in_main_process, places, plain, spreads_weights
+from stvlm.training.beginning import Start, begin, in_main_process, spreads_weights
 from stvlm.training.benchmarking import AnswerBenchmark
 from stvlm.training.callbacks import LossBar, StopAtNonsense, StopWhenAsked
 from stvlm.training.collator import Collator
@@ -33,6 +34,7 @@ from stvlm.training.exporting import export
 from stvlm.training.families import family_of
 from stvlm.training.opening import open_model
 from stvlm.training.optimizer import MuonAndAdamW
+from stvlm.training.ownership import CLAIM, RECORD, places, remove_torsos
 from stvlm.training.recipe import SFTRecipe
 from stvlm.training.trainer import VideoSFTTrainer
 
@@ -47,7 +49,7 @@ def train(recipe: SFTRecipe, chat_template: str) -> Path:
     and where a checkpoint cannot be written or a loss is no number; KeyboardInterrupt when asked to stop.
     """
     started = time.monotonic()
-    out, work = places(recipe)
+    out, work = places(recipe.output_dir)
     # Without a GPU and this word, each of several processes would take itself for the only one.
     machine = PartialState(cpu=not torch.cuda.is_available(), timeout=PATIENCE)
     start = in_main_process(lambda: begin(recipe, chat_template))
@@ -81,7 +83,7 @@ def _make(recipe: SFTRecipe, start: Start, work: Path, out: Path, started: float
     record = {
         **start.identity,
         **start.data,
-        "recipe": plain(recipe),
+        "recipe": to_mapping(recipe),
         "parameters": start.sizes.parameters,
         "trained_parameters": start.sizes.trained,
         "versions": versions(),
@@ -93,15 +95,6 @@ def _make(recipe: SFTRecipe, start: Start, work: Path, out: Path, started: float
     machine.destroy_process_group()
     if machine.is_main_process:
         _finish(recipe, record, start.processor, work, out)
-
-
-def remove_torsos(folder: Path) -> None:
-    """Removes checkpoints that were not written to their end, as a kill leaves them."""
-    for checkpoint in folder.glob("checkpoint-*"):
-        try:
-            read_json(checkpoint / "trainer_state.json")  # is written last
-        except DataError:
-            shutil.rmtree(checkpoint)
 
 
 def _finish(recipe: SFTRecipe, record: dict[str, Any], processor: Any, work: Path, out: Path) -> None:
