@@ -199,6 +199,7 @@ class ObjectTrack:
     truncated: Array  # (N,) bool, whether the image's border cuts it off
     occluded: Array  # (N,) bool, whether something hides a part of it
     masks: tuple[Array | None, ...] | None = None  # N of run lengths (R,), see `encode_mask`; None where unseen
+    amodal: bool = False  # whether boxes hold what is hidden too, as somebody guessed or knew it
 
     def __post_init__(self) -> None:
         what = f"track {self.track_id!r}"

@@ -87,13 +87,15 @@ class Lifting:
     """One standard deviation of an object's depth against the camera's path, the same in all frames, relative."""
     edge_px: float = 2.0
     """One standard deviation of where a box's edge is."""
+    hidden_edge: float = 0.05
+    """The same where a part is hidden and its edge was guessed: a share of the box's height, beside that."""
 
     def __post_init__(self) -> None:
         for name, kinds in (("barycentre", get_args(Barycentre)), ("region", get_args(Region))):
             if getattr(self, name) not in kinds:
                 raise ValueError(f"{name} is one of {', '.join(kinds)}, got {getattr(self, name)!r}")
-        if not 0 <= self.box_inset < 0.5 or min(self.depth_noise, self.edge_px) <= 0:
-            raise ValueError("box_inset lies in 0..0.5; depth_noise and edge_px are positive")
+        if not 0 <= self.box_inset < 0.5 or min(self.depth_noise, self.edge_px) <= 0 or self.hidden_edge < 0:
+            raise ValueError("box_inset lies in 0..0.5; depth_noise and edge_px are positive, hidden_edge 0 or more")
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -135,8 +137,8 @@ def lift(
 ) -> LiftedTrack | Rejected:
     """Where an object was in each frame that tells it: by depth where the geometry has any, else by ground and size.
 
-    What the image's border cuts off is left out; and without depth what is hidden in part, as its box ends where what
-    hides it begins. Raises ValueError where the geometry is not metric.
+    What the image's border cuts off is left out; and without depth what is hidden in part, where its box ends at what
+    hides it. Raises ValueError where the geometry is not metric.
     """
     if geometry.scale != "metric":
         raise ValueError("lifting needs a metric geometry; scale it first")
@@ -147,7 +149,8 @@ def lift(
     for frame in whole_frames(track) if geometry.depth is None else _uncut(track):
         if geometry.depth is None:
             assert size is not None
-            distance = _from_box(track.boxes_px[frame], geometry.K_px[frame], size, settings, ground, frame)
+            edge_px = float(edges_px(track, frame, settings))
+            distance = _from_box(track.boxes_px[frame], geometry.K_px[frame], size, edge_px, settings, ground, frame)
         else:
             distance = _from_depth(track, geometry, size, settings, frame)
         if distance is None:
@@ -261,16 +264,22 @@ def _within(depth_m: Array, inside: Array, length_m: float) -> Array:
 
 
 def _from_box(
-    box_px: Array, K_px: Array, size: ClassSize, settings: Lifting, ground: Ground | None, frame: int
+    box_px: Array,
+    K_px: Array,
+    size: ClassSize,
+    edge_px: float,
+    settings: Lifting,
+    ground: Ground | None,
+    frame: int,
 ) -> _Place | None:
     """Both distances are those of the nearest edge: it stands lowest, and is as tall as the object."""
     x0, y0, x1, y1 = box_px
     by_size_m = float(distance_by_size(box_px, K_px, size))
     log_m = [np.log(by_size_m)]
-    sigma = [np.hypot(size.spread, np.sqrt(2) * settings.edge_px / (y1 - y0))]
+    sigma = [np.hypot(size.spread, np.sqrt(2) * edge_px / (y1 - y0))]
     if ground is not None:
         below = float(foot_rays(box_px, K_px) @ ground.down[frame])
-        uncertain = np.hypot(settings.edge_px / K_px[1, 1], ground.slope_rad)
+        uncertain = np.hypot(edge_px / K_px[1, 1], ground.slope_rad)
         if below > uncertain:
             log_m.append(np.log(ground.height_m / below))
             # By the other's distance: by its own, it would be trusted the more the nearer it errs.
@@ -284,7 +293,7 @@ def _from_box(
     stretch = size.spread * weight[0] / weight.sum()
     if ground is not None and len(weight) > 1:  # sizes told the height: both are wrong in the same direction
         stretch += ground.height_sigma * weight[1] / weight.sum()
-    return _Place(near_m, float(along_m), float(settings.edge_px / K_px[0, 0] * depth_m), float(stretch))
+    return _Place(near_m, float(along_m), float(edge_px / K_px[0, 0] * depth_m), float(stretch))
 
 
 def depth_of_side_m(size: ClassSize, width_m: float) -> float:
@@ -321,9 +330,16 @@ def _uncut(track: ObjectTrack) -> Array:
 
 
 def whole_frames(track: ObjectTrack) -> Array:
-    """The frames in which all of an object is seen."""
+    """The frames in which a box holds all of an object."""
     frames = _uncut(track)
-    return frames[~track.occluded[frames]]
+    return frames if track.amodal else frames[~track.occluded[frames]]
+
+
+def edges_px(track: ObjectTrack, frames: Array | int, settings: Lifting) -> Array:
+    """One standard deviation of where the edges of boxes are in frames (...)."""
+    boxes_px = track.boxes_px[frames]
+    guessed_px = settings.hidden_edge * (boxes_px[..., 3] - boxes_px[..., 1]) * track.occluded[frames]
+    return np.hypot(settings.edge_px, guessed_px)
 
 
 def distance_by_size(boxes_px: Array, K_px: Array, size: ClassSize) -> Array:

@@ -7,7 +7,8 @@
 
 MOTChallenge counts frames and pixels from 1, COCO pixels from the image's corner: both are moved so that the middle of
 a pixel has whole coordinates. Boxes are cut at the image's border; what is left out is counted, by reason. Whether an
-object is truncated or occluded is told from boxes and masks where the file does not say it.
+object is truncated or occluded is told from boxes and masks where the file does not say it. MOTChallenge's people were
+told to draw what is hidden as well, and to say how much of a box is visible: such a file's boxes are amodal.
 """
 
 from __future__ import annotations
@@ -93,7 +94,7 @@ def read_mot(
         if not 0 <= score <= 1:
             raise DataError(f"{where}: confidence {score:g} is not in 0..1; scale the column")
         rows.append(_Row(frame - 1, str(track_id), kind, box_px, score, occluded=occluded))
-    return _object_tracks(path, footage, rows, left_out, truncated=False, occluded=says_occluded)
+    return _object_tracks(path, footage, rows, left_out, truncated=False, occluded=says_occluded, amodal=says_occluded)
 
 
 class _Video(msgspec.Struct):
@@ -307,9 +308,17 @@ def _filled(corners_px: Array, image_size_px: tuple[int, int]) -> Array:
 
 
 def _object_tracks(
-    path: Path, footage: Footage, rows: Sequence[_Row], left_out: Counter[str], truncated: bool, occluded: bool
+    path: Path,
+    footage: Footage,
+    rows: Sequence[_Row],
+    left_out: Counter[str],
+    truncated: bool,
+    occluded: bool,
+    amodal: bool = False,
 ) -> tuple[ObjectTracks, Counter[str]]:
-    """Tracks in the order in which they come into view; `truncated` and `occluded`: whether the file says it."""
+    """Tracks in the order in which they come into view; `truncated` and `occluded`: whether the file says it;
+    `amodal`: whether boxes hold what is hidden.
+    """
     n, image_px = len(footage.times_s), np.array(footage.image_size_px)
     kept: dict[str, dict[int, tuple[_Row, Array]]] = {}
     for row in sorted(rows, key=lambda row: row.frame):
@@ -332,7 +341,7 @@ def _object_tracks(
             continue
         category, _ = vote([row.category for row, _ in frames.values()], [1.0] * len(frames))
         some = tuple(masks) if any(mask is not None for mask in masks) else None
-        tracks.append(ObjectTrack(track_id, category, boxes_px, score, cut, hidden, some))
+        tracks.append(ObjectTrack(track_id, category, boxes_px, score, cut, hidden, some, amodal))
     made_by = Provenance(tool="annotations")
     objects = ObjectTracks(footage.times_s, footage.image_size_px, tuple(tracks), made_by)
     return flagged(objects, truncated=not truncated, occluded=not occluded), +left_out

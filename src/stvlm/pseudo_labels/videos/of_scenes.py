@@ -126,7 +126,9 @@ def projected(scene: Scene) -> ObjectTracks:
         truncated = (x0 <= 0) | (y0 <= 0) | (x1 >= size_px[0]) | (y1 >= size_px[1])
         shown = seen[:, i].astype(float)
         tracks.append(
-            ObjectTrack(track.track_id, track.category, boxes_px, shown, truncated, seen[:, i] & ~clear[:, i])
+            ObjectTrack(
+                track.track_id, track.category, boxes_px, shown, truncated, seen[:, i] & ~clear[:, i], amodal=True
+            )
         )
     return ObjectTracks(times_s, size_px, tuple(tracks), Provenance(f"projected labels of {scene.source}"))
 
