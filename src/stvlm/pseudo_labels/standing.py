@@ -25,7 +25,7 @@ from stvlm.pseudo_labels.lifting import (
     Lifting,
     class_sizes,
     distance_by_size,
-    edges_px,
+    feet_px,
     foot_rays,
     whole_frames,
 )
@@ -137,11 +137,11 @@ def _boxes_of(geometry: Geometry, objects: ObjectTracks, settings: Lifting) -> _
     columns = []
     for index, (size, track, frames) in enumerate(chosen):
         some = frames[np.unique(np.linspace(0, len(frames) - 1, FRAMES_A_TRACK).round().astype(int))]
-        K_px, boxes_px, edge_px = geometry.K_px[some], track.boxes_px[some], edges_px(track, some, settings)
+        K_px, boxes_px, foot_px = geometry.K_px[some], track.boxes_px[some], feet_px(track, some, settings)
         in_world = np.einsum("kij,kj->ki", geometry.world_SE3_camera[some, :3, :3], foot_rays(boxes_px, K_px))
-        noise = np.sqrt(2) * edge_px / (boxes_px[:, 3] - boxes_px[:, 1])
+        noise = np.hypot(settings.edge_px, foot_px) / (boxes_px[:, 3] - boxes_px[:, 1])
         nearness = 1 / distance_by_size(boxes_px, K_px, size)
-        columns.append((in_world, nearness, noise, edge_px / K_px[:, 1, 1], np.full(len(some), index)))
+        columns.append((in_world, nearness, noise, foot_px / K_px[:, 1, 1], np.full(len(some), index)))
     rays, nearness, noise, angle_rad, track_of = (np.concatenate(column) for column in zip(*columns, strict=True))
     if len(nearness) < LEAST_BOXES:
         return Rejected("boxes do not tell the ground", f"{len(nearness)} hold all of an object")
