@@ -140,15 +140,17 @@ def test_frames_that_do_not_tell_are_left_out() -> None:
     )
 
 
-def test_edges_that_somebody_guessed_are_less_sure() -> None:
+def test_feet_that_somebody_guessed_are_less_sure() -> None:
     """A person 100 px tall: 5 px beside the 2 of any edge; at 17.7 m, 1000 px are 17.7 m."""
     boxes = [[190.0, 60, 210, 160]] * 2
-    seen = replace(track(*boxes, category="person"), occluded=np.array([False, True]), amodal=True)
+    seen = replace(track(*boxes, category="person"), occluded=np.array([False, True]), hidden_foot=0.05)
     found = lifted(seen, geometry(2), Lifting(to_centre=False))
     assert found.times_s.tolist() == [0, 0.1]
     np.testing.assert_allclose(found.xyz_m[0], found.xyz_m[1])
     side_m = np.sqrt(found.covariance_m2[:, 1, 1])
     np.testing.assert_allclose(side_m, np.array([2, np.hypot(2, 5)]) * 17.7 / 1000)
+    known = lifted(replace(seen, hidden_foot=0.0), geometry(2), Lifting(to_centre=False))
+    np.testing.assert_allclose(known.covariance_m2, found.covariance_m2[[0, 0]])
 
 
 # --- with depth ------------------------------------------------------------------------------------------------------

@@ -88,15 +88,13 @@ class Lifting:
     """One standard deviation of an object's depth against the camera's path, the same in all frames, relative."""
     edge_px: float = 2.0
     """One standard deviation of where a box's edge is."""
-    hidden_edge: float = 0.05
-    """The same of a hidden foot, which somebody guessed: a share of the box's height, beside that."""
 
     def __post_init__(self) -> None:
         for name, kinds in (("barycentre", get_args(Barycentre)), ("region", get_args(Region))):
             if getattr(self, name) not in kinds:
                 raise ValueError(f"{name} is one of {', '.join(kinds)}, got {getattr(self, name)!r}")
-        if not 0 <= self.box_inset < 0.5 or min(self.depth_noise, self.edge_px) <= 0 or self.hidden_edge < 0:
-            raise ValueError("box_inset lies in 0..0.5; depth_noise and edge_px are positive, hidden_edge 0 or more")
+        if not 0 <= self.box_inset < 0.5 or min(self.depth_noise, self.edge_px) <= 0:
+            raise ValueError("box_inset lies in 0..0.5; depth_noise and edge_px are positive")
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -337,13 +335,13 @@ def _uncut(track: ObjectTrack) -> Array:
 def whole_frames(track: ObjectTrack) -> Array:
     """The frames in which a box holds all of an object."""
     frames = _uncut(track)
-    return frames if track.amodal else frames[~track.occluded[frames]]
+    return frames[~track.occluded[frames]] if track.hidden_foot is None else frames
 
 
 def feet_px(track: ObjectTrack, frames: Array, settings: Lifting) -> Array:
     """One standard deviation of where boxes end below, in frames (n,): what hides an object stands before its foot."""
     boxes_px = track.boxes_px[frames]
-    guessed_px = settings.hidden_edge * (boxes_px[:, 3] - boxes_px[:, 1]) * track.occluded[frames]
+    guessed_px = (track.hidden_foot or 0) * (boxes_px[:, 3] - boxes_px[:, 1]) * track.occluded[frames]
     return np.hypot(settings.edge_px, guessed_px)
 
 

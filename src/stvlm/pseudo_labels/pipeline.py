@@ -570,7 +570,13 @@ def _content(video: Video) -> str:
 
 def _known(track: ObjectTrack) -> list[Any]:
     masks = [None if mask is None else mask.tolist() for mask in track.masks or ()]
-    return [track.track_id, track.category, track.amodal, masks, *(getattr(track, name).tolist() for name in OF_FRAME)]
+    return [
+        track.track_id,
+        track.category,
+        track.hidden_foot,
+        masks,
+        *(getattr(track, name).tolist() for name in OF_FRAME),
+    ]
 
 
 def _state(files: Iterable[Path]) -> list[tuple[str, int, int]]:
@@ -597,11 +603,6 @@ def _limits(recipe: PseudoLabelling, names: Sequence[str]) -> dict[str, Any]:
 _TO_LIFT = ("objects", "geometry", "depth", "scale")
 
 
-def _of_standing(recipe: PseudoLabelling) -> list[Any]:
-    """What the ground that objects stand on depends on."""
-    return [recipe.lifting.region, recipe.lifting.edge_px, recipe.lifting.hidden_edge]
-
-
 STAGES: Mapping[str, Stage] = {
     "objects": Stage(
         _run_objects,
@@ -618,7 +619,7 @@ STAGES: Mapping[str, Stage] = {
             replace(recipe.geometry, timeout_s=None),
             recipe.most_side_px,
             # By which a camera's height is told; a tool does not ask.
-            None if _of_tool(recipe) else _of_standing(recipe),
+            None if _of_tool(recipe) else (recipe.lifting.region, recipe.lifting.edge_px),
         ],
         lambda recipe: () if _of_tool(recipe) else ("objects",),  # which are masked out
         is_slow=_of_tool,
@@ -631,7 +632,7 @@ STAGES: Mapping[str, Stage] = {
     ),
     "scale": Stage(
         _run_scale,
-        lambda recipe: [recipe.scale, recipe.ground, *_of_standing(recipe)],
+        lambda recipe: [recipe.scale, recipe.ground, recipe.lifting.region, recipe.lifting.edge_px],
         lambda recipe: ("objects", "geometry", "depth"),
     ),
     "lifting": Stage(

@@ -63,7 +63,7 @@ _OBJECTS = pa.schema(
         ("score", pa.float64()),
         ("truncated", pa.bool_()),
         ("occluded", pa.bool_()),
-        ("amodal", pa.bool_()),
+        ("hidden_foot", pa.float64()),
         ("mask", pa.list_(pa.int64())),
     ]
 )
@@ -196,7 +196,7 @@ def write_object_tracks(folder: Path, tracks: ObjectTracks, inputs: str, options
             "score": track.score,
             "truncated": track.truncated,
             "occluded": track.occluded,
-            "amodal": [track.amodal] * n,
+            "hidden_foot": [track.hidden_foot] * n,
             "mask": [None] * n if track.masks is None else list(track.masks),
         }
         parts.append(columns)
@@ -221,7 +221,7 @@ def read_object_tracks(folder: Path) -> ObjectTracks:
                 truncated=table["truncated"].to_numpy(),
                 occluded=table["occluded"].to_numpy(),
                 masks=tuple(masks) if any(mask is not None for mask in masks) else None,
-                amodal=table["amodal"][0].as_py(),
+                hidden_foot=table["hidden_foot"][0].as_py(),
             )
             tracks.append(track)
         return ObjectTracks(np.array(details.times_s), details.image_size_px, tuple(tracks), manifest.provenance)

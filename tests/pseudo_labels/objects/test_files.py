@@ -39,7 +39,7 @@ def test_ground_truth_of_motchallenge(tmp_path: Path) -> None:
     np.testing.assert_array_equal(car.boxes_px[:2], [[3.5, 2.5, 8.5, 4.5], [4.5, 2.5, 9.5, 4.5]])
     assert np.isnan(car.boxes_px[2:]).all() and car.score.tolist() == [1, 1, 0, 0]
     assert car.occluded.tolist() == [False, True, False, False], "half of it is visible in frame 2"
-    assert car.amodal and walker.amodal
+    assert car.hidden_foot == walker.hidden_foot == 0.05
     np.testing.assert_array_equal(walker.boxes_px[0], [17.5, 4.5, 19.5, 7.5])  # cut at the right border
     assert walker.truncated.tolist() == [True, False, False, False]
     reasons = ["not to be considered", "of a class that is not asked for", "a box without a size in the image"]
@@ -56,7 +56,7 @@ def test_results_of_a_tracker(tmp_path: Path) -> None:
     path = write(tmp_path, "1,1,3,4,5,2,0.75,-1,-1,-1\n1,2,5.5,4,5,3,-1,-1,-1,-1\n\n")
     (far, near), left_out = read_mot(path, FOOTAGE, category="car")[0].tracks, read_mot(path, FOOTAGE, "car")[1]
     assert (far.score[0], near.score[0]) == (0.75, 1.0)
-    assert (far.occluded[0], near.occluded[0]) == (True, False) and not far.amodal
+    assert (far.occluded[0], near.occluded[0]) == (True, False) and far.hidden_foot is None
     assert not left_out
 
 
