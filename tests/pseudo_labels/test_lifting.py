@@ -85,8 +85,8 @@ def test_a_car_stands_where_its_height_and_the_ground_agree() -> None:
     side = np.array([0.0, 1, 0])
     assert side @ found.covariance_m2[0] @ side == pytest.approx((2 / 1000 * 20) ** 2)  # two pixels
     along_m = np.sqrt(2) * 2 / (175 - top) * (ahead_m + CAR.length_m / 2)
-    stance_m = (CAR.length_m - CAR.width_m) / 8
-    assert ray @ found.covariance_m2[0] @ ray == pytest.approx(along_m**2 + stance_m**2)
+    least_m = 0.025 * CAR.length_m  # its end is seen: how it is turned matters little
+    assert ray @ found.covariance_m2[0] @ ray == pytest.approx(along_m**2 + least_m**2)
     assert 0 < found.stretch < CAR.spread
 
 
@@ -112,6 +112,19 @@ def test_two_distances_are_averaged_by_what_they_are_worth() -> None:
     down_m = 1 / (np.cos(0.1) * 0.2 + np.sin(0.1))
     found_m = _ahead_m(lifted(track(box, category="person"), geometry(), settings, tilted))
     np.testing.assert_allclose(found_m, down_m, rtol=1e-4)
+
+
+def test_the_side_of_a_car_tells_less_of_where_its_middle_is() -> None:
+    """Of its end and of its side, both 20 m away."""
+    top = 175 - 50 * CAR.height_m
+    sigmas_m = []
+    for width_m in (CAR.width_m, CAR.length_m):
+        box = [200 - 25 * width_m, top, 200 + 25 * width_m, 175]
+        found = lifted(track(box), geometry(), Lifting(to_centre=False), level_ground(1, 1.5))
+        sigmas_m.append(np.sqrt(np.linalg.eigvalsh(found.covariance_m2[0])[-1]))
+    narrower_m, wider_m = (depth_of_corner_m(CAR, share * CAR.length_m) for share in (0.9, 1.1))
+    turn_m2 = ((narrower_m - wider_m) / 2) ** 2 - (0.025 * CAR.length_m) ** 2
+    assert sigmas_m[1] ** 2 - sigmas_m[0] ** 2 == pytest.approx(turn_m2) and turn_m2 > 0.05
 
 
 def test_a_road_that_bends_moves_nobody() -> None:

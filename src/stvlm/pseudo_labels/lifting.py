@@ -41,6 +41,8 @@ GAUSSIAN_MAD = 1.4826
 SLOPE_RAD = 0.02
 """One standard deviation of the ground's slope. Along the axis of KITTI's camera it is 0.0125 among the 21 sequences of
 its tracking benchmark, and roads bend."""
+LEAST_TURN = 0.025
+"""The least that is not known of how far an object's middle is behind its edge, as a share of its length."""
 BESIDE_PX, NEARER = 2, 0.1
 """What hides an object is so many pixels of the depth map beside its mask, and by such a share nearer."""
 LEAST_CORE = 0.25
@@ -291,9 +293,10 @@ def _from_boxes(
         x0, y0, x1, y1 = boxes_px[k]
         depth_m = float(by_class_m[k] * np.exp(taller))
         place_m = rays(K_px[k], np.array([(x0 + x1) / 2, (y0 + y1) / 2])) * depth_m
+        width_m = (x1 - x0) / K_px[k, 0, 0] * depth_m
         if settings.to_centre:
-            place_m = _pushed(place_m, depth_of_corner_m(size, (x1 - x0) / K_px[k, 0, 0] * depth_m))
-        along_m = np.hypot(noise[k] * np.linalg.norm(place_m), _stance_m(size))
+            place_m = _pushed(place_m, depth_of_corner_m(size, width_m))
+        along_m = np.hypot(noise[k] * np.linalg.norm(place_m), _turn_m(size, width_m))
         across_m = foot_px[k] / K_px[k, 0, 0] * depth_m
         places[frame] = _Place(place_m, float(along_m), float(across_m), float(stretch))
     return places
@@ -320,6 +323,14 @@ def depth_of_corner_m(size: ClassSize, width_m: float) -> float:
     diagonal_rad = np.arctan2(long_m, wide_m)
     angle_rad = diagonal_rad - np.arccos(np.clip(width_m, wide_m, across_m) / across_m)
     return float(long_m * np.cos(angle_rad) + wide_m * np.sin(angle_rad)) / 2
+
+
+def _turn_m(size: ClassSize, width_m: float) -> float:
+    """What is not known of how far the nearest edge is before the middle, as a width off by a tenth tells another turn:
+    little where it shows its end, much where it shows its side.
+    """
+    wider_m, narrower_m = (depth_of_corner_m(size, share * width_m) for share in (1.1, 0.9))
+    return max(abs(wider_m - narrower_m) / 2, LEAST_TURN * size.length_m)
 
 
 def _stance_m(size: ClassSize) -> float:
