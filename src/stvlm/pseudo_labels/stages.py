@@ -113,6 +113,7 @@ class _OfGeometry:
     is_upright: bool
     scale: Scale
     crop: DepthCrop | None
+    is_sparse: bool = False
 
 
 @dataclass(frozen=True)
@@ -161,7 +162,9 @@ def write_geometry(
 ) -> None:
     """Writes a geometry; `inputs` is the key of what it was made from, `options` how, `notes` what else is known."""
     files = _write_arrays(folder, geometry, ("times_s", "world_SE3_camera", "K_px"), _MAPS)
-    details = _OfGeometry(geometry.image_size_px, geometry.is_upright, geometry.scale, geometry.crop)
+    details = _OfGeometry(
+        geometry.image_size_px, geometry.is_upright, geometry.scale, geometry.crop, geometry.is_sparse
+    )
     _end(folder, "geometry", geometry.provenance, inputs, options, files, asdict(details), notes=notes)
 
 
