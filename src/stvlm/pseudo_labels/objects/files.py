@@ -27,6 +27,7 @@ from stvlm.pseudo_labels.artefacts import decode_mask as decoded
 from stvlm.pseudo_labels.objects.classes import CATEGORY_OF, category_of
 from stvlm.pseudo_labels.objects.finishing import COVERED, flagged, mask_and_box
 from stvlm.pseudo_labels.objects.matching import vote
+from stvlm.recipes import nearest
 from stvlm.records import CATEGORIES, Array, DataError
 
 MOT_CLASSES: Mapping[int, str] = {1: "person", 2: "person", 3: "car", 4: "bicycle", 5: "motorcycle", 7: "person"}
@@ -92,7 +93,7 @@ def read_mot(
                 continue
             confidence = 1.0
         elif kind is None:
-            raise DataError(f"{where}: names no class; say which category all boxes are of")
+            raise DataError(f"{where}: names no class; give nine columns, with the class in the eighth")
         score = 1.0 if confidence == -1 else confidence
         if not 0 <= score <= 1:
             raise DataError(f"{where}: confidence {score:g} is not in 0..1; scale the column")
@@ -238,6 +239,8 @@ def _mot_lines(path: Path) -> Iterator[tuple[str, list[float], str | None]]:
         name = words[7].strip().lower() if len(words) == 9 else None
         if name in CATEGORY_OF:
             words[7] = "0"
+        elif name and name[0].isalpha() and name != "nan":
+            raise DataError(f"{where}: class {name!r} is not known{nearest(name, CATEGORIES)}")
         else:
             name = None
         try:
