@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from stvlm.pseudo_labels import filters
 from stvlm.pseudo_labels.artefacts import DepthCrop, Geometry, LiftedTrack, ObjectTrack, Provenance, encode_mask
 from stvlm.pseudo_labels.filters import (
     Label,
@@ -58,8 +59,9 @@ def kept(*args: object) -> Label:
 # --- frames ----------------------------------------------------------------------------------------------------------
 
 
-def test_each_frame_has_the_first_reason_against_it() -> None:
-    """In an image of 200 x 200 the least area is 40 px."""
+def test_each_frame_has_the_first_reason_against_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In an image of 200 x 200 the least area is 40 px. Each frame is looked at alone."""
+    monkeypatch.setattr(filters, "FRAMES_AROUND", 1)
     boxes = np.tile([10.0, 10, 50, 50], (8, 1))
     boxes[1, 3], boxes[2, 2], boxes[7] = 33, 11, np.nan  # 23 px high; 1 x 40 px is enough, so the next
     boxes[2, 2] = 10.9
@@ -85,6 +87,19 @@ def test_each_frame_has_the_first_reason_against_it() -> None:
     }
     nothing, _ = clear_frames(track, (200, 200), Limits(least_score=0.95))
     assert nothing == Rejected("no frame shows it clearly", "track 7")
+
+
+def test_noise_does_not_choose_the_frames_of_a_far_object() -> None:
+    """21 px high, and 27 in every third frame: 24 are needed, and by its own box every third would stay."""
+    boxes = np.tile([10.0, 10, 50, 31], (30, 1))
+    boxes[::3, 3] = 37
+    no = np.zeros(30, dtype=bool)
+    far = ObjectTrack("7", "car", boxes, np.ones(30), no, no)
+    found, why = clear_frames(far, (200, 200), Limits())
+    assert isinstance(found, Rejected) and why == {"the box is low": 30}
+    boxes[:, 3] += 6
+    found, why = clear_frames(replace(far, boxes_px=boxes), (200, 200), Limits())
+    assert isinstance(found, ObjectTrack) and not why
 
 
 # --- parts -----------------------------------------------------------------------------------------------------------

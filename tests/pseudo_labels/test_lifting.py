@@ -84,7 +84,9 @@ def test_a_car_stands_where_its_height_and_the_ground_agree() -> None:
     np.testing.assert_allclose(found.xyz_m, [place_m], atol=1e-6)
     side = np.array([0.0, 1, 0])
     assert side @ found.covariance_m2[0] @ side == pytest.approx((2 / 1000 * 20) ** 2)  # two pixels
-    assert ray @ found.covariance_m2[0] @ ray > 1
+    along_m = np.sqrt(2) * 2 / (175 - top) * (ahead_m + CAR.length_m / 2)
+    least_m = 0.025 * CAR.length_m  # its end is seen: how it is turned matters little
+    assert ray @ found.covariance_m2[0] @ ray == pytest.approx(along_m**2 + least_m**2)
     assert 0 < found.stretch < CAR.spread
 
 
@@ -97,13 +99,12 @@ def test_two_distances_are_averaged_by_what_they_are_worth() -> None:
     ground = Ground(np.array([[0.0, 1, 0]]), 1.0, slope_rad=person.spread * 1.0 / 10)
     found = lifted(track(box, category="person"), geometry(), settings, ground)
     np.testing.assert_allclose(_ahead_m(found), 50**0.5)
-    assert found.stretch == pytest.approx(person.spread / 2)
+    assert found.stretch == pytest.approx(person.spread / 2**0.5)
     np.testing.assert_allclose(_ahead_m(lifted(track(box, category="person"), geometry(), settings)), 10)
-    # Where sizes told the height, the two are wrong together: half of the one and half of the other.
-    told = replace(ground, slope_rad=1e-6, height_sigma=person.spread)
+    # Where sizes told the ground's height, it is wrong as they are.
+    told = replace(ground, height_sigma=person.spread)
     by_sizes = lifted(track(box, category="person"), geometry(), settings, told)
-    np.testing.assert_allclose(_ahead_m(by_sizes), 50**0.5, rtol=1e-4)
-    assert by_sizes.stretch == pytest.approx(person.spread, rel=1e-4)
+    assert by_sizes.stretch == pytest.approx(person.spread * (1 / 2**0.5 + 1 / 2))
     unknown = replace(ground, slope_rad=1e3)
     np.testing.assert_allclose(_ahead_m(lifted(track(box, category="person"), geometry(), settings, unknown)), 10)
     # a camera that looks down by 0.1: the foot is 0.3 below the horizon
@@ -111,6 +112,30 @@ def test_two_distances_are_averaged_by_what_they_are_worth() -> None:
     down_m = 1 / (np.cos(0.1) * 0.2 + np.sin(0.1))
     found_m = _ahead_m(lifted(track(box, category="person"), geometry(), settings, tilted))
     np.testing.assert_allclose(found_m, down_m, rtol=1e-4)
+
+
+def test_the_side_of_a_car_tells_less_of_where_its_middle_is() -> None:
+    """Of its end and of its side, both 20 m away."""
+    top = 175 - 50 * CAR.height_m
+    sigmas_m = []
+    for width_m in (CAR.width_m, CAR.length_m):
+        box = [200 - 25 * width_m, top, 200 + 25 * width_m, 175]
+        found = lifted(track(box), geometry(), Lifting(to_centre=False), level_ground(1, 1.5))
+        sigmas_m.append(np.sqrt(np.linalg.eigvalsh(found.covariance_m2[0])[-1]))
+    narrower_m, wider_m = (depth_of_corner_m(CAR, share * CAR.length_m) for share in (0.9, 1.1))
+    turn_m2 = ((narrower_m - wider_m) / 2) ** 2 - (0.025 * CAR.length_m) ** 2
+    assert sigmas_m[1] ** 2 - sigmas_m[0] ** 2 == pytest.approx(turn_m2) and turn_m2 > 0.05
+
+
+def test_a_road_that_bends_moves_nobody() -> None:
+    """A person as tall as before, who seems to stand at 5 m, and where the road ahead has dropped, at 20 m."""
+    box = [190.0, 300 - 177, 210, 300]
+    dropped_rad = np.arctan(0.2) - np.arctan(0.05)
+    down = np.array([[0.0, 1, 0], [0, np.cos(dropped_rad), -np.sin(dropped_rad)]])
+    seen, settings = track(box, box, category="person"), Lifting(to_centre=False)
+    near, found = (lifted(seen, geometry(2), settings, Ground(d, 1.0)) for d in (down[[0, 0]], down))
+    np.testing.assert_allclose(found.xyz_m[1], found.xyz_m[0])
+    assert 5 < _ahead_m(near) < _ahead_m(found)
 
 
 def _ahead_m(found: LiftedTrack) -> float:
@@ -126,6 +151,19 @@ def test_frames_that_do_not_tell_are_left_out() -> None:
     assert lift(replace(seen, truncated=~hidden), geometry(4), Lifting()) == Rejected(
         "no frame tells where it is", "track 7"
     )
+
+
+def test_feet_that_somebody_guessed_are_less_sure() -> None:
+    """A person 100 px tall: 5 px beside the 2 of any edge; at 17.7 m, 1000 px are 17.7 m."""
+    boxes = [[190.0, 60, 210, 160]] * 2
+    seen = replace(track(*boxes, category="person"), occluded=np.array([False, True]), hidden_foot=0.05)
+    found = lifted(seen, geometry(2), Lifting(to_centre=False))
+    assert found.times_s.tolist() == [0, 0.1]
+    np.testing.assert_allclose(found.xyz_m[0], found.xyz_m[1])
+    side_m = np.sqrt(found.covariance_m2[:, 1, 1])
+    np.testing.assert_allclose(side_m, np.array([2, np.hypot(2, 5)]) * 17.7 / 1000)
+    known = lifted(replace(seen, hidden_foot=0.0), geometry(2), Lifting(to_centre=False))
+    np.testing.assert_allclose(known.covariance_m2, found.covariance_m2[[0, 0]])
 
 
 # --- with depth ------------------------------------------------------------------------------------------------------

@@ -1,5 +1,7 @@
 """Paths that a pencil can smooth: straight lines, an outlier, and three places off a line."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -39,6 +41,9 @@ def test_without_acceleration_it_is_the_straight_line_of_least_squares() -> None
     found = smooth(track(np.arange(3.0), places_m), settings)
     np.testing.assert_allclose(found.xyz_m[:, 0], [-0.5, 2, 4.5], atol=1e-3)
     np.testing.assert_allclose(found.covariance_m2[:, 0, 0], np.array([5, 2, 5]) / 6 * 0.01, rtol=1e-3)
+    people = replace(settings, acceleration_m2s3=3.0, of_class_m2s3={"person": 1e-9})
+    of_person = smooth(replace(track(np.arange(3.0), places_m), category="person"), people)
+    np.testing.assert_array_equal(of_person.xyz_m, found.xyz_m)
 
 
 def test_noise_that_drifts_is_not_smoothed_away() -> None:

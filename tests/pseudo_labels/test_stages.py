@@ -59,7 +59,7 @@ def make_tracks() -> ObjectTracks:
     masks = (np.array([0, 3, 9]), None, np.array([12]))
     tracks = (
         ObjectTrack("b", "car", boxes_px, np.array([1, 0, 0.25]), flags, ~flags, masks),
-        ObjectTrack("a", "person", boxes_px + 1, np.array([1, 0, 0.5]), flags, flags),
+        ObjectTrack("a", "person", boxes_px + 1, np.array([1, 0, 0.5]), flags, flags, hidden_foot=0.05),
     )
     return ObjectTracks(TIMES_S, (4, 3), tracks, MADE)
 

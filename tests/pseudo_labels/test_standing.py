@@ -125,9 +125,11 @@ def test_boxes_that_do_not_tell_it() -> None:
     reason = "boxes do not tell the ground"
     objects = cars([camera()] * N)
     cut = replace(objects, tracks=tuple(replace(t, truncated=np.ones(N, dtype=bool)) for t in objects.tracks))
-    assert standing_on(still(), cut, 1.5, Lifting()) == Rejected(reason, "none shows all of an object")
+    assert standing_on(still(), cut, 1.5, Lifting()) == Rejected(reason, "none holds all of an object")
     hidden = np.arange(N) > 3
     few = replace(objects, tracks=(replace(objects.tracks[0], occluded=hidden),))
-    assert standing_on(still(), few, 1.5, Lifting()) == Rejected(reason, "4 show all of an object")
+    assert standing_on(still(), few, 1.5, Lifting()) == Rejected(reason, "4 hold all of an object")
+    guessed = replace(objects, tracks=(replace(objects.tracks[0], occluded=hidden, hidden_foot=0.0),))
+    assert isinstance(standing_on(still(), guessed, 1.5, Lifting()), Standing)
     near = standing_on(still(), cars([camera()] * N, tall=[1], far_m=np.full(N, 8.0)), None, Lifting())
     assert isinstance(near, Rejected) and near.subject.startswith("slope +- 0.")

@@ -128,6 +128,7 @@ class Geometry:
     crop: DepthCrop | None = None  # where the pixels of depth, confidence and moving lie in the image
     confidence: Array | None = None  # (N, h, w) float32 in 0..1, of depth
     moving: Array | None = None  # (N, h, w) bool, whether a pixel shows something that moves
+    is_sparse: bool = False  # whether depth is that of a few points, which tell the scale and lift no object
 
     def __post_init__(self) -> None:
         times_s = read_only(self.times_s, np.float64, (None,), "times_s")
@@ -199,6 +200,8 @@ class ObjectTrack:
     truncated: Array  # (N,) bool, whether the image's border cuts it off
     occluded: Array  # (N,) bool, whether something hides a part of it
     masks: tuple[Array | None, ...] | None = None  # N of run lengths (R,), see `encode_mask`; None where unseen
+    hidden_foot: float | None = None  # one standard deviation of where a box ends below that holds what is hidden, too,
+    # as a share of its height; None where boxes end at what hides an object
 
     def __post_init__(self) -> None:
         what = f"track {self.track_id!r}"
@@ -214,6 +217,8 @@ class ObjectTrack:
             raise ValueError(f"{what}: score lies in 0..1")
         flags = {name: read_only(getattr(self, name), np.bool_, (n,), name) for name in ("truncated", "occluded")}
         set_fields(self, boxes_px=boxes_px, score=score, **flags)
+        if not 0 <= (self.hidden_foot or 0) < np.inf:
+            raise ValueError(f"{what}: hidden_foot is 0 or more, or None")
         if self.masks is not None:
             if len(self.masks) != n:
                 raise ValueError(f"{what}: {n} frames need as many masks, got {len(self.masks)}")

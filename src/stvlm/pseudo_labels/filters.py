@@ -17,6 +17,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal, NamedTuple
 
 import numpy as np
+from scipy.ndimage import median_filter
 
 from stvlm import kinematics
 from stvlm.geometry import inverse_se3, transform
@@ -26,6 +27,8 @@ from stvlm.pseudo_labels.points import still_pixels, world_points
 from stvlm.records import Array, Noise, Rejected
 
 Grade = Literal["A", "B", "C"]
+FRAMES_AROUND = 11
+"""A second of them, at the rate at which most videos are looked at."""
 GRADE_FLOOR_M = 2.0
 """Errors are told relative to the way, but to no shorter one than is ever asked about."""
 
@@ -103,7 +106,11 @@ class Label(NamedTuple):
 def clear_frames(
     track: ObjectTrack, image_size_px: tuple[int, int], limits: Limits
 ) -> tuple[ObjectTrack | Rejected, Counter[str]]:
-    """A track without the frames that show too little of it, and how many those are, by reason."""
+    """A track without the frames that show too little of it, and how many those are, by reason.
+
+    How large an object looks is told by the median of the frames around: by its own box alone, only those frames of a
+    far object would stay whose box is too large, and all of them tell that it is nearer than it is.
+    """
     width_px, height_px = (track.boxes_px[:, 2:] - track.boxes_px[:, :2]).T
     area_px2 = width_px * height_px
     seen = ~np.isnan(area_px2)
@@ -113,8 +120,8 @@ def clear_frames(
             fill[frame] = counts[1::2].sum() / area_px2[frame]
     rules = {
         "the detector is not sure": track.score >= limits.least_score,
-        "the box is low": height_px >= limits.least_height_px,
-        "the box is small": area_px2 >= limits.least_area * image_size_px[0] * image_size_px[1],
+        "the box is low": _around(height_px) >= limits.least_height_px,
+        "the box is small": _around(area_px2) >= limits.least_area * image_size_px[0] * image_size_px[1],
         "the mask fills little of its box": fill >= limits.fill[0],
         "the mask fills all of its box": fill <= limits.fill[1],
     }
@@ -131,6 +138,15 @@ def clear_frames(
         masks = tuple(mask if ok else None for mask, ok in zip(track.masks, clear, strict=True))
     boxes_px, score = np.where(clear[:, None], track.boxes_px, np.nan), np.where(clear, track.score, 0)
     return replace(track, boxes_px=boxes_px, score=score, masks=masks), why
+
+
+def _around(sizes: Array) -> Array:
+    """The median of the sizes (N,), NaN where it is unseen, around each."""
+    out = sizes.copy()
+    seen = ~np.isnan(sizes)
+    if seen.any():
+        out[seen] = median_filter(sizes[seen], FRAMES_AROUND, mode="reflect")
+    return out
 
 
 def longest_part(track: LiftedTrack, geometry: Geometry, limits: Limits) -> LiftedTrack | Rejected:

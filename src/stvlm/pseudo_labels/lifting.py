@@ -6,7 +6,8 @@ along the ray are left out, and the median is taken; and as the points lie on th
 barycentre is pushed outwards along the ray by as much as that side is from the middle of an object of this class.
 
 Without depth, a box tells its distance twice. Where it stands on the ground, seen from a known height: good when near.
-By how tall objects of its class are: good when far. The two are averaged by their variances, in logarithms.
+By how tall objects of its class are: good when far, and at how that changes, as nobody grows. The two are averaged by
+their variances, in logarithms, over all frames.
 
              o camera                      the angle below the horizon -> where it stands
              |  `--.__      ____
@@ -40,6 +41,8 @@ GAUSSIAN_MAD = 1.4826
 SLOPE_RAD = 0.02
 """One standard deviation of the ground's slope. Along the axis of KITTI's camera it is 0.0125 among the 21 sequences of
 its tracking benchmark, and roads bend."""
+LEAST_TURN = 0.025
+"""The least that is not known of how far an object's middle is behind its edge, as a share of its length."""
 BESIDE_PX, NEARER = 2, 0.1
 """What hides an object is so many pixels of the depth map beside its mask, and by such a share nearer."""
 LEAST_CORE = 0.25
@@ -135,8 +138,8 @@ def lift(
 ) -> LiftedTrack | Rejected:
     """Where an object was in each frame that tells it: by depth where the geometry has any, else by ground and size.
 
-    What the image's border cuts off is left out; and without depth what is hidden in part, as its box ends where what
-    hides it begins. Raises ValueError where the geometry is not metric.
+    What the image's border cuts off is left out; and without depth what is hidden in part, where its box ends at what
+    hides it. Raises ValueError where the geometry is not metric.
     """
     if geometry.scale != "metric":
         raise ValueError("lifting needs a metric geometry; scale it first")
@@ -144,22 +147,21 @@ def lift(
     if size is None and (settings.to_centre or geometry.depth is None):
         return Rejected("no size is known of its class", f"track {track.track_id}: {track.category}")
     frames, places_m, covariances_m2, stretches = [], [], [], []
-    for frame in whole_frames(track) if geometry.depth is None else _uncut(track):
-        if geometry.depth is None:
-            assert size is not None
-            distance = _from_box(track.boxes_px[frame], geometry.K_px[frame], size, settings, ground, frame)
-        else:
-            distance = _from_depth(track, geometry, size, settings, frame)
-        if distance is None:
-            continue
+    if geometry.depth is None:
+        assert size is not None
+        places = _from_boxes(track, geometry, size, settings, ground)
+    else:
+        told = ((frame, _from_depth(track, geometry, size, settings, frame)) for frame in _uncut(track).tolist())
+        places = {frame: place for frame, place in told if place is not None}
+    for frame, place in places.items():
         frames.append(frame)
         pose = geometry.world_SE3_camera[frame]
-        places_m.append(transform(pose, distance.xyz_m[None])[0])
-        along = distance.xyz_m / np.linalg.norm(distance.xyz_m)
+        places_m.append(transform(pose, place.xyz_m[None])[0])
+        along = place.xyz_m / np.linalg.norm(place.xyz_m)
         along = np.outer(along, along)
-        covariance_m2 = distance.along_m**2 * along + distance.across_m**2 * (np.eye(3) - along)
+        covariance_m2 = place.along_m**2 * along + place.across_m**2 * (np.eye(3) - along)
         covariances_m2.append(pose[:3, :3] @ covariance_m2 @ pose[:3, :3].T)
-        stretches.append(distance.stretch)
+        stretches.append(place.stretch)
     if not frames:
         return Rejected("no frame tells where it is", f"track {track.track_id}")
     return LiftedTrack(
@@ -260,31 +262,44 @@ def _within(depth_m: Array, inside: Array, length_m: float) -> Array:
     return np.asarray((depth_m >= near_m) & (depth_m <= near_m + length_m))
 
 
-def _from_box(
-    box_px: Array, K_px: Array, size: ClassSize, settings: Lifting, ground: Ground | None, frame: int
-) -> _Place | None:
-    """Both distances are those of the nearest edge: it stands lowest, and is as tall as the object."""
-    x0, y0, x1, y1 = box_px
-    by_size_m = float(distance_by_size(box_px, K_px, size))
-    log_m = [np.log(by_size_m)]
-    sigma = [np.hypot(size.spread, np.sqrt(2) * settings.edge_px / (y1 - y0))]
+def _from_boxes(
+    track: ObjectTrack, geometry: Geometry, size: ClassSize, settings: Lifting, ground: Ground | None
+) -> dict[int, _Place]:
+    """Its place by frame. Both distances are those of the nearest edge: it stands lowest, and is as tall as the object.
+
+    An object stays as tall as it is: by how much its class is wrong about that is one number for all frames, which the
+    ground tells too. So the ground says how far away it is, and never that it moves: where roads bend, all that moves
+    would seem to change its speed.
+    """
+    frames = whole_frames(track)
+    boxes_px, K_px, foot_px = track.boxes_px[frames], geometry.K_px[frames], feet_px(track, frames, settings)
+    by_class_m = distance_by_size(boxes_px, K_px, size)
+    noise = np.hypot(settings.edge_px, foot_px) / (boxes_px[:, 3] - boxes_px[:, 1])
+    taller, stretch = 0.0, size.spread  # than its class, in logarithms; and what remains unknown of it
     if ground is not None:
-        below = float(foot_rays(box_px, K_px) @ ground.down[frame])
-        uncertain = np.hypot(settings.edge_px / K_px[1, 1], ground.slope_rad)
-        if below > uncertain:
-            log_m.append(np.log(ground.height_m / below))
-            # By the other's distance: by its own, it would be trusted the more the nearer it errs.
-            sigma.append(np.hypot(uncertain * by_size_m / ground.height_m, ground.height_sigma))
-    weight = 1 / np.square(sigma)
-    depth_m = float(np.exp(weight @ log_m / weight.sum()))
-    near_m = rays(K_px, np.array([(x0 + x1) / 2, (y0 + y1) / 2])) * depth_m
-    if settings.to_centre:
-        near_m = _pushed(near_m, depth_of_corner_m(size, (x1 - x0) / K_px[0, 0] * depth_m))
-    along_m = np.hypot(np.linalg.norm(near_m) / np.sqrt(weight.sum()), _stance_m(size))
-    stretch = size.spread * weight[0] / weight.sum()
-    if ground is not None and len(weight) > 1:  # sizes told the height: both are wrong in the same direction
-        stretch += ground.height_sigma * weight[1] / weight.sum()
-    return _Place(near_m, float(along_m), float(settings.edge_px / K_px[0, 0] * depth_m), float(stretch))
+        below = np.einsum("ki,ki->k", foot_rays(boxes_px, K_px), ground.down[frames])
+        uncertain = np.hypot(foot_px / K_px[:, 1, 1], ground.slope_rad)
+        # By the other's distance: by its own, it would be trusted the more the nearer it errs.
+        sigma = np.hypot(uncertain * by_class_m / ground.height_m, noise)[below > uncertain]
+        if len(sigma):
+            seen = np.log(ground.height_m / (below * by_class_m)[below > uncertain])
+            of_ground = np.average(sigma, weights=1 / sigma**2)  # slopes are alike from frame to frame
+            share = size.spread**2 / (size.spread**2 + of_ground**2)
+            taller = share * np.average(seen, weights=1 / sigma**2)
+            # Where sizes told the ground's height, both are wrong in the same direction.
+            stretch = size.spread * np.sqrt(1 - share) + ground.height_sigma * share
+    places = {}
+    for k, frame in enumerate(frames.tolist()):
+        x0, y0, x1, y1 = boxes_px[k]
+        depth_m = float(by_class_m[k] * np.exp(taller))
+        place_m = rays(K_px[k], np.array([(x0 + x1) / 2, (y0 + y1) / 2])) * depth_m
+        width_m = (x1 - x0) / K_px[k, 0, 0] * depth_m
+        if settings.to_centre:
+            place_m = _pushed(place_m, depth_of_corner_m(size, width_m))
+        along_m = np.hypot(noise[k] * np.linalg.norm(place_m), _turn_m(size, width_m))
+        across_m = foot_px[k] / K_px[k, 0, 0] * depth_m
+        places[frame] = _Place(place_m, float(along_m), float(across_m), float(stretch))
+    return places
 
 
 def depth_of_side_m(size: ClassSize, width_m: float) -> float:
@@ -310,6 +325,14 @@ def depth_of_corner_m(size: ClassSize, width_m: float) -> float:
     return float(long_m * np.cos(angle_rad) + wide_m * np.sin(angle_rad)) / 2
 
 
+def _turn_m(size: ClassSize, width_m: float) -> float:
+    """What is not known of how far the nearest edge is before the middle, as a width off by a tenth tells another turn:
+    little where it shows its end, much where it shows its side.
+    """
+    wider_m, narrower_m = (depth_of_corner_m(size, share * width_m) for share in (1.1, 0.9))
+    return max(abs(wider_m - narrower_m) / 2, LEAST_TURN * size.length_m)
+
+
 def _stance_m(size: ClassSize) -> float:
     """What is not known of how far the seen side is from the middle: an eighth of what it depends on."""
     return abs(size.length_m - size.width_m) / 8
@@ -321,9 +344,16 @@ def _uncut(track: ObjectTrack) -> Array:
 
 
 def whole_frames(track: ObjectTrack) -> Array:
-    """The frames in which all of an object is seen."""
+    """The frames in which a box holds all of an object."""
     frames = _uncut(track)
-    return frames[~track.occluded[frames]]
+    return frames[~track.occluded[frames]] if track.hidden_foot is None else frames
+
+
+def feet_px(track: ObjectTrack, frames: Array, settings: Lifting) -> Array:
+    """One standard deviation of where boxes end below, in frames (n,): what hides an object stands before its foot."""
+    boxes_px = track.boxes_px[frames]
+    guessed_px = (track.hidden_foot or 0) * (boxes_px[:, 3] - boxes_px[:, 1]) * track.occluded[frames]
+    return np.hypot(settings.edge_px, guessed_px)
 
 
 def distance_by_size(boxes_px: Array, K_px: Array, size: ClassSize) -> Array:

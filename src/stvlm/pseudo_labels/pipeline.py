@@ -560,10 +560,7 @@ def _images(video: Video) -> list[Any] | None:
 def _content(video: Video) -> str:
     """A hash of what is known of an excerpt: of its files their size and time, not their bytes."""
     found = _state({Path(image if isinstance(image, str) else image[0]) for image in video.images or ()})
-    boxes = [] if video.boxes is None else [
-        (track.track_id, track.category, *(getattr(track, name).tolist() for name in OF_FRAME), _masks(track))
-        for track in video.boxes.tracks
-    ]  # fmt: skip
+    boxes = [] if video.boxes is None else [_known(track) for track in video.boxes.tracks]
     poses = [] if video.world_SE3_camera is None else video.world_SE3_camera.tolist()
     numbers = [image if isinstance(image, str) else image[1] for image in video.images or ()]
     known = (video.recording, video.domain, video.camera, video.camera_height_m, video.licence, video.image_size_px,
@@ -571,8 +568,15 @@ def _content(video: Video) -> str:
     return stable_hash(known, found, [Path(str(n)).name for n in numbers], video.times_s.tolist(), boxes, poses)
 
 
-def _masks(track: ObjectTrack) -> list[list[int] | None]:
-    return [None if mask is None else mask.tolist() for mask in track.masks or ()]
+def _known(track: ObjectTrack) -> list[Any]:
+    masks = [None if mask is None else mask.tolist() for mask in track.masks or ()]
+    return [
+        track.track_id,
+        track.category,
+        track.hidden_foot,
+        masks,
+        *(getattr(track, name).tolist() for name in OF_FRAME),
+    ]
 
 
 def _state(files: Iterable[Path]) -> list[tuple[str, int, int]]:
@@ -597,6 +601,8 @@ def _limits(recipe: PseudoLabelling, names: Sequence[str]) -> dict[str, Any]:
 
 
 _TO_LIFT = ("objects", "geometry", "depth", "scale")
+
+
 STAGES: Mapping[str, Stage] = {
     "objects": Stage(
         _run_objects,

@@ -109,10 +109,6 @@ class PseudoLabelling:
     def __post_init__(self) -> None:
         if self.most_side_px is not None and self.most_side_px < 64:
             raise ValueError(f"most_side_px is at least 64, or null; got {self.most_side_px}")
-        for name, said in (("region", self.lifting.region), ("ground", self.ground)):
-            if getattr(self.scale, name) != said:
-                other = "lifting" if name == "region" else "the recipe"
-                raise ValueError(f"scale: {name} is another than that of {other}; give both the same")
         every_s = 0.0 if self.depth.by == "none" else getattr(self.depth, self.depth.by).every_s
         if every_s and self.geometry.by in IN_PROCESS:
             raise ValueError(f"depth: every_s is 0 with {self.geometry.by}, which has no depth itself; got {every_s}")

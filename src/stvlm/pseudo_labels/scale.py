@@ -13,7 +13,7 @@ Where two cues differ too much, one of them is wrong, and nobody knows which: th
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple, get_args
 
 import numpy as np
@@ -60,14 +60,10 @@ class Scaling:
     """Two cues differ by no more than this share."""
     least_objects: int = 3
     """So many objects tell a scale by their sizes."""
-    region: Region = "america_asia"
-    """Whose class sizes hold."""
-    ground: GroundFit = field(default_factory=GroundFit)
 
     def __post_init__(self) -> None:
-        for name, kinds in (("tools_metres", get_args(ToolsMetres)), ("region", get_args(Region))):
-            if getattr(self, name) not in kinds:
-                raise ValueError(f"{name} is one of {', '.join(kinds)}, got {getattr(self, name)!r}")
+        if self.tools_metres not in get_args(ToolsMetres):
+            raise ValueError(f"tools_metres is one of {', '.join(get_args(ToolsMetres))}, got {self.tools_metres!r}")
         if min(self.most_m, self.most_spread, self.most_disagreement, self.least_pixels, self.least_objects) <= 0:
             raise ValueError("most_m, most_spread, most_disagreement, least_pixels and least_objects are positive")
         if not 0 <= self.least_confident < 1:
@@ -92,6 +88,8 @@ def scale_of(
     objects: ObjectTracks | None,
     camera_height_m: float | None,
     settings: Scaling,
+    ground: GroundFit | None = None,
+    region: Region = "america_asia",
 ) -> Scale | Rejected:
     """The scale of a geometry, by the first of the cues in the order above that there is.
 
@@ -101,6 +99,8 @@ def scale_of(
         objects: what may move, and whose sizes are a cue.
         camera_height_m: above the ground, where it is known.
         settings: what counts.
+        ground: what counts as ground.
+        region: whose class sizes hold.
 
     Raises ValueError where metric_depth or objects are of other footage.
     """
@@ -119,10 +119,10 @@ def scale_of(
                 return Rejected("the scale varies within the clip", f"by {found.spread:.0%}")
             cues += [] if found is None else [found]
         if camera_height_m is not None:
-            found = _by_ground(geometry, objects, camera_height_m, settings)
+            found = _by_ground(geometry, objects, camera_height_m, ground or GroundFit())
             cues += [] if found is None or found.spread > settings.most_spread else [found]
         if objects is not None:
-            found = _by_sizes(geometry, objects, settings)
+            found = _by_sizes(geometry, objects, settings, region)
             cues += [] if found is None else [found]
     if not cues:
         return Rejected("no cue tells the scale")
@@ -191,19 +191,19 @@ def _between(depth: Array, at: Array) -> Array:
 
 
 def _by_ground(
-    geometry: Geometry, objects: ObjectTracks | None, camera_height_m: float, settings: Scaling
+    geometry: Geometry, objects: ObjectTracks | None, camera_height_m: float, settings: GroundFit
 ) -> Scale | None:
-    planes = ground_planes(geometry, objects, settings.ground)
+    planes = ground_planes(geometry, objects, settings)
     if isinstance(planes, Rejected):
         return None
     logs = np.log(camera_height_m / planes.height)
     return _scale(list(logs[:, None]), len(logs), "ground plane")
 
 
-def _by_sizes(geometry: Geometry, objects: ObjectTracks, settings: Scaling) -> Scale | None:
+def _by_sizes(geometry: Geometry, objects: ObjectTracks, settings: Scaling, region: Region) -> Scale | None:
     """Objects are as tall as the depth in the middle of their boxes makes them, where all of them is seen."""
     assert geometry.depth is not None and geometry.crop is not None
-    sizes = class_sizes(settings.region)
+    sizes = class_sizes(region)
     logs, pixels = [], 0
     for track in objects.tracks:
         size = sizes.get(track.category)

@@ -8,7 +8,8 @@ and back (Rauch, Tung and Striebel, 1965), came closest: it knows that depth is 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Literal, NamedTuple, get_args
 
 import numpy as np
@@ -31,6 +32,9 @@ class Smoothing:
     method: Method = "rts"
     acceleration_m2s3: float = 3.0
     """Power of the white acceleration that an object may have, per axis: in a second its speed changes by the root."""
+    of_class_m2s3: Mapping[str, float] = field(default_factory=lambda: {"person": 0.5})
+    """The same of classes that keep their velocity better. benchmarks/accelerations.py says 0.03 of people and 1.1 of
+    cars; both are given more, as the camera's path is noisy too."""
     drift: float = 0.25
     """Share of the places' variance that outlasts the smoothing: networks err alike in frames that look alike."""
     gate: float = 16.27
@@ -41,8 +45,8 @@ class Smoothing:
     def __post_init__(self) -> None:
         if self.method not in get_args(Method):
             raise ValueError(f"method is one of {', '.join(get_args(Method))}, got {self.method!r}")
-        if min(self.acceleration_m2s3, self.gate, self.window_s) <= 0:
-            raise ValueError("acceleration_m2s3, gate and window_s are positive")
+        if min(self.acceleration_m2s3, self.gate, self.window_s, *self.of_class_m2s3.values()) <= 0:
+            raise ValueError("acceleration_m2s3, of_class_m2s3, gate and window_s are positive")
 
 
 def smooth(track: LiftedTrack, settings: Smoothing) -> LiftedTrack:
@@ -54,7 +58,8 @@ def smooth(track: LiftedTrack, settings: Smoothing) -> LiftedTrack:
     if not len(times_s):
         return track
     if settings.method == "rts" and len(times_s) > SAVGOL_ORDER:
-        states, used = _rts(times_s, xyz_m, covariance_m2, settings)
+        of_class_m2s3 = settings.of_class_m2s3.get(track.category, settings.acceleration_m2s3)
+        states, used = _rts(times_s, xyz_m, covariance_m2, replace(settings, acceleration_m2s3=of_class_m2s3))
         velocity_mps, shift_m2 = states.mean[:, 3:], states.covariance[:, 3:, 3:] * (STEP_S**2 / 2)
         found_m2 = states.covariance[:, :3, :3] + settings.drift * covariance_m2
         step_m = _to_the_side(velocity_mps, shift_m2)

@@ -63,6 +63,7 @@ _OBJECTS = pa.schema(
         ("score", pa.float64()),
         ("truncated", pa.bool_()),
         ("occluded", pa.bool_()),
+        ("hidden_foot", pa.float64()),
         ("mask", pa.list_(pa.int64())),
     ]
 )
@@ -112,6 +113,7 @@ class _OfGeometry:
     is_upright: bool
     scale: Scale
     crop: DepthCrop | None
+    is_sparse: bool = False
 
 
 @dataclass(frozen=True)
@@ -160,7 +162,9 @@ def write_geometry(
 ) -> None:
     """Writes a geometry; `inputs` is the key of what it was made from, `options` how, `notes` what else is known."""
     files = _write_arrays(folder, geometry, ("times_s", "world_SE3_camera", "K_px"), _MAPS)
-    details = _OfGeometry(geometry.image_size_px, geometry.is_upright, geometry.scale, geometry.crop)
+    details = _OfGeometry(
+        geometry.image_size_px, geometry.is_upright, geometry.scale, geometry.crop, geometry.is_sparse
+    )
     _end(folder, "geometry", geometry.provenance, inputs, options, files, asdict(details), notes=notes)
 
 
@@ -195,6 +199,7 @@ def write_object_tracks(folder: Path, tracks: ObjectTracks, inputs: str, options
             "score": track.score,
             "truncated": track.truncated,
             "occluded": track.occluded,
+            "hidden_foot": [track.hidden_foot] * n,
             "mask": [None] * n if track.masks is None else list(track.masks),
         }
         parts.append(columns)
@@ -219,6 +224,7 @@ def read_object_tracks(folder: Path) -> ObjectTracks:
                 truncated=table["truncated"].to_numpy(),
                 occluded=table["occluded"].to_numpy(),
                 masks=tuple(masks) if any(mask is not None for mask in masks) else None,
+                hidden_foot=table["hidden_foot"][0].as_py(),
             )
             tracks.append(track)
         return ObjectTracks(np.array(details.times_s), details.image_size_px, tuple(tracks), manifest.provenance)

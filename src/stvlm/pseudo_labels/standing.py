@@ -18,9 +18,17 @@ from typing import NamedTuple
 import numpy as np
 from scipy.optimize import least_squares
 
-from stvlm.pseudo_labels.artefacts import Geometry, ObjectTracks
+from stvlm.pseudo_labels.artefacts import Geometry, ObjectTrack, ObjectTracks
 from stvlm.pseudo_labels.ground import axes, mean_up
-from stvlm.pseudo_labels.lifting import ClassSize, Lifting, class_sizes, distance_by_size, foot_rays, whole_frames
+from stvlm.pseudo_labels.lifting import (
+    ClassSize,
+    Lifting,
+    class_sizes,
+    distance_by_size,
+    feet_px,
+    foot_rays,
+    whole_frames,
+)
 from stvlm.records import Array, Rejected
 
 PITCH_RAD, ROLL_RAD = np.deg2rad(10.0), np.deg2rad(3.0)
@@ -66,7 +74,7 @@ class _Boxes(NamedTuple):
 def standing_on(
     geometry: Geometry, objects: ObjectTracks, camera_height_m: float | None, settings: Lifting
 ) -> Standing | Rejected:
-    """The one plane, the same below the camera in all frames, that fits all boxes that show all of an object.
+    """The one plane, the same below the camera in all frames, that fits all boxes that hold all of an object.
 
     Args:
         geometry: how the camera turned; where it is upright, its z axis is believed but for the road's slope.
@@ -115,27 +123,27 @@ def standing_on(
 def _boxes_of(geometry: Geometry, objects: ObjectTracks, settings: Lifting) -> _Boxes | Rejected:
     """Frames evenly spread over each of the objects that are seen in most."""
     sizes = class_sizes(settings.region)
-    chosen: list[tuple[ClassSize, str, Array, Array]] = []
+    chosen: list[tuple[ClassSize, ObjectTrack, Array]] = []
     for track in objects.tracks:
         height_px = track.boxes_px[:, 3] - track.boxes_px[:, 1]
         frames = whole_frames(track)
         frames = frames[height_px[frames] >= LEAST_HEIGHT_PX]
         if track.category in sizes and len(frames):
-            chosen.append((sizes[track.category], track.category, track.boxes_px, frames))
-    chosen = sorted(chosen, key=lambda of_track: -len(of_track[3]))[:MOST_TRACKS]
+            chosen.append((sizes[track.category], track, frames))
+    chosen = sorted(chosen, key=lambda of_track: -len(of_track[2]))[:MOST_TRACKS]
     if not chosen:
-        return Rejected("boxes do not tell the ground", "none shows all of an object")
-    names = sorted({category for _, category, _, _ in chosen})
+        return Rejected("boxes do not tell the ground", "none holds all of an object")
+    names = sorted({track.category for _, track, _ in chosen})
     columns = []
-    for index, (size, _, boxes_px, frames) in enumerate(chosen):
+    for index, (size, track, frames) in enumerate(chosen):
         some = frames[np.unique(np.linspace(0, len(frames) - 1, FRAMES_A_TRACK).round().astype(int))]
-        K_px, boxes_px = geometry.K_px[some], boxes_px[some]
+        K_px, boxes_px, foot_px = geometry.K_px[some], track.boxes_px[some], feet_px(track, some, settings)
         in_world = np.einsum("kij,kj->ki", geometry.world_SE3_camera[some, :3, :3], foot_rays(boxes_px, K_px))
-        noise = np.sqrt(2) * settings.edge_px / (boxes_px[:, 3] - boxes_px[:, 1])
+        noise = np.hypot(settings.edge_px, foot_px) / (boxes_px[:, 3] - boxes_px[:, 1])
         nearness = 1 / distance_by_size(boxes_px, K_px, size)
-        columns.append((in_world, nearness, noise, settings.edge_px / K_px[:, 1, 1], np.full(len(some), index)))
+        columns.append((in_world, nearness, noise, foot_px / K_px[:, 1, 1], np.full(len(some), index)))
     rays, nearness, noise, angle_rad, track_of = (np.concatenate(column) for column in zip(*columns, strict=True))
     if len(nearness) < LEAST_BOXES:
-        return Rejected("boxes do not tell the ground", f"{len(nearness)} show all of an object")
-    of_class = np.array([names.index(category) for _, category, _, _ in chosen])
+        return Rejected("boxes do not tell the ground", f"{len(nearness)} hold all of an object")
+    of_class = np.array([names.index(track.category) for _, track, _ in chosen])
     return _Boxes(rays, nearness, noise, angle_rad, track_of, of_class, np.array([of[0].spread for of in chosen]))

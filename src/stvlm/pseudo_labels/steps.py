@@ -129,12 +129,12 @@ def world_of(
 
     A geometry without dense depth of its own has that of the network, where it saw all frames.
     """
-    found = scale_of(geometry, depth, objects, camera_height_m, recipe.scale)
+    found = scale_of(geometry, depth, objects, camera_height_m, recipe.scale, recipe.ground, recipe.lifting.region)
     if isinstance(found, Rejected):
         return found
     geometry = scaled(geometry, found)
-    if geometry.provenance.tool == "colmap":  # its depth is that of a few points
-        geometry = replace(geometry, depth=None, crop=None, confidence=None, moving=None)
+    if geometry.is_sparse:
+        geometry = replace(geometry, depth=None, crop=None, confidence=None, moving=None, is_sparse=False)
     is_own = geometry.depth is not None
     if not is_own and depth is not None and len(depth.frames) == len(geometry.times_s):
         geometry = with_depth(geometry, depth)

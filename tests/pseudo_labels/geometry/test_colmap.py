@@ -136,5 +136,6 @@ def test_a_real_drive() -> None:
     fit = pycolmap.estimate_sim3d(geometry.world_SE3_camera[:, :3, 3], true[:, :3, 3])
     placed_m = fit.scale * geometry.world_SE3_camera[:, :3, 3] @ fit.rotation.matrix().T + fit.translation
     assert np.sqrt(((placed_m - true[:, :3, 3]) ** 2).sum(axis=1).mean()) < 0.03
+    assert geometry.is_sparse
     scale = scale_of(geometry, None, None, 1.65, Scaling())
     assert isinstance(scale, Scale) and scale.factor == pytest.approx(fit.scale, rel=0.1)

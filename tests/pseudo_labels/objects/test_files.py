@@ -39,6 +39,7 @@ def test_ground_truth_of_motchallenge(tmp_path: Path) -> None:
     np.testing.assert_array_equal(car.boxes_px[:2], [[3.5, 2.5, 8.5, 4.5], [4.5, 2.5, 9.5, 4.5]])
     assert np.isnan(car.boxes_px[2:]).all() and car.score.tolist() == [1, 1, 0, 0]
     assert car.occluded.tolist() == [False, True, False, False], "half of it is visible in frame 2"
+    assert car.hidden_foot == walker.hidden_foot == 0.05
     np.testing.assert_array_equal(walker.boxes_px[0], [17.5, 4.5, 19.5, 7.5])  # cut at the right border
     assert walker.truncated.tolist() == [True, False, False, False]
     reasons = ["not to be considered", "of a class that is not asked for", "a box without a size in the image"]
@@ -55,7 +56,7 @@ def test_results_of_a_tracker(tmp_path: Path) -> None:
     path = write(tmp_path, "1,1,3,4,5,2,0.75,-1,-1,-1\n1,2,5.5,4,5,3,-1,-1,-1,-1\n\n")
     (far, near), left_out = read_mot(path, FOOTAGE, category="car")[0].tracks, read_mot(path, FOOTAGE, "car")[1]
     assert (far.score[0], near.score[0]) == (0.75, 1.0)
-    assert (far.occluded[0], near.occluded[0]) == (True, False)
+    assert (far.occluded[0], near.occluded[0]) == (True, False) and far.hidden_foot is None
     assert not left_out
 
 
@@ -63,9 +64,10 @@ def test_results_of_a_tracker(tmp_path: Path) -> None:
     ("line", "message"),
     [
         ("1,1,3,4", "has not the columns frame, id, left, top, width, height and up to four columns more"),
+        ("1,1,3,4,5,2,1,trcuk,1", "class 'trcuk' is not known; did you mean 'truck'"),
         ("1,1,3,4,five,2,1", "could not convert string to float: 'five'; give numbers between commas"),
         ("1,1,3,4,nan,2,1", "has not the columns"),
-        ("1,1,3,4,5,2,1,bar,1", "could not convert string to float: 'bar'"),
+        ("1,1,3,4,5,2,1,bar,1", "class 'bar' is not known; did you mean 'car'"),
         ("5,1,3,4,5,2,1", "frame 5 of a video of 4; give the file of this video"),
         ("0,1,3,4,5,2,1", "frame 0 of a video of 4"),
         ("1,-1,3,4,5,2,1", "a detection without an id; give the file of a tracker"),
@@ -82,7 +84,7 @@ def test_a_wrong_line_is_told(line: str, message: str, tmp_path: Path) -> None:
 
 def test_what_a_mot_file_cannot_tell_is_asked_for(tmp_path: Path) -> None:
     path = write(tmp_path, "1,1,3,4,5,2,1,-1,-1,-1")
-    with pytest.raises(DataError, match="line 1: names no class; say which category all boxes are of"):
+    with pytest.raises(DataError, match="line 1: names no class; give nine columns, with the class in the eighth"):
         read_mot(path, FOOTAGE)
     with pytest.raises(DataError, match="category 'horse' is not one of car, truck"):
         read_mot(path, FOOTAGE, category="horse")

@@ -128,6 +128,16 @@ def test_a_few_images_beside_videos_are_no_sequence(tmp_path: Path) -> None:
     assert VideoFiles("video_folder", tmp_path).recordings() == [Recording("video_folder", "a", "train")]
 
 
+def test_boxes_of_no_video_are_mentioned(tmp_path: Path) -> None:
+    for name in ("a.mp4", "a.marks.txt", "street/b.mot.txt"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    assert VideoFiles("video_folder", tmp_path).recordings() == [
+        Recording("video_folder", "a", "train"),
+        Rejected("boxes without a video", str(tmp_path / "street/b.mot.txt")),
+    ]
+
+
 def test_no_two_videos_share_an_id(tmp_path: Path) -> None:
     for name in ("a.mkv", "a.mp4", "a/0.mp4", "a/b.mp4"):
         (tmp_path / name).parent.mkdir(exist_ok=True)

@@ -134,6 +134,7 @@ def test_what_is_cut_off_or_hidden_is_told() -> None:
     assert sorted(tracks) == ["at the border", "beside", "in part", "near"]
     assert [name for name in sorted(tracks) if tracks[name].truncated[0]] == ["at the border"]
     assert [name for name in sorted(tracks) if tracks[name].occluded[0]] == ["in part"]
+    assert all(track.hidden_foot == 0 for track in tracks.values()), "they are projections"
 
 
 def test_a_height_needs_boxes_nearby() -> None:

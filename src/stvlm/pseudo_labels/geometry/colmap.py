@@ -109,6 +109,7 @@ def global_mapping(
         provenance=provenance_of("colmap"),
         depth=depth,
         crop=crop,
+        is_sparse=True,
     )
 
 

@@ -105,12 +105,16 @@ class VideoFiles:
         """The video file or the images of each id; and what is left out."""
         found: dict[str, Path | list[Path]] = {}
         rejected: list[Rejected] = []
+        boxes: dict[Path, str] = {}
         for folder, _, files in walk(self._path, skipped=()):
             images = []
             for name in files:
                 path, suffix = folder / name, Path(name).suffix.lower()
                 if name.startswith("."):  # what a Mac adds to each file that it packs
                     continue
+                for end in BOX_FILES:
+                    if name.endswith(end):
+                        boxes[path] = path.relative_to(self._path).as_posix().removesuffix(end)
                 if suffix in IMAGES and number_of(name) >= 0:
                     images.append(path)
                 elif suffix in SUFFIXES:
@@ -127,6 +131,9 @@ class VideoFiles:
                     found[video_id] = images
         if not found:
             raise wrong_root(self.name, self._path, f"videos ({', '.join(SUFFIXES)}) nor folders of numbered images")
+        rejected += [
+            Rejected("boxes without a video", str(path)) for path, video_id in boxes.items() if video_id not in found
+        ]
         for video_id in [video_id for video_id in found if _inside_another(video_id, found)]:
             rejected.append(Rejected("its id is that of another video's excerpt", video_id))
             del found[video_id]

@@ -124,9 +124,16 @@ def projected(scene: Scene) -> ObjectTracks:
         boxes_px[frames] = boxes_in_view(scene, [track], frames)[:, 0]
         x0, y0, x1, y1 = boxes_px.T
         truncated = (x0 <= 0) | (y0 <= 0) | (x1 >= size_px[0]) | (y1 >= size_px[1])
-        shown = seen[:, i].astype(float)
         tracks.append(
-            ObjectTrack(track.track_id, track.category, boxes_px, shown, truncated, seen[:, i] & ~clear[:, i])
+            ObjectTrack(
+                track_id=track.track_id,
+                category=track.category,
+                boxes_px=boxes_px,
+                score=seen[:, i].astype(float),
+                truncated=truncated,
+                occluded=seen[:, i] & ~clear[:, i],
+                hidden_foot=0.0,  # nobody had to guess it
+            )
         )
     return ObjectTracks(times_s, size_px, tuple(tracks), Provenance(f"projected labels of {scene.source}"))
 
