@@ -184,6 +184,7 @@ def _make_trainer(
         augment=recipe.augment,
         comparisons_per_clip=recipe.grounding.comparisons_per_clip if recipe.grounding else 0,
         padding_free=recipe.padding_free,
+        always_visual=devices > 1,
     )
     stop = StopWhenAsked()
     trainer = VideoSFTTrainer(
