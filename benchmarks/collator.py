@@ -149,7 +149,7 @@ def our_batches(processor: Any, samples: Dataset, size: int, reader: Timed) -> I
 
 
 def measured(setting: Setting, clips: int, folder: Path) -> dict[str, Any]:
-    """Of each way: questions a second, the share of decoding and resizing, and of tokens that are padding."""
+    """Of each way: questions a second, the share of decoding and resizing, and tokens, padding among them."""
     rows = make_rows(setting, clips, folder)
     tokenizer = train_tokenizer((text for row in rows for text in (row["prompt"], row["answer"])), 1200)
     template = (ROOT / "training" / family_of(KIND).CHAT_TEMPLATE).read_text()
@@ -171,17 +171,15 @@ def measured(setting: Setting, clips: int, folder: Path) -> dict[str, Any]:
     }
     result: dict[str, Any] = {"clips": clips, "questions": len(rows), "group": setting.group}
     for name, (batches, given, read) in ways.items():
-        reader, tokens, padding = Timed(read), 0, 0
+        reader, tokens = Timed(read), 0
         tokenize.cache_clear()
         start = time.process_time()
         for batch in batches(processor, given, setting.group, reader):
             tokens += batch["input_ids"].numel()
-            padding += int((batch["input_ids"] == processor.tokenizer.pad_token_id).sum())
         spent = time.process_time() - start
         result[name] = {
             "questions_per_s": round(len(rows) / spent, 2),
             "decode_share": round(reader.seconds / spent, 3),
-            "padding_share": round(padding / tokens, 4),
             "tokens_per_question": round(tokens / len(rows)),
         }
     return result
@@ -199,8 +197,7 @@ def as_text(results: dict[str, Any]) -> str:
             lines.append(
                 f"{way:8} {of_way['questions_per_s']:7.2f} questions/s of one core"
                 f"  {of_way['questions_per_s'] / found['naive']['questions_per_s']:6.1f} times naive"
-                f"  {of_way['decode_share']:6.1%} decoding  {of_way['padding_share']:5.1%} padding"
-                f"  {of_way['tokens_per_question']:6,} tokens a question"
+                f"  {of_way['decode_share']:6.1%} decoding  {of_way['tokens_per_question']:6,} tokens a question"
             )
     return "\n".join(lines)
 
