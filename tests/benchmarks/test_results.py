@@ -14,6 +14,7 @@ BENCHMARKS = Path(__file__).parent.parent.parent / "benchmarks"
     ("name", "result"),
     [
         ("against_nuscenes_devkit", "nuscenes"),
+        ("collator", "collator"),
         ("scoring", "scoring"),
         ("intervals", "intervals"),
         ("blind_answers", "blind_answers"),

@@ -216,6 +216,16 @@ def test_mirrored_clips_are_not_asked_for_hours(rows, packed, processor, tmp_pat
     assert min(said[True], said[False]) > 5
 
 
+def test_frames_that_a_sample_names_are_shown(packed, processor, tmp_path):
+    row = {**packed[0], "frame_indices": [0, 2, 4], "times_s": [0.0, 1.0, 2.0]}
+    some = collator_of(processor, packed.from_list([row], features=packed.features))(group(0))
+    every = collator_of(processor, packed)(group(0))
+    assert torch.equal(some["pixel_values_videos"], every["pixel_values_videos"][:, ::2])
+    reader = FrameReader(processor.video_processor, tmp_path)
+    path = Path(row["path"])
+    assert torch.equal(reader(path, [0, 2, 4]), reader(path)[::2])
+
+
 def test_group_that_only_fills_up_carries_no_loss(packed, processor, model):
     [filling] = group(0)
     batch = collator_of(processor, packed)([filling | {"counts": False}])
