@@ -23,7 +23,7 @@ from stvlm.sources.licences import licence_of
 AVERAGE = "average"
 _UNITS = {key.removesuffix("_mae"): heading.removeprefix("MAE ") for heading, key, _ in COLUMNS if "_mae" in key}
 """Of a task's error; those of tasks that are not in the paper's table are in seconds."""
-_TAGS = ("video", "kinematics", "spatio-temporal-reasoning", "st-vlm")
+TAGS = ("video", "kinematics", "spatio-temporal-reasoning", "st-vlm")
 
 
 class Names(NamedTuple):
@@ -263,9 +263,9 @@ def _front_matter(found: Evidence, names: Names) -> ModelCardData:
         language="en",
         library_name="transformers",
         pipeline_tag="video-text-to-text",
-        tags=list(_TAGS),
+        tags=list(TAGS),
         base_model=base,
-        base_model_relation="finetune" if base else None,
+        base_model_relation=_relation(found) if base else None,
         datasets=[names.dataset] if names.demo else None,
         model_name=r.name,
         eval_results=[
@@ -281,11 +281,17 @@ def _front_matter(found: Evidence, names: Names) -> ModelCardData:
             )
             for task in (AVERAGE, *_tasks(r))
         ],
-        **_licence(found, names, base),
+        **licence(found, names, base),
     )
 
 
-def _licence(found: Evidence, names: Names, base: str | None) -> Mapping[str, Any]:
+def _relation(found: Evidence) -> str:
+    """What a model is to its base."""
+    lora = (found.training or {})["recipe"].get("lora")
+    return "adapter" if lora and "merged" not in lora.get("export", ()) else "finetune"
+
+
+def licence(found: Evidence, names: Names, base: str | None) -> Mapping[str, Any]:
     """That of the training data, where one holds for all and nothing else went in; else where the terms stand."""
     page = f"https://huggingface.co/{names.model}" if names.demo else None
     sources = list(_rows_by_source(found))

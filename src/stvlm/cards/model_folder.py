@@ -43,13 +43,16 @@ def write_model_card(found: Evidence, names: Names, out: Path) -> list[str]:
     Raises DataError, one line, where answers are not those that were scored, and where matplotlib is missing.
     """
     check_installed()
+    import matplotlib
+
     made = {CARD}
-    pictures = {}
-    for name, drawing in _draw(found).items():
-        file = f"{FIGURES}/{name}.png"
-        save(drawing, out / file)
-        pictures[name] = Figure(file, CAPTIONS[name])
-        made.add(file)
+    pictures: dict[str, Figure] = {}
+    with matplotlib.rc_context({**STYLE, "savefig.dpi": 200}):
+        for name, drawing in _draw(found).items():
+            file = f"{FIGURES}/{name}.png"
+            save(drawing, out / file)
+            pictures[name] = Figure(file, CAPTIONS[name])
+            made.add(file)
     for name in CAPTIONS.keys() - pictures.keys():
         (out / FIGURES / f"{name}.png").unlink(missing_ok=True)  # of an earlier card
     if names.demo or found.results.dataset.get("revision"):
@@ -62,22 +65,19 @@ def write_model_card(found: Evidence, names: Names, out: Path) -> list[str]:
 
 def _draw(found: Evidence) -> Mapping[str, Drawing]:
     """The figures that there is something to show in."""
-    import matplotlib
-
     r = found.results
     rows = found.questions.rows if found.questions else None
     answers = read_answers(r, rows)
     has_paths = rows is not None and (found.questions_at / FILE).is_file()
     trajectories = load_trajectories(str(found.questions_at), r.dataset["split"]) if has_paths else None
-    with matplotlib.rc_context(STYLE):
-        figures = {
-            "examples": drawn.examples(rows, trajectories) if rows and trajectories else None,
-            "pipeline": _pipeline(found),
-            "radar": radar([r]),
-            "ranges": ranges([r.name], [answers]),
-            "errors": drawn.errors(answers[MODEL], trajectories) if rows and trajectories else None,
-            "training": drawn.training_curve(found.training["log"]) if found.training else None,
-        }
+    figures = {
+        "examples": drawn.examples(rows, trajectories) if rows and trajectories else None,
+        "pipeline": _pipeline(found),
+        "radar": radar([r]),
+        "ranges": ranges([r.name], [answers]),
+        "errors": drawn.errors(answers[MODEL], trajectories) if rows and trajectories else None,
+        "training": drawn.training_curve(found.training["log"]) if found.training else None,
+    }
     return {name: figure for name, figure in figures.items() if figure is not None}
 
 

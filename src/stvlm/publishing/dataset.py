@@ -58,8 +58,12 @@ def publish_dataset(folder: Path, repo_id: str, private: bool = False) -> list[s
     ]
 
 
-def stage(folder: Path, into: Path, repo_id: str) -> list[str]:
+def stage(
+    folder: Path, into: Path, repo_id: str, metric: str | None = None, label_errors: Sequence[str] = ()
+) -> list[str]:
     """Writes the published form of a built folder and gives the sources whose video it leaves out.
+
+    Its card names the Space of the metric, and how far off pseudo-labels were found to be, where these are given.
 
     Only tables, and videos that a row of a source with a free licence names, come into it: the videos as links. Where
     some sources' video is left out, `file_name` is null in their rows, so that all rows keep one schema; where all is,
@@ -86,7 +90,7 @@ def stage(folder: Path, into: Path, repo_id: str) -> list[str]:
     write_json(into / BUILD, _counted(manifest))
     configs = with_video_first(read_configs(folder), [path.as_posix() for path in shown])
     _write_yaml(into / CARD, {"configs": configs}, "---\n")
-    write_dataset_card(into, Publication(repo_id, left_out))
+    write_dataset_card(into, Publication(repo_id, left_out, metric, label_errors))
     if is_benchmark(manifest):
         _write_yaml(into / EVALUATION, _evaluation(manifest, configs))
     schema = pq.read_schema(into / next(iter(tables)))
