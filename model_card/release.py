@@ -38,6 +38,7 @@ def main() -> None:
     parser.add_argument("--dry-run", action="store_true", help="make all ready and list it; send nothing")
     args = parser.parse_args()
 
+    from stvlm.publishing.hub import check_org
     from stvlm.publishing.release import Release, as_table, left_out_lines, prepare, publish
 
     release = Release(
@@ -55,6 +56,8 @@ def main() -> None:
         private=args.private,
         nf4=not args.no_nf4,
     )
+    if not args.dry_run:
+        check_org(args.org)  # before what takes long
     prepared = prepare(release)
     if args.dry_run:
         print(as_table(prepared, args.private))

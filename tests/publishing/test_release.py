@@ -1,6 +1,8 @@
 """model_card/release.py as a user runs it, against a Hub on this machine, and what loads back from an empty cache."""
 
+import dataclasses
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,19 +12,15 @@ import pytest
 from tests.hub_server import HubServer
 from tests.publishing.release_folder import write_release
 
+from stvlm.publishing.release import Release, prepare
+from stvlm.records import DataError
+
 PROGRAM = Path(__file__).parents[2] / "model_card" / "release.py"
 LOGIN = "type: hf auth login, or set HF_TOKEN to a token that may write"
 REPOS = {
     ("datasets", "lab/stkit"), ("datasets", "lab/stkit-bench"), ("spaces", "lab/stkit_bench"),
     ("models", "lab/st-vlm-tiny"), ("spaces", "lab/st-vlm"),
 }  # fmt: skip
-IMPATIENT = """
-import runpy, sys, time
-time.sleep = lambda s: None
-del sys.argv[0]
-runpy.run_path(sys.argv[0], run_name="__main__")
-"""
-"""Runs a program whose client does not wait before it tries again."""
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +47,7 @@ def release(
 ) -> subprocess.CompletedProcess[str]:
     arguments = [str(PROGRAM), org, "--results", "results", "--space", "space", "--no-nf4", *more]
     done = subprocess.run(
-        [sys.executable, "-c", IMPATIENT, *arguments], cwd=place, capture_output=True, text=True, check=False,
+        [sys.executable, *arguments], cwd=place, capture_output=True, text=True, check=False,
         env=hub.environment(place / "home", token) | environment, timeout=300,
     )  # fmt: skip
     assert "Traceback" not in done.stderr, done.stderr
@@ -118,26 +116,57 @@ print(json.dumps([len(rows), type(model).__name__, inputs["pixel_values_videos"]
     assert "collection 'STKit and ST-VLM': all 6 are there" in again.stdout
 
 
+ATTEMPTS = """
+import sys, time
+from pathlib import Path
+time.sleep = lambda s: None  # the client waits before it tries again
+from stvlm.publishing.release import Release, prepare, publish
+from stvlm.records import DataError
+root = Path(sys.argv[1])
+release = Release("lab", Path("results"), root / "evaluate_metric/stkit_bench", root / "benchmarks/results", Path("work"),
+                  space=Path("space"), nf4=False)
+prepared = prepare(release)
+for line in sys.stdin:
+    try:
+        list(publish(prepared, "lab"))
+        print("done", flush=True)
+    except DataError as error:
+        print(error, flush=True)
+"""
+"""Tries to publish once for each line that it is sent."""
+
+
 def test_cut_five_times_it_ends_whole(place: Path) -> None:
     with HubServer() as whole:
         whole.members["lab"] = {"me"}
-        assert release(whole, place).returncode == 0
+        assert attempts(whole, place, [None]) == ["done"]
         wanted, total = held(whole), whole.requests
     with HubServer() as hub:
         hub.members["lab"] = {"me"}
-        for i in range(1, 6):
-            hub.cut_after = hub.requests + total * i // 12
-            done = release(hub, place)
-            assert done.returncode == 1, f"interruption {i} came too late"
-            (error,) = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
-            assert "run the same command again: it goes on where it stopped" in error
-        hub.cut_after = None
-        done = release(hub, place)
-        assert done.returncode == 0, done.stderr
+        told = attempts(hub, place, [total * i // 12 for i in range(1, 6)] + [None])
+        assert told[-1] == "done"
+        assert len(told) == 6 and all("run the same command again: it goes on where" in error for error in told[:-1])
         assert held(hub) == wanted
         assert len(hub.uploads) == len(set(hub.uploads)), "no large file was sent twice"
         (collection,) = hub.collections.values()
         assert len(collection["items"]) == 6
+
+
+def attempts(hub: HubServer, place: Path, cuts: list[int | None]) -> list[str]:
+    """What came of each attempt, whose connection is cut after so many requests."""
+    command = [sys.executable, "-c", ATTEMPTS, str(PROGRAM.parents[1])]
+    told = []
+    with subprocess.Popen(
+        command, cwd=place, text=True, stdin=-1, stdout=-1, stderr=subprocess.DEVNULL, env=hub.environment(place / "home")
+    ) as program:  # fmt: skip
+        assert program.stdin is not None and program.stdout is not None
+        for cut in cuts:
+            hub.cut_after = None if cut is None else hub.requests + cut
+            program.stdin.write("\n")
+            program.stdin.flush()
+            told.append(program.stdout.readline().strip())
+        program.stdin.close()
+    return told
 
 
 def error_of(done: subprocess.CompletedProcess[str]) -> str:
@@ -169,42 +198,34 @@ HfApi().upload_file(path_or_fileobj=b"1", path_in_repo="app.py", repo_id="lab/st
     assert set(lab.repos) == {("spaces", "lab/st-vlm")}, "nothing else was begun"
 
 
-@pytest.fixture
-def changed(place: Path, tmp_path: Path) -> Path:
-    """A folder beside which everything lies, with a model of its own."""
-    for name in ("results", "space", "stkit", "stkit-bench"):
-        (tmp_path / name).symlink_to(place / name)
-    (tmp_path / "model").mkdir()
-    for path in (place / "st-vlm-tiny").iterdir():
-        (tmp_path / "model" / path.name).write_bytes(path.read_bytes())
-    (tmp_path / "model").rename(tmp_path / "st-vlm-tiny")
-    return tmp_path
+def test_what_makes_no_release_is_refused(place: Path, tmp_path: Path) -> None:
+    model = tmp_path / "model" / "st-vlm-tiny"
+    shutil.copytree(place / "st-vlm-tiny", model)
 
+    def told(**changes: Any) -> str:
+        metric = PROGRAM.parents[1] / "evaluate_metric" / "stkit_bench"
+        release = Release("lab", place / "results", metric, Path(), tmp_path / "work", model=model)
+        with pytest.raises(DataError) as error:
+            prepare(dataclasses.replace(release, **changes))
+        assert "\n" not in str(error.value)
+        return str(error.value)
 
-def rewritten(path: Path, **values: Any) -> None:
-    path.write_text(json.dumps(json.loads(path.read_text()) | values))
-
-
-def test_what_makes_no_release_is_refused(lab: HubServer, changed: Path) -> None:
-    def told(*more: str) -> str:
-        return error_of(release(lab, changed, "--dry-run", "--model", "st-vlm-tiny", *more))
-
-    model = changed / "st-vlm-tiny"
-    rewritten(model / "generation_config.json", max_new_tokens=7)
+    rewrite(model / "generation_config.json", max_new_tokens=7)
     assert told() == (
-        "results: are results of another model than st-vlm-tiny now holds; evaluate it again into another folder"
+        f"{place}/results: are results of another model than {model} now holds; evaluate it again into another folder"
     )
-    rewritten(model / "config.json", model_type="llama")
-    assert told() == "st-vlm-tiny: a model of type 'llama' without a video processor is no video VLM; name another"
+    rewrite(model / "config.json", model_type="llama")
+    assert told() == f"{model}: a model of type 'llama' without a video processor is no video VLM; name another"
     (model / "training.json").unlink()
-    assert told() == (
-        "st-vlm-tiny: has no training.json, which says what it was trained on; train it by training/sft.py"
-    )
-    (changed / "results").unlink()
-    (changed / "results").mkdir()
-    assert told() == (
-        "results: holds no results.json; give a folder that was --out of evaluate_metric/evaluate_model.py"
-    )
+    assert told() == f"{model}: has no training.json, which says what it was trained on; train it by training/sft.py"
+    (tmp_path / "results").mkdir()
+    program = "give a folder that was --out of evaluate_metric/evaluate_model.py"
+    assert told(results=tmp_path / "results") == f"{tmp_path}/results: holds no results.json; {program}"
+    assert told(model=tmp_path / "st-vlm-tiny") == f"{tmp_path}/st-vlm-tiny: no such model folder; name it by --model"
+
+
+def rewrite(path: Path, **values: Any) -> None:
+    path.write_text(json.dumps(json.loads(path.read_text()) | values))
 
 
 def test_four_bits_are_published_where_they_can_be_made(lab: HubServer, place: Path, tmp_path: Path) -> None:
