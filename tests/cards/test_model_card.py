@@ -79,7 +79,7 @@ def test_numbers_are_the_files(found: Evidence) -> None:
     assert "| simulated world (`simulation`) | 24 |\n| KITTI (`kitti`) | 8 |" not in text
     assert "| KITTI (`kitti`) | 8 |\n| simulated world (`simulation`) | 24 |" in section(text, "Training")
     assert "| epochs | 4 |\n| new_model.heads | 2 |" in text and "| seed |" not in text
-    assert "Training took 1.5 hours of a device that was not recorded." in section(text, "Environmental cost")
+    assert "Training took 1.5 hours on a device that was not recorded." in section(text, "Environmental cost")
 
 
 def test_other_settings_and_models_have_their_lines(found: Evidence) -> None:

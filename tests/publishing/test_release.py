@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from huggingface_hub import ModelCard
 from tests.hub_server import HubServer
 from tests.publishing.release_folder import write_release
 
@@ -76,6 +77,7 @@ def test_all_is_published_and_loads_from_an_empty_cache(lab: HubServer, place: P
     demo = lab.files("spaces", "lab/st-vlm")
     assert {"app.py", "README.md", "stvlm.json", "stvlm/records.py"} < set(demo)
     assert not any("__pycache__" in path for path in demo)
+    assert b"models:\n- lab/st-vlm-tiny\ndatasets:\n- lab/stkit-bench\n" in demo["README.md"]
     assert lab.variables["lab/st-vlm"] == {"ST_VLM_MODEL": "lab/st-vlm-tiny"}
     (collection,) = lab.collections.values()
     items = {(f"{item['type']}s", item["id"]) for item in collection["items"]}
@@ -123,9 +125,8 @@ time.sleep = lambda s: None  # the client waits before it tries again
 from stvlm.publishing.release import Release, prepare, publish
 from stvlm.records import DataError
 root = Path(sys.argv[1])
-release = Release("lab", Path("results"), root / "evaluate_metric/stkit_bench", root / "benchmarks/results", Path("work"),
-                  space=Path("space"), nf4=False)
-prepared = prepare(release)
+folders = (Path("results"), root / "evaluate_metric/stkit_bench", root / "benchmarks/results", Path("work"))
+prepared = prepare(Release("lab", *folders, space=Path("space"), nf4=False))
 for line in sys.stdin:
     try:
         list(publish(prepared, "lab"))
@@ -155,10 +156,8 @@ def test_cut_five_times_it_ends_whole(place: Path) -> None:
 def attempts(hub: HubServer, place: Path, cuts: list[int | None]) -> list[str]:
     """What came of each attempt, whose connection is cut after so many requests."""
     command = [sys.executable, "-c", ATTEMPTS, str(PROGRAM.parents[1])]
-    told = []
-    with subprocess.Popen(
-        command, cwd=place, text=True, stdin=-1, stdout=-1, stderr=subprocess.DEVNULL, env=hub.environment(place / "home")
-    ) as program:  # fmt: skip
+    told, pipes = [], {"stdin": -1, "stdout": -1, "stderr": subprocess.DEVNULL}
+    with subprocess.Popen(command, cwd=place, text=True, env=hub.environment(place / "home"), **pipes) as program:
         assert program.stdin is not None and program.stdout is not None
         for cut in cuts:
             hub.cut_after = None if cut is None else hub.requests + cut
@@ -198,18 +197,46 @@ HfApi().upload_file(path_or_fileobj=b"1", path_in_repo="app.py", repo_id="lab/st
     assert set(lab.repos) == {("spaces", "lab/st-vlm")}, "nothing else was begun"
 
 
+def request(place: Path, work: Path, **changes: Any) -> Release:
+    root = PROGRAM.parents[1]
+    metric, measured = root / "evaluate_metric" / "stkit_bench", root / "benchmarks" / "results"
+    release = Release("lab", place / "results", metric, measured, work, nf4=False)
+    return dataclasses.replace(release, **changes)
+
+
+def test_adapters_have_a_repository_of_their_own(place: Path, tmp_path: Path) -> None:
+    model = shutil.copytree(place / "st-vlm-tiny", tmp_path / "st-vlm-tiny")
+    (model / "adapter").mkdir()
+    (model / "adapter" / "adapter_model.safetensors").write_bytes(bytes(2_500_000))
+    record = json.loads((model / "training.json").read_text())
+    recipe = {**record["recipe"], "model": "llava-hf/base", "lora": {"r": 8, "export": ["merged", "adapter"]}}
+    rewrite(model / "training.json", recipe=recipe)
+    parts = {part.repo_id: part for part in prepare(request(place, tmp_path / "work", model=model)).parts}
+    assert not any("adapter" in name for name in parts["lab/st-vlm-tiny"].files)
+    adapters = parts["lab/st-vlm-tiny-lora"]
+    assert set(adapters.files) == {"adapter_model.safetensors", "training.json", "README.md"}
+    card = ModelCard.load(adapters.folder / "README.md")
+    assert (card.data.base_model, card.data.base_model_relation) == ("llava-hf/base", "adapter")
+    assert "2.5 MB of weights" in card.text and 'from_pretrained("lab/st-vlm-tiny-lora")' in card.text
+    whole = ModelCard.load(parts["lab/st-vlm-tiny"].folder / "README.md").data
+    assert (whole.base_model, whole.base_model_relation, whole.license) == ("llava-hf/base", "finetune", "other")
+
+
 def test_what_makes_no_release_is_refused(place: Path, tmp_path: Path) -> None:
     model = tmp_path / "model" / "st-vlm-tiny"
     shutil.copytree(place / "st-vlm-tiny", model)
 
     def told(**changes: Any) -> str:
-        metric = PROGRAM.parents[1] / "evaluate_metric" / "stkit_bench"
-        release = Release("lab", place / "results", metric, Path(), tmp_path / "work", model=model)
         with pytest.raises(DataError) as error:
-            prepare(dataclasses.replace(release, **changes))
+            prepare(request(place, tmp_path / "work", **({"model": model} | changes)))
         assert "\n" not in str(error.value)
         return str(error.value)
 
+    (tmp_path / "space").mkdir()
+    (tmp_path / "space" / "app.py").write_text("")
+    assert told(space=tmp_path / "space") == (
+        f"{tmp_path}/space/README.md: does not begin with what the Hub reads to start it; add its YAML"
+    )
     rewrite(model / "generation_config.json", max_new_tokens=7)
     assert told() == (
         f"{place}/results: are results of another model than {model} now holds; evaluate it again into another folder"

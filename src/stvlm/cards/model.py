@@ -162,7 +162,9 @@ def _cost(training: Mapping[str, Any]) -> str:
     """How long training took, on what."""
     hours = training["wall_s"] / 3600
     time = f"{hours:.1f} hours" if hours >= 1 else f"{training['wall_s'] / 60:.0f} minutes"
-    return f"{time} of {training.get('device', 'a device that was not recorded')}"
+    processes = training.get("processes", 1)
+    several = f", {processes} processes" if processes > 1 else ""
+    return f"{time} on {training.get('device', 'a device that was not recorded')}{several}"
 
 
 def told_setting(r: Results) -> str:

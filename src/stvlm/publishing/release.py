@@ -113,6 +113,10 @@ def prepare(release: Release) -> Prepared:
     for kind, place in (("dataset", found.trained_on_at), ("bench", found.questions_at)):
         if place is None or not (place / BUILD).is_file():
             raise DataError(f"{release.results}: no built {kind} where they say; name its folder by --{kind}")
+    if names.dataset == names.bench:
+        raise DataError(
+            f"{names.bench}: is what dataset and benchmark would both be called; rename one of their folders"
+        )
     staged = release.work / release.org
     shutil.rmtree(staged, ignore_errors=True)
     parts, left_out = [], []
@@ -248,12 +252,16 @@ def _demo(space: Path, library: Path | None, names: Names, staged: Path) -> Part
     """The demo's folder, with the library beside its app: it is in no registry that a Space could install it from."""
     assert names.demo is not None  # names of an org have one
     folder = staged / "spaces" / names.demo.split("/")[1]
-    _link_all(space, folder)
+    _link_all(space, folder, but=(CARD,))
     if library is not None and not (folder / library.name).exists():
         _link_all(library, folder / library.name)
     write_json(folder / MADE_BY, {"stvlm": __version__})
-    if not (folder / CARD).is_file():
-        raise DataError(f"{space}: has no {CARD}, from which the Hub learns how to start it")
+    try:
+        _, fields, text = (space / CARD).read_text(encoding="utf-8").split("---\n", 2)
+        shown = {**yaml.safe_load(fields), "models": [names.model], "datasets": [names.bench]}
+    except (OSError, ValueError, TypeError, yaml.YAMLError) as error:
+        raise DataError(f"{space / CARD}: does not begin with what the Hub reads to start it; add its YAML") from error
+    _write(folder / CARD, f"---\n{yaml.safe_dump(shown, sort_keys=False, allow_unicode=True)}---\n{text}")
     return Part(names.demo, "space", folder, MADE_BY)
 
 
