@@ -13,7 +13,7 @@ MODEL := st-vlm-tiny
 RESULTS := results
 CARDS := cards
 
-.PHONY: quickstart test harnesses cards release lint types setup ffmpeg metric clean
+.PHONY: quickstart test harnesses cards release org lint types setup ffmpeg metric clean
 
 quickstart: setup
 	$(BIN)/python dataset_builder/build.py dataset_builder/recipes/sample.yaml --out $(DATASET)
@@ -27,8 +27,7 @@ cards: setup
 	$(BIN)/python model_card/render.py --results $(RESULTS) --out $(CARDS)
 
 # What `make quickstart` made, or what RESULTS holds: model, benchmark and dataset are where it says.
-release: setup
-	@test -n "$(ORG)" || { echo "error: ORG is missing: your user name or an organisation of yours on the Hub" >&2; exit 1; }
+release: org setup
 	$(BIN)/python model_card/release.py $(ORG) --results $(RESULTS) $(if $(DRY_RUN),--dry-run)
 
 # A file's tests share what they made, and stay in one process.
@@ -43,6 +42,9 @@ harnesses: setup
 		> $$(echo .harnesses/lib/python*/site-packages)/stvlm.pth
 	.harnesses/bin/python -m pip install --quiet --disable-pip-version-check lmms-eval inspect-ai
 	STVLM_HARNESSES="$(abspath .harnesses/bin/python):$$STVLM_HARNESSES" $(BIN)/python -m pytest tests/harnesses
+
+org:
+	@test -n "$(ORG)" || { echo "error: ORG is missing: your user name or an organisation of yours on the Hub" >&2; exit 1; }
 
 lint: setup
 	$(BIN)/ruff check .

@@ -39,6 +39,18 @@ def test_commands_name_programs_and_their_options(page: str) -> None:
             assert (ROOT / recipe).is_file(), f"there is no {recipe}"
 
 
+def make(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(["make", *arguments], cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+def test_make_release_runs_the_program() -> None:
+    listed = make("--just-print", "release", "ORG=me", "DRY_RUN=1", "RESULTS=mine")
+    assert "model_card/release.py me --results mine --dry-run\n" in listed.stdout
+    refused = make("release")
+    assert refused.returncode != 0
+    assert refused.stderr.startswith("error: ORG is missing: your user name or an organisation of yours on the Hub\n")
+
+
 def test_the_table_is_the_one_that_was_measured() -> None:
     spec = spec_from_file_location("steps", ROOT / "benchmarks" / "steps.py")
     assert spec is not None and spec.loader is not None
