@@ -3,6 +3,8 @@
 import re
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import yaml
 from huggingface_hub import ModelCard, eval_result_entries_to_yaml, parse_eval_result_entries
@@ -12,6 +14,7 @@ from tests.training.tiny_dataset import write_dataset
 from stvlm.cards.evidence import Evidence, Validation, gather, label_errors
 from stvlm.cards.model import Names, eval_results, limits, not_run, render_model_card, told_other
 from stvlm.cards.model_folder import CAPTIONS
+from stvlm.dataset.rows import SCHEMA
 from stvlm.evaluation.dataset import load_split
 from stvlm.files import write_json
 from stvlm.records import DataError
@@ -30,11 +33,13 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "recipe": {"title": "Squares"},
         "report": {
             "recordings": 8, "clips": 8, "rows": 32, "variants": {"mirrored": {"rows": 9}, "retimed": {"rows": 0}},
-            "by_source": {"simulation train": {"traveled_distance": 24}, "kitti train": {"traveled_distance": 8},
-                          "kitti test": {"traveled_distance": 99}},
+            "by_source": {"simulation train": {"traveled_distance": 24}, "kitti train": {"traveled_distance": 8}},
         },
     }  # fmt: skip
     write_json(data / "build.json", build)
+    table = data / "simulation" / "train" / "metadata.parquet"
+    rows = pq.read_table(table).to_pylist()  # a quarter of the questions is about drives
+    pq.write_table(pa.Table.from_pylist([row | {"source": "kitti"} for row in rows[:8]] + rows[8:], SCHEMA), table)
     rows = load_split(str(data), "test").rows
     right = [row["target"] if row["choices"] or i % 8 == 0 else "9000 m" for i, row in enumerate(rows)]
     answers = {"model": right, "black": ["red"] * len(rows)}
@@ -96,7 +101,7 @@ def test_what_was_not_run_is_told_and_left_out(found: Evidence, place: Path) -> 
     assert "Table 4" in told and "camera poses" in told and "examples before" not in told
     assert "Table 6" not in told and "Table 7" in told
     alone = found._replace(settings=[], others=[], training=None, trained_on=None, questions=None, bench=None,
-                           missing=["how tiny was trained: it has no training.json"])  # fmt: skip
+                           sources={}, missing=["how tiny was trained: it has no training.json"])  # fmt: skip
     text = render_model_card(alone, NAMES, FIGURES)
     assert "- how tiny was trained: it has no training.json" in text and "- ablations" in text
     assert "Asked otherwise" not in text and "Other models" not in text and "Recipe" not in text
@@ -121,6 +126,14 @@ def test_the_hub_reads_scores_and_licences(found: Evidence) -> None:
     assert (card.base_model, card.base_model_relation, card.license) == ("llava-hf/llava", "finetune", "other")
 
 
+def test_what_was_blended_in_is_told_with_its_terms(found: Evidence) -> None:
+    blend = {"llava_video": {"taken": 100000, "licence": "academic"}, "mine": {"taken": 7, "licence": None}}
+    text = render_model_card(found._replace(training={**(found.training or {}), "blend": blend}), NAMES, FIGURES)
+    assert "| blended in: `llava_video` | 100,000 conversations |" in section(text, "Training")
+    assert "| `llava_video` | academic |\n| `mine` | not told |" in section(text, "Sources and licences")
+    assert ModelCard(text).data.license == "other"
+
+
 def test_nothing_is_published_under_no_name(found: Evidence) -> None:
     text = render_model_card(found, Names("tiny", "stkit", "stkit-bench", "stkit_bench"), FIGURES)
     assert "huggingface.co/" not in text and 'load_dataset("stkit-bench", split="test")' in text
@@ -140,8 +153,7 @@ def test_limits_are_measured(found: Evidence) -> None:
         "truth, with a median error of +4%",
         "best on kitti, nuplan, as it is: 50% of 32 moving tracks kept",
     ]
-    pseudo = found.trained_on._replace(label_types={"pseudo": 3, "lidar": 1})
-    told = "\n".join(limits(found._replace(trained_on=pseudo, validations=[validation])))
+    told = "\n".join(limits(found._replace(label_types={"pseudo": 3, "lidar": 1}, validations=[validation])))
     assert "75% of its labels were estimated from plain video. Measured: embedded on simulation" in told
 
 

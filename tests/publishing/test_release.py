@@ -209,11 +209,14 @@ def test_adapters_have_a_repository_of_their_own(place: Path, tmp_path: Path) ->
     (model / "adapter").mkdir()
     (model / "adapter" / "adapter_model.safetensors").write_bytes(bytes(2_500_000))
     record = json.loads((model / "training.json").read_text())
-    recipe = {**record["recipe"], "model": "llava-hf/base", "lora": {"r": 8, "export": ["merged", "adapter"]}}
-    rewrite(model / "training.json", recipe=recipe)
+    lora = {"targets": ".*language_model.*", "export": ["merged", "adapter"]}
+    recipe = {**record["recipe"], "model": "llava-hf/base", "lora": lora}
+    rewrite(model / "training.json", recipe=recipe, blend={"/data/a.json": "../b"})
     parts = {part.repo_id: part for part in prepare(request(place, tmp_path / "work", model=model)).parts}
     assert not any("adapter" in name for name in parts["lab/st-vlm-tiny"].files)
     adapters = parts["lab/st-vlm-tiny-lora"]
+    record = json.loads((adapters.folder / "training.json").read_text())
+    assert record["recipe"]["lora"]["targets"] == ".*language_model.*" and record["blend"] == {"a.json": "b"}
     assert set(adapters.files) == {"adapter_model.safetensors", "training.json", "README.md"}
     card = ModelCard.load(adapters.folder / "README.md")
     assert (card.data.base_model, card.data.base_model_relation) == ("llava-hf/base", "adapter")

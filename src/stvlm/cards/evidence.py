@@ -7,10 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import pyarrow.parquet as pq
-
 from stvlm.dataset.folder import BUILD
-from stvlm.evaluation.dataset import Split, load_split
+from stvlm.evaluation.dataset import Row, Split, load_split
 from stvlm.evaluation.general import RESULTS as GENERAL
 from stvlm.evaluation.results import PROGRAM, Results, load_rows, read_results
 from stvlm.files import read_json
@@ -34,8 +32,6 @@ class Dataset(NamedTuple):
     name: str
     build: Mapping[str, Any]
     """Its build.json."""
-    label_types: Mapping[str, int]
-    """Rows by label type: lidar, slam, simulated, pseudo."""
 
 
 class Evidence(NamedTuple):
@@ -54,6 +50,10 @@ class Evidence(NamedTuple):
     trained_on: Dataset | None
     trained_on_at: Path | None
     """Where that lies, or lay."""
+    sources: Mapping[str, int]
+    """The questions that it was trained on, by their source."""
+    label_types: Mapping[str, int]
+    """The same by how they were labelled: lidar, slam, simulated, pseudo."""
     bench: Dataset | None
     questions: Split | None
     """The benchmark's rows."""
@@ -94,7 +94,8 @@ def gather(
         missing.append(f"how {main.name} was trained: it has no {TRAINING}")
     place = dataset or (Path(training["recipe"]["dataset"]) if training else None)
     trained_on = None if place is None else _dataset(place, missing, f"what {main.name} was trained on")
-    if training and place and trained_on and not _is_of(place, training):
+    rows = _rows_of(place, training) if training and place and trained_on else []
+    if rows is None:
         raise DataError(f"{place}: holds other rows than {main.name} was trained on; give the right one by --dataset")
     bench = bench or Path(main.dataset["path"])
     return Evidence(
@@ -109,6 +110,8 @@ def gather(
         training=training,
         trained_on=trained_on,
         trained_on_at=place,
+        sources=dict(sorted(Counter(row["source"] for row in rows).items())),
+        label_types=Counter(row["label_type"] for row in rows),
         bench=_dataset(bench, missing, "how the benchmark was built"),
         questions=load_rows(main, str(bench)) if bench.is_dir() else None,
         questions_at=bench,
@@ -168,10 +171,11 @@ def _same_questions(a: Results, b: Results) -> bool:
     return bool(a.dataset["fingerprint"] == b.dataset["fingerprint"])
 
 
-def _is_of(place: Path, training: Mapping[str, Any]) -> bool:
-    """Whether a dataset's rows are those that a model was trained on."""
-    split = load_split(str(place), training["recipe"]["split"], needs_video=False)
-    return bool(split.fingerprint == training["dataset_fingerprint"])
+def _rows_of(place: Path, training: Mapping[str, Any]) -> Sequence[Row] | None:
+    """The rows that a model was trained on; None where a dataset's are others."""
+    recipe = training["recipe"]
+    split = load_split(str(place), recipe["split"], None, recipe.get("config"), needs_video=False)
+    return split.rows if split.fingerprint == training["dataset_fingerprint"] else None
 
 
 def _training(model: Path) -> Mapping[str, Any] | None:
@@ -184,10 +188,7 @@ def _dataset(folder: Path, missing: list[str], what: str) -> Dataset | None:
     if not (folder / BUILD).is_file():
         missing.append(f"{what}: there is no {BUILD} of {folder.name}")
         return None
-    types: Counter[str] = Counter()
-    for table in sorted(folder.glob("*/*/metadata.parquet")):  # those of variants lie deeper
-        types.update(pq.read_table(table, columns=["label_type"]).column(0).to_pylist())
-    return Dataset(folder.resolve().name, read_json(folder / BUILD), types)
+    return Dataset(folder.resolve().name, read_json(folder / BUILD))
 
 
 def _validation(folder: Path) -> Validation:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import textwrap
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -223,31 +223,50 @@ def _range_and_speed(row: Row, trajectories: Trajectories) -> tuple[float, float
     return float(apart_m.mean()), 3.6 * moved_m / (row["end_s"] - row["start_s"])
 
 
-def training_curve(log: Iterable[Mapping[str, Any]]) -> Figure | None:
-    """Loss and learning rate by step; None where little was logged."""
+def training_curve(log: Sequence[Mapping[str, Any]]) -> Figure | None:
+    """Loss and learning rate by step, and between them accuracy on a benchmark where it was taken meanwhile.
+
+    None where little was logged.
+    """
     entries = [entry for entry in log if "loss" in entry]
+    scored = [entry for entry in log if "eval_average_accuracy" in entry]
     if len(entries) < 3:
         return None
     steps, loss = (np.array([entry[key] for entry in entries], np.float64) for key in ("step", "loss"))
-    figure = new_figure(7.0, 2.7)
-    top, bottom = figure.subplots(2, 1, sharex=True, gridspec_kw={"height_ratios": [4, 1], "hspace": 0.12})
+    heights = [4, 2.5, 1] if scored else [4, 1]
+    figure = new_figure(7.0, 0.2 + 0.5 * sum(heights))
+    panels = figure.subplots(len(heights), 1, sharex=True, gridspec_kw={"height_ratios": heights, "hspace": 0.12})
+    top, bottom = panels[0], panels[-1]
     width = max(1, round(SMOOTHED * len(loss)))
     top.plot(steps, loss, color=COLORS[0], linewidth=0.7, alpha=0.35 if width > 1 else 1.0)
     if width > 1:
         top.plot(_running_mean(steps, width), _running_mean(loss, width), color=COLORS[0], linewidth=1.6)
     top.set_ylabel("loss")
-    top.set_ylim(bottom=0)
+    if scored:
+        _accuracy_by_step(panels[1], scored)
     rates = np.array([entry.get("learning_rate", np.nan) for entry in entries], np.float64)
     bottom.plot(steps, rates, color=FAINT, linewidth=1.0)
-    bottom.set_ylim(bottom=0)
-    bottom.set_yticks([0, float(np.nanmax(rates))], ["0", f"{np.nanmax(rates):.0e}".replace("e-0", "e-")])
+    if np.nanmax(rates, initial=0.0) > 0:
+        bottom.set_yticks([0, float(np.nanmax(rates))], ["0", f"{np.nanmax(rates):.0e}".replace("e-0", "e-")])
     bottom.set_ylabel("rate")
     bottom.set_xlabel("step")
-    for axes in (top, bottom):
+    for axes in panels:
+        axes.set_ylim(bottom=0)
         axes.grid(True, axis="y", color=RULE)
         axes.set_axisbelow(True)
     figure.align_ylabels()
     return figure
+
+
+def _accuracy_by_step(axes: Axes, scored: Sequence[Mapping[str, Any]]) -> None:
+    """Average accuracy, and what the best constant answers reach."""
+    steps, accuracy = (np.array([entry[key] for entry in scored]) for key in ("step", "eval_average_accuracy"))
+    axes.plot(steps, 100 * accuracy, color=COLORS[2], marker="o", markersize=3, linewidth=1.2)
+    constants = [value for name, value in scored[-1].items() if name.startswith("eval_") and name.endswith("_constant")]
+    if constants:
+        axes.axhline(100 * np.mean(constants), color=FAINT, linewidth=0.9, linestyle=(0, (4, 2)))
+        axes.text(steps[0], 100 * np.mean(constants), "best constant answers", color=FAINT, fontsize=7, va="bottom")
+    axes.set_ylabel("accuracy, %")
 
 
 def _running_mean(values: Array, width: int) -> Array:

@@ -76,9 +76,9 @@ def render_model_card(found: Evidence, names: Names, figures: Mapping[str, Figur
         limits=limits(found),
         not_run=not_run(found),
         sources=[
-            {"name": source, "licence": licence_of(source), "rows": rows}
-            for source, rows in _rows_by_source(found).items()
+            {"name": source, "licence": licence_of(source), "rows": rows} for source, rows in found.sources.items()
         ],
+        blend=(found.training or {}).get("blend") or {},
         figures=figures,
     )
 
@@ -108,7 +108,7 @@ def limits(found: Evidence) -> list[str]:
         "or about what has no box, it still answers.",
         "An answer comes without its uncertainty. Nothing that moves people or things may rely on it.",
     ]
-    by_source = _rows_by_source(found)
+    by_source = found.sources
     if total := sum(by_source.values()):
         driving = sum(rows for source, rows in by_source.items() if source in DRIVING)
         if driving:
@@ -118,10 +118,9 @@ def limits(found: Evidence) -> list[str]:
                 f"{simulated / total:.0%} of the questions that it was trained on are about a simulated world, made of "
                 "simple shapes; what was learned there need not hold for real video."
             )
-    types = found.trained_on.label_types if found.trained_on else {}
-    if pseudo := types.get("pseudo", 0):
+    if pseudo := found.label_types.get("pseudo", 0):
         told.append(
-            f"{pseudo / sum(types.values()):.0%} of its labels were estimated from plain video. Measured: "
+            f"{pseudo / sum(found.label_types.values()):.0%} of its labels were estimated from plain video. Measured: "
             f"{'; '.join(label_errors(found.validations)) or 'nothing'}."
         )
     if found.results.scores[MODEL]["parse_rate"] < 1:
@@ -244,19 +243,6 @@ def _sources(build: Mapping[str, Any]) -> list[str]:
     return [key.rsplit(" ", 1)[0] for key in build["report"]["by_source"]]
 
 
-def _rows_by_source(found: Evidence) -> dict[str, int]:
-    """Questions of the split that the model was trained on; empty where that is not known."""
-    if found.trained_on is None:
-        return {}
-    split = found.training["recipe"]["split"] if found.training else "train"
-    rows = {}
-    for key, of_task in sorted(found.trained_on.build["report"]["by_source"].items()):
-        source, of_split = key.rsplit(" ", 1)
-        if of_split == split:
-            rows[source] = sum(of_task.values())
-    return rows
-
-
 def _front_matter(found: Evidence, names: Names) -> ModelCardData:
     """What the Hub reads."""
     r = found.results
@@ -296,8 +282,8 @@ def _relation(found: Evidence) -> str:
 def licence(found: Evidence, names: Names, base: str | None) -> Mapping[str, Any]:
     """That of the training data, where one holds for all and nothing else went in; else where the terms stand."""
     page = f"https://huggingface.co/{names.model}" if names.demo else None
-    sources = list(_rows_by_source(found))
-    if sources and base is None:
+    sources = list(found.sources)
+    if sources and base is None and not (found.training or {}).get("blend"):
         return licence_fields(sources, page)
     fields = {"license": "other", "license_name": "terms-of-the-sources"}
     return {**fields, "license_link": f"{page}#sources-and-licences"} if page else fields

@@ -269,13 +269,17 @@ def _published(training: Mapping[str, Any] | None, names: Names) -> Mapping[str,
     """The record of a training with names in place of this machine's folders."""
     assert training is not None  # a model without it is refused
     recipe = {**training["recipe"], "dataset": names.dataset, "output_dir": names.model.split("/")[1]}
-    cleared = {key: Path(value).name if _is_here(value) else value for key, value in recipe.items()}
-    others = {key: Path(value).name if _is_here(value) else value for key, value in training.items()}
-    return {**others, "recipe": cleared}
+    return dict(_without_folders({**training, "recipe": recipe}))
 
 
-def _is_here(value: object) -> bool:
-    return isinstance(value, str) and value.startswith(("/", "~", "."))
+def _without_folders(value: Any) -> Any:
+    """Plain values with the last part of every path of this machine in place of the path, in keys too."""
+    if isinstance(value, Mapping):
+        return {_without_folders(key): _without_folders(of_key) for key, of_key in value.items()}
+    if isinstance(value, list):
+        return [_without_folders(item) for item in value]
+    is_path = isinstance(value, str) and value.startswith(("/", "~/", "./", "../"))
+    return Path(value).name if is_path else value
 
 
 def _link_all(folder: Path, into: Path, but: Sequence[str] = ()) -> None:
