@@ -211,12 +211,18 @@ def test_adapters_have_a_repository_of_their_own(place: Path, tmp_path: Path) ->
     record = json.loads((model / "training.json").read_text())
     lora = {"targets": ".*language_model.*", "export": ["merged", "adapter"]}
     recipe = {**record["recipe"], "model": "llava-hf/base", "lora": lora}
-    rewrite(model / "training.json", recipe=recipe, blend={"/data/a.json": "../b"})
+    rewrite(
+        model / "training.json",
+        recipe=recipe,
+        blend={"talk": {"taken": 7, "licence": "x", "sha256": {"/data/a.json": "0"}}},
+    )
     parts = {part.repo_id: part for part in prepare(request(place, tmp_path / "work", model=model)).parts}
     assert not any("adapter" in name for name in parts["lab/st-vlm-tiny"].files)
     adapters = parts["lab/st-vlm-tiny-lora"]
     record = json.loads((adapters.folder / "training.json").read_text())
-    assert record["recipe"]["lora"]["targets"] == ".*language_model.*" and record["blend"] == {"a.json": "b"}
+    assert record["recipe"]["lora"]["targets"] == ".*language_model.*" and record["blend"]["talk"]["sha256"] == {
+        "a.json": "0"
+    }
     assert set(adapters.files) == {"adapter_model.safetensors", "training.json", "README.md"}
     card = ModelCard.load(adapters.folder / "README.md")
     assert (card.data.base_model, card.data.base_model_relation) == ("llava-hf/base", "adapter")
