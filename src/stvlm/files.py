@@ -45,10 +45,10 @@ def read_json(path: Path) -> Any:
 
 
 @contextmanager
-def locked(path: Path) -> Iterator[None]:
+def locked(path: Path, wait: bool = False) -> Iterator[None]:
     """Holds `path` for this process alone; the system frees it when the process ends, however it ends.
 
-    Raises DataError, which names the holder, where another process has it.
+    Raises DataError, which names the holder, where another process has it and this one is not to wait for it.
     """
     import fcntl  # here, so that the rest works where there is none
 
@@ -56,7 +56,7 @@ def locked(path: Path) -> Iterator[None]:
         path.parent.mkdir(parents=True, exist_ok=True)
         file = path.open("a+", encoding="utf-8")
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except BlockingIOError:
             file.seek(0)
             holder = file.read() or "another process"

@@ -1,6 +1,5 @@
 """What the model is given: the clip's own pixels, and loss on the answers alone."""
 
-import dataclasses
 import random
 import re
 from collections import Counter
@@ -10,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from tests.training.tiny_dataset import write_dataset
+from torch.utils.data import DataLoader
 
 from stvlm.evaluation.chat import as_messages
 from stvlm.evaluation.dataset import load_split
@@ -17,13 +17,14 @@ from stvlm.evaluation.frames import FrameReader, decode
 from stvlm.questions.templates import wordings
 from stvlm.records import COLORS_RGB
 from stvlm.scoring import parse_answer
-from stvlm.training.augment import Asked, Drawn, exchange_colors, shift
-from stvlm.training.collator import VideoCollator
+from stvlm.training.augment import Drawn, exchange_colors, shift
+from stvlm.training.collator import Collator
 from stvlm.training.grounding import clear_winners, compared_in_the_image, moves_farther
 from stvlm.training.new_model import make_model, make_processor, train_tokenizer
 from stvlm.training.packing import IGNORED
-from stvlm.training.plan import Group, Item, make_items, make_plan
-from stvlm.training.recipe import Grounding, NewModel, SFTRecipe
+from stvlm.training.plan import Group
+from stvlm.training.recipe import NewModel
+from stvlm.training.samples import Asked, of_rows, write_samples
 
 TEMPLATE = (Path(__file__).parents[2] / "training" / "chat_template.jinja").read_text()
 ALL_TEMPLATES = {wording.template_id for of_task in wordings().values() for wording in of_task}
@@ -49,29 +50,39 @@ def model(processor):
     return make_model(SIZES, processor).eval()
 
 
-def collator_of(processor, items, comparisons=0, folder=None, augment=False):
-    return VideoCollator(
-        processor,
-        FrameReader(processor.video_processor, folder),
-        items,
-        augment=augment,
-        comparisons_per_clip=comparisons,
-    )
+@pytest.fixture(scope="module")
+def packed(rows, tmp_path_factory):
+    """A sample a clip."""
+    return write_samples(of_rows(rows, pack_questions=True), tmp_path_factory.mktemp("packed") / "samples.arrow")
 
 
-def group(*items, stage="questions"):
-    return [Group(stage, items, 0)._asdict()]
+@pytest.fixture(scope="module")
+def alone(rows, tmp_path_factory):
+    """A sample a question."""
+    return write_samples(of_rows(rows, pack_questions=False), tmp_path_factory.mktemp("alone") / "samples.arrow")
 
 
-def test_pixels_reach_the_model_and_are_the_processors(rows, processor, model):
-    items = make_items(rows, together=True)
+def collator_of(processor, samples, comparisons=0, augment=False):
+    reader = FrameReader(processor.video_processor)
+    return Collator(processor, "llava_onevision", reader, samples, augment=augment, comparisons_per_clip=comparisons)
+
+
+def group(*samples, stage="questions", seed=0):
+    return [Group(stage, samples, seed)._asdict()]
+
+
+def answers_in(processor, batch):
+    return processor.tokenizer.decode(batch["labels"][batch["labels"] != IGNORED])
+
+
+def test_pixels_reach_the_model_and_are_the_processors(packed, processor, model):
     seen = []
     hook = model.model.vision_tower.register_forward_pre_hook(
         lambda module, args, kwargs: seen.append(args[0] if args else kwargs["pixel_values"]), with_kwargs=True
     )
-    model(**collator_of(processor, items)(group(0, 2)))
+    model(**collator_of(processor, packed)(group(0, 2)))
     hook.remove()
-    videos = [decode(Path(items[index].clip["video_path"])) for index in (0, 2)]
+    videos = [decode(Path(packed[index]["path"])) for index in (0, 2)]
     expected = processor.video_processor(videos=videos, return_tensors="pt")["pixel_values_videos"]
     assert expected.shape == (2, 5, 3, 32, 32)
     assert torch.equal(seen[0], expected.flatten(0, 1))
@@ -86,54 +97,37 @@ def test_cached_frames_are_the_same_and_decoded_once(rows, processor, tmp_path, 
     assert torch.equal(reader(path), first)
 
 
-def test_loss_depends_on_the_video(rows, processor, model):
-    batch = collator_of(processor, make_items(rows, together=True))(group(0))
+def test_loss_depends_on_the_video(packed, processor, model):
+    batch = collator_of(processor, packed)(group(0))
     other = {**batch, "pixel_values_videos": batch["pixel_values_videos"].flip(-1)}
     assert abs(model(**batch).loss - model(**other).loss) > 1e-4
 
 
-@pytest.mark.parametrize("together", [True, False])
-def test_only_answers_carry_loss(rows, processor, together):
-    items = make_items(rows, together)
-    batch = collator_of(processor, items)(group(0))
-    texts = processor.tokenizer.decode(batch["labels"][batch["labels"] != IGNORED])
-    assert texts == "".join(f"{row['answer']}<|im_end|>" for row in items[0].rows)
+def test_only_answers_carry_loss(rows, packed, alone, processor):
+    of_clip = [f"{row['answer']}<|im_end|>" for row in rows[:4]]
+    assert answers_in(processor, collator_of(processor, packed)(group(0))) == "".join(of_clip)
+    assert answers_in(processor, collator_of(processor, alone)(group(3))) == of_clip[3]
 
 
-def test_tokens_are_those_of_the_processor(rows, processor):
+def test_tokens_are_those_of_the_processor(rows, alone, processor):
     """Placeholders put in by the collator leave what the processor makes of the whole conversation."""
-    row = rows[0]
-    messages = as_messages(row["prompt"], row["answer"])
-    messages[0]["content"][0] |= {"path": row["video_path"]}
+    messages = as_messages(rows[0]["prompt"], rows[0]["answer"])
+    messages[0]["content"][0] |= {"path": rows[0]["video_path"]}
     expected = processor.apply_chat_template(messages, tokenize=True, return_dict=True, return_tensors="pt")
-    batch = collator_of(processor, make_items(rows, together=False))(group(0))
+    batch = collator_of(processor, alone)(group(0))
     assert torch.equal(batch["input_ids"], expected["input_ids"])
     assert torch.equal(batch["pixel_values_videos"], expected["pixel_values_videos"])
 
 
-def test_packed_loss_is_the_loss_of_each_alone(rows, processor, model):
-    together, alone = make_items(rows, True), make_items(rows, False)
-    packed = collator_of(processor, together)(group(0, 2))
-    assert packed["attention_mask"].dim() == 4
-    of_two_clips = [i for i, item in enumerate(alone) if item.clip["clip_id"] in ("train0", "train2")]
-    single = collator_of(processor, alone)(group(*of_two_clips))
-    assert single["attention_mask"].dim() == 2
-    assert packed["input_ids"].numel() < 0.6 * single["input_ids"].numel()
-    assert torch.allclose(model(**packed).loss, model(**single).loss, atol=1e-5)
-
-
-def test_grounding_asks_about_the_boxes_in_the_rows(rows, processor):
-    items = make_items(rows, together=True)
-    collator = collator_of(processor, items, comparisons=2)
+def test_grounding_asks_about_the_boxes_in_the_rows(packed, processor):
+    collator = collator_of(processor, packed, comparisons=2)
     batch = collator(group(0, stage="frames"))
     assert batch["pixel_values_videos"].shape == (1, 1, 3, 32, 32)
     # The first clip's boxes end at heights 22 and 47 of 64 pixels: tenths 3 and 7.
-    answers = processor.tokenizer.decode(batch["labels"][batch["labels"] != IGNORED]).split("<|im_end|>")
-    assert [answer[-1] for answer in answers[:2]] == ["3", "7"]
+    assert [answer[-1] for answer in answers_in(processor, batch).split("<|im_end|>")[:2]] == ["3", "7"]
     batch = collator(group(0, 2, stage="plain"))
     assert batch["pixel_values_videos"].shape == (2, 5, 3, 32, 32)
-    answers = processor.tokenizer.decode(batch["labels"][batch["labels"] != IGNORED])
-    assert answers == 4 * "The object in the red bounding box.<|im_end|>"
+    assert answers_in(processor, batch) == 4 * "The object in the red bounding box.<|im_end|>"
 
 
 def test_grounding_compares_ways_in_the_image_in_the_datasets_wordings(rows):
@@ -201,45 +195,39 @@ def test_shifted_boxes_stay_in_the_image():
     assert len(places) > 40
 
 
-def test_mirrored_clips_are_not_asked_for_hours(rows, processor):
+def test_mirrored_clips_are_not_asked_for_hours(rows, packed, processor, tmp_path):
     """Half of the time the clip is mirrored, and what depends on left and right is left out."""
     hour = rows[0] | {"task": "movement_direction", "answer": "It moves to 3 o'clock."}
-    collator = collator_of(processor, [Item((hour, rows[0]))], augment=True)
+    samples = write_samples(of_rows([hour, rows[0]], pack_questions=True), tmp_path / "samples.arrow")
+    collator = collator_of(processor, samples, augment=True)
     given = processor.video_processor
     mean, std = (torch.tensor(values)[:, None, None] for values in (given.image_mean, given.image_std))
 
     def grey(batch):  # whatever the colours
         return (batch["pixel_values_videos"] * std + mean).sum(2)
 
-    plain = grey(collator_of(processor, [Item((hour, rows[0]))])(group(0)))
+    plain = grey(collator_of(processor, packed)(group(0)))
     said = Counter()
     for seed in range(30):
-        batch = collator([Group("questions", (0,), seed)._asdict()])
-        hours = "o'clock" in processor.tokenizer.decode(batch["labels"][batch["labels"] != IGNORED])
+        batch = collator(group(0, seed=seed))
+        hours = "o'clock" in answers_in(processor, batch)
         assert torch.allclose(grey(batch), plain if hours else plain.flip(-1), atol=1e-4)
         said[hours] += 1
     assert min(said[True], said[False]) > 5
 
 
-def test_plan_shows_every_clip_once_an_epoch_in_groups_of_one_length(rows):
-    items = make_items(rows, together=True)
-    recipe = SFTRecipe(
-        dataset="", output_dir="", epochs=3, batch_size=4, batch_size_per_device=2, pack_questions=True,
-        grounding=Grounding(frame_steps=5, frames_per_step=8, motion_steps=4, comparisons_per_clip=1),
-    )  # fmt: skip
-    plan = make_plan(items, recipe, groups_per_step=2)
-    stages = Counter(g.stage for g in plan)
-    assert stages.pop("plain") + stages.pop("motion") == 8
-    assert stages == {"frames": 10, "questions": 6}
-    for g in plan:
-        if g.stage != "frames":
-            assert len({len(items[index].clip["frame_times_s"]) for index in g.items}) == 1
-    shown = [index for g in plan if g.stage == "questions" for index in g.items]
-    assert sorted(shown) == sorted(3 * list(range(4)))
-    assert plan == make_plan(items, recipe, 2) != make_plan(items, dataclasses.replace(recipe, seed=1), 2)
+def test_group_that_only_fills_up_carries_no_loss(packed, processor, model):
+    [filling] = group(0)
+    batch = collator_of(processor, packed)([filling | {"counts": False}])
+    assert (batch["labels"] == IGNORED).all()
+    assert torch.equal(batch["input_ids"], collator_of(processor, packed)(group(0))["input_ids"])
 
 
-def test_video_that_is_not_the_rows_clip_is_refused(rows, processor):
-    wrong = {**rows[0], "frame_times_s": [0.0, 0.5]}
-    with pytest.raises(Exception, match="has 5 frames, its row says 2"):
-        collator_of(processor, [Item((wrong,))])(group(0))
+def test_batches_are_the_same_with_any_number_of_workers(packed, processor):
+    stages = ("questions", "plain", "motion", "frames")
+    groups = [Group(stage, (0, 2), seed)._asdict() for stage in stages for seed in (1, 2)]
+    collator = collator_of(processor, packed, comparisons=2, augment=True)
+    alone, helped = (list(DataLoader(groups, collate_fn=collator, num_workers=workers)) for workers in (0, 2))
+    for first, second in zip(alone, helped, strict=True):
+        assert first.keys() == second.keys()
+        assert all(torch.equal(first[name], second[name]) for name in first)

@@ -156,7 +156,10 @@ def sft(tmp_path, values, *arguments, **options):
             {"dataset": "d", "output_dir": "o", "learning_rat": 1},
             "unknown key 'learning_rat'; did you mean 'learning_rate'?",
         ),
-        ({"dataset": "./nowhere", "output_dir": "o"}, "./nowhere: no such dataset folder"),
+        (
+            {"dataset": "./nowhere", "output_dir": "o", "model": None, "new_model": {}, "bf16": False},
+            "./nowhere: no such dataset folder",
+        ),
         ({"dataset": "d", "output_dir": "o", "new_model": {}}, "give either model"),
     ],
 )

@@ -35,13 +35,16 @@ off less than 6 % of the colour is left.
 """
 
 
-def decode(path: Path) -> torch.Tensor:
-    """All frames of an mp4, (n, 3, H, W) uint8 RGB. Raises DataError."""
+def decode(path: Path, indices: Sequence[int] = ()) -> torch.Tensor:
+    """All frames of a video or, where `indices` are given, those, (n, 3, H, W) uint8 RGB. Raises DataError."""
     try:
         if VideoDecoder is not None:
-            return VideoDecoder(str(path), num_ffmpeg_threads=1)[:]
-        return torch.from_numpy(read_video(path)[0]).permute(0, 3, 1, 2).contiguous()
-    except (OSError, RuntimeError, ValueError) as error:
+            video = VideoDecoder(str(path), num_ffmpeg_threads=1)
+            return video.get_frames_at(list(indices)).data if indices else video[:]
+        frames = read_video(path)[0]
+        frames = frames[list(indices)] if indices else frames
+        return torch.from_numpy(frames).permute(0, 3, 1, 2).contiguous()
+    except (OSError, RuntimeError, ValueError, IndexError) as error:
         raise DataError(f"{path}: cannot be decoded ({first_line(error)}); build or fetch it again") from error
 
 
@@ -72,41 +75,56 @@ def spread(count: int, most: int) -> list[int]:
     return [int(number) for number in np.linspace(0, count - 1, min(count, most)).round()]
 
 
+def resized(video_processor: Any, frames: torch.Tensor) -> torch.Tensor:
+    """Frames (n, 3, H, W) uint8 as a video processor resizes them, (n, 3, h, w) uint8."""
+    return video_processor(
+        videos=[frames], do_rescale=False, do_normalize=False, do_sample_frames=False, return_tensors="pt"
+    )["pixel_values_videos"][0]
+
+
 class FrameReader:
     """Frames at a model's resolution, (n, 3, h, w) uint8: what its video processor has before it scales the values.
 
     With a folder, each clip is decoded once and kept there under a hash of the mp4 and of the processor's settings.
+
+    Args:
+        video_processor: of the model.
+        folder: where frames are kept.
+        resize: for processors that do more to frames than to resize them.
     """
 
-    def __init__(self, video_processor: Any, folder: Path | None = None) -> None:
-        self._processor, self._folder = video_processor, folder
-        self._places: dict[Path, Path] = {}
+    def __init__(
+        self,
+        video_processor: Any,
+        folder: Path | None = None,
+        resize: Callable[[Any, torch.Tensor], torch.Tensor] = resized,
+    ) -> None:
+        self._processor, self._folder, self._resize = video_processor, folder, resize
+        self._places: dict[tuple[Path, tuple[int, ...]], Path] = {}
         settings = video_processor.to_dict()
         self._settings = [settings.get(key) for key in ("size", "resample", "do_resize", "crop_size", "do_center_crop")]
 
-    def __call__(self, path: Path) -> torch.Tensor:
+    def __call__(self, path: Path, indices: Sequence[int] = ()) -> torch.Tensor:
+        """All frames, or those of some numbers. Raises DataError."""
         if self._folder is None:
-            return self._resized(path)
-        place = self._places.get(path)
+            return self._resized(path, indices)
+        place = self._places.get((path, tuple(indices)))
         if place is None:
-            place = self._places[path] = self._folder / f"{self._key(path)}.npy"
+            place = self._places[path, tuple(indices)] = self._folder / f"{self._key(path, indices)}.npy"
             if not place.exists():
                 with whole_file(place) as temporary:
-                    np.save(temporary, self._resized(path).numpy())
+                    np.save(temporary, self._resized(path, indices).numpy())
         # Copy-on-write: torch has no read-only tensors, and a stray write must not reach the file.
         return torch.from_numpy(np.load(place, mmap_mode="c"))
 
-    def _key(self, path: Path) -> str:
+    def _key(self, path: Path, indices: Sequence[int]) -> str:
         try:
-            return stable_hash(hashlib.sha256(path.read_bytes()).hexdigest(), *self._settings)
+            return stable_hash(hashlib.sha256(path.read_bytes()).hexdigest(), *self._settings, list(indices))
         except OSError as error:
             raise DataError(f"{path}: cannot be read ({error.strerror})") from error
 
-    def _resized(self, path: Path) -> torch.Tensor:
-        frames = self._processor(
-            videos=[decode(path)], do_rescale=False, do_normalize=False, do_sample_frames=False, return_tensors="pt"
-        )["pixel_values_videos"]
-        return frames[0]
+    def _resized(self, path: Path, indices: Sequence[int]) -> torch.Tensor:
+        return self._resize(self._processor, decode(path, indices))
 
 
 def as_pixel_values(video_processor: Any, clips: list[torch.Tensor]) -> torch.Tensor:

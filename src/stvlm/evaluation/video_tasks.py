@@ -16,6 +16,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
+from stvlm.questions.asking import frames_told
 from stvlm.records import DataError
 from stvlm.scoring import Parsed, parse_answer, parse_target, score
 from stvlm.scoring.text import scopes
@@ -249,10 +250,7 @@ def _region(question: str, named: Mapping[str, dict[str, Box]]) -> tuple[str, di
 
 def prompt_of(row: VideoRow, times_s: Sequence[float]) -> str:
     """What a model is given with frames at these seconds."""
-    parts = [
-        f"The video lasts for {times_s[-1]:.2f} seconds, and {len(times_s)} frames are uniformly sampled from it. These"
-        f" frames are located at {', '.join(f'{time_s:.2f}' for time_s in times_s)} seconds."
-    ]
+    parts = [frames_told(times_s)]
     if row.boxes_px:
         parts.append("There is 1 object annotated with a red bounding box in the video.")
     prompt = " ".join([*parts, row.question])

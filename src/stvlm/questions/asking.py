@@ -132,18 +132,23 @@ def query_id(clip: Clip, query: Query) -> str:
     return stable_hash(*identity, query.task, *window, query.template_id, query.hour)[:20]
 
 
+def frames_told(times_s: Sequence[float]) -> str:
+    """The words before every question about a video: its length, and when its frames are (the paper's Table 1)."""
+    times = ", ".join(f"{time_s:.2f}" for time_s in times_s)
+    return (
+        f"The video lasts for {times_s[-1]:.2f} seconds, and {len(times_s)} frames are uniformly sampled from it. "
+        f"These frames are located at {times} seconds."
+    )
+
+
 def common_prompt(frame_times_s: Sequence[float], colors: Sequence[str]) -> str:
-    """The words before every question: the clip's length, its frames' times, and the boxes (the paper's Table 1)."""
-    times = ", ".join(f"{time_s:.2f}" for time_s in frame_times_s)
+    """The words before every question about a clip: its length, its frames' times, and the boxes."""
     boxes = (
         f"There is 1 object annotated with a {colors[0]} bounding box in the video."
         if len(colors) == 1
         else f"There are {len(colors)} objects annotated with {listed(colors)} bounding boxes in the video."
     )
-    return (
-        f"The video lasts for {frame_times_s[-1]:.2f} seconds, and {len(frame_times_s)} frames are uniformly sampled "
-        f"from it. These frames are located at {times} seconds. {boxes}"
-    )
+    return f"{frames_told(frame_times_s)} {boxes}"
 
 
 def ask(motion: Motion, gates: QuestionGates, rejected: Counter[str]) -> list[tuple[Query, Question]]:

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import torch
 
 from stvlm.records import COLORS_RGB
+from stvlm.training.samples import Asked
 
 CHANNEL = {color: rgb.index(255) for color, rgb in COLORS_RGB.items()}
 """Each box colour is one channel of an image, so that exchanging channels exchanges colours."""
@@ -18,13 +19,6 @@ LARGEST_SHIFT = 0.25
 """Of the image's width and height."""
 
 _COLOR = re.compile(rf"\b({'|'.join(COLORS_RGB)})\b")
-
-
-class Asked(NamedTuple):
-    """A prompt and its answer."""
-
-    prompt: str
-    answer: str
 
 
 class Drawn(NamedTuple):

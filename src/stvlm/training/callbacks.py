@@ -1,11 +1,15 @@
-"""What a run does between steps: shows its loss, and stops cleanly when asked."""
+"""What a run does between steps: shows its loss, stops cleanly when asked, and where its numbers are none."""
 
 from __future__ import annotations
 
+import math
 import signal
 from typing import Any
 
+import torch
 from transformers import ProgressCallback, TrainerCallback
+
+from stvlm.records import DataError
 
 
 class LossBar(ProgressCallback):  # type: ignore[misc]
@@ -36,7 +40,11 @@ class StopWhenAsked(TrainerCallback):  # type: ignore[misc]
         self._before = {number: signal.signal(number, self._request) for number in (signal.SIGINT, signal.SIGTERM)}
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Ends training where asked to."""
+        """Ends training where asked to, of several processes where one of them was."""
+        if args.world_size > 1:
+            asked = torch.tensor(int(self.requested), device=args.device)
+            torch.distributed.all_reduce(asked, torch.distributed.ReduceOp.MAX)
+            self.requested = bool(asked)
         if self.requested:
             control.should_save = control.should_training_stop = True
 
@@ -47,3 +55,16 @@ class StopWhenAsked(TrainerCallback):  # type: ignore[misc]
 
     def _request(self, number: int, frame: Any) -> None:
         self.requested = True
+
+
+class StopAtNonsense(TrainerCallback):  # type: ignore[misc]
+    """Ends a run whose loss or gradient is no number, before a checkpoint takes the place of a sound one."""
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
+        """Raises DataError; what is logged is the same in all processes."""
+        for name in ("loss", "grad_norm"):
+            if not math.isfinite(float((logs or {}).get(name, 0.0))):
+                raise DataError(
+                    f"the {name.replace('_', ' ')} of step {state.global_step} is {logs[name]}: training has gone "
+                    "astray; lower learning_rate or raise warmup_steps, under another --output_dir"
+                )

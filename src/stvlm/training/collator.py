@@ -1,129 +1,93 @@
-"""Groups of clips and their questions -> the batch that the model is trained on."""
+"""Groups of samples -> the batch that the model is trained on."""
 
 from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from functools import cache
-from pathlib import Path
 from typing import Any
 
-import av
 import torch
+from datasets import Dataset
 
-from stvlm.evaluation.frames import FrameReader, as_pixel_values
-from stvlm.records import DataError, Task
-from stvlm.training.augment import Asked, Drawn, exchange_colors, mirror, shift
-from stvlm.training.grounding import compared_in_the_image, frames_with_a_box, moves_farther, where
-from stvlm.training.packing import as_batch, expand_video, pack, tokenize
-from stvlm.training.plan import Group, Item
+from stvlm.evaluation.frames import FrameReader
+from stvlm.records import DataError
+from stvlm.training.drawing import Drawing, Shown
+from stvlm.training.families import family_of
+from stvlm.training.packing import IGNORED, Packed, as_batch, sequence, unasked
+from stvlm.training.plan import Group
+from stvlm.training.samples import OF_OBJECTS, Sample
 
-LEAST_WINDOW = 5
-"""Frames, as in the shortest clips."""
-LEFT_AND_RIGHT: tuple[Task, ...] = ("movement_direction", "direction_timestamp")
-"""Tasks whose answers a mirror would change."""
+BLANK = torch.zeros(2, 3, 32, 32, dtype=torch.uint8)
+"""Black frames."""
 
 
-class VideoCollator:
-    """Makes a group's batch: frames, tokens, and labels on the answers' tokens alone.
+class Collator:
+    """Makes a group's batch: pixels, tokens, and labels on the answers' tokens alone.
 
-    TRL's own collator knows images only, and leaves a video's frames out without a word.
+    TRL's own collator knows images only, and leaves a video's frames out without a word. What this one makes depends on
+    the group alone, not on the process that makes it.
+
+    Args:
+        processor: of the model.
+        model_type: of the model's config.
+        reader: of its frames.
+        samples: the table that groups count in.
+        augment: whether clips of STKit are changed.
+        comparisons_per_clip: how many questions about ways in the image are added to each of them.
+        padding_free: whether a group's sequences stand in one row.
+        always_visual: whether texts alone are given a blank video that nothing is asked about. Processes that share a
+            model's weights among them gather those of its vision tower together, and wait for one that has no use for
+            it until the run is ended.
     """
 
     def __init__(
         self,
         processor: Any,
+        model_type: str,
         reader: FrameReader,
-        items: Sequence[Item],
+        samples: Dataset,
         *,
         augment: bool = False,
         comparisons_per_clip: int = 0,
+        padding_free: bool = False,
+        always_visual: bool = False,
     ) -> None:
-        self._processor, self._reader, self._items = processor, reader, items
-        self._augment, self._comparisons = augment, comparisons_per_clip
-        self._template_ids = {row["template_id"] for item in items for row in item.rows}
+        self._processor, self._model_type = processor, model_type
+        self._padding_free, self._always_visual = padding_free, always_visual
+        if padding_free and (axes := family_of(model_type).AXES) > 1:
+            raise DataError(
+                f"padding_free: positions of {model_type} have {axes} axes, and do not tell where in a row a sequence "
+                "ends; set it to false"
+            )
+        template_ids = {wording for wordings in samples["template_ids"] for wording in wordings}
+        self._drawing = Drawing(reader, augment, comparisons_per_clip, frozenset(template_ids))
+        # Boxes are most of a row; without them a clip is shown as it is.
+        self._samples = samples if augment or comparisons_per_clip else samples.remove_columns(OF_OBJECTS)
 
     def __call__(self, groups: Sequence[dict[str, Any]]) -> dict[str, torch.Tensor]:
-        """The batch of one `Group`, given as a dict: B clips of n frames.
-
-        pixel_values_videos (B, n, 3, h, w); input_ids, position_ids and labels (B, L); attention_mask (B, 1, L, L).
-        """
+        """The batch of one `Group`, given as a dict: what `as_batch` makes, and what the family gives beside it."""
         group = Group(**groups[0])
-        rng = random.Random(group.seed)
-        items = [self._items[index] for index in group.items]
-        if group.stage == "frames":
-            drawn = [self._draw_frame(item, rng) for item in items]
-        elif group.stage == "questions":
-            drawn = [self._draw_clip(item, rng) for item in items]
-        else:
-            drawn = self._draw_windows(items, group.stage == "plain", rng)
-        if self._augment:
-            drawn = [exchange_colors(of_clip, rng) for of_clip in drawn]
-        pixel_values = as_pixel_values(self._processor.video_processor, [frames for frames, _ in drawn])
-        count = self._processor.replace_video_token({"pixel_values_videos": pixel_values}, 0)
-        count = count.count(self._processor.video_token)
-        sequences = []
-        for _, asked in drawn:
-            conversations = [tokenize(self._processor, *pair) for pair in asked]
-            sequences.append(pack([expand_video(c, self._processor.video_token_id, count) for c in conversations]))
-        return {
-            **as_batch(sequences, self._processor.tokenizer.pad_token_id),
-            "pixel_values_videos": pixel_values,
-        }
+        samples = [Sample.of_row(self._samples[index]) for index in group.samples]
+        shown = self._drawing(samples, group.stage, random.Random(group.seed))
+        sequences = [self._sequence(one) for one in shown]
+        videos, images = ([one.pixels for one in shown if one.medium == medium] for medium in ("video", "image"))
+        family = family_of(self._model_type)
+        if self._always_visual and not videos and not images:
+            videos = [family.resized(self._processor.video_processor, BLANK)]
+            sequences.append(unasked(family.medium_tokens(self._processor, "video", _shape(videos[0]), (0.0, 0.0))))
+        batch = as_batch(sequences, self._processor.tokenizer.pad_token_id, self._padding_free)
+        if not group.counts:
+            batch["labels"] = torch.full_like(batch["labels"], IGNORED)
+        return batch | family.as_tensors(self._processor, videos, images)
 
-    def _frames(self, clip: dict[str, Any]) -> torch.Tensor:
-        path = Path(clip["video_path"])
-        frames = self._reader(path)
-        if len(frames) != len(clip["frame_times_s"]):
-            raise DataError(f"{path}: has {len(frames)} frames, its row says {len(clip['frame_times_s'])}")
-        return frames
-
-    def _draw_frame(self, item: Item, rng: random.Random) -> Drawn:
-        objects = item.clip["objects"]
-        frame = rng.choice(frames_with_a_box(objects))
-        return Drawn(self._frames(item.clip)[frame : frame + 1], where(objects, frame, _size_px(item.clip)))
-
-    def _draw_windows(self, items: Sequence[Item], plain: bool, rng: random.Random) -> list[Drawn]:
-        """Windows of one length, forwards or backwards, of those clips in which they have a clear winner."""
-        most = len(items[0].clip["frame_times_s"])
-        drawn: list[Drawn] = []
-        for length in (rng.randint(min(LEAST_WINDOW, most), most), most):
-            for item in items:
-                start = rng.randint(0, most - length)
-                shown = slice(start, start + length)
-                objects = [{**o, "boxes_px": o["boxes_px"][shown]} for o in item.clip["objects"]]
-                if asked := moves_farther(objects, self._comparisons, rng) if plain else self._compared(objects, rng):
-                    frames = self._frames(item.clip)[shown]
-                    if self._augment:
-                        frames = shift(frames, objects, _size_px(item.clip), rng)
-                        frames = frames if rng.random() < 0.5 else mirror(frames)
-                    drawn.append(Drawn(frames if rng.random() < 0.5 else frames.flip(0), asked))
-            if drawn:  # always so with whole clips: the plan holds no others here
-                break
-        return drawn
-
-    def _draw_clip(self, item: Item, rng: random.Random) -> Drawn:
-        clip, frames = item.clip, self._frames(item.clip)
-        rows = item.rows
-        either_way = tuple(row for row in rows if row["task"] not in LEFT_AND_RIGHT)
-        if self._augment and either_way and rng.random() < 0.5:
-            rows, frames = either_way, mirror(frames)
-        common = clip["prompt"].removesuffix(clip["question"])
-        compared = self._compared(clip["objects"], rng)
-        own = [Asked(row["prompt"], row["answer"]) for row in rows]
-        return Drawn(frames, own + [Asked(common + question, answer) for question, answer in compared])
-
-    def _compared(self, objects: Sequence[dict[str, Any]], rng: random.Random) -> list[Asked]:
-        return compared_in_the_image(objects, self._comparisons, rng, self._template_ids)
+    def _sequence(self, shown: Shown) -> Packed:
+        family, tokens = family_of(self._model_type), None
+        if shown.pixels is not None:
+            tokens = family.medium_tokens(self._processor, shown.medium, _shape(shown.pixels), shown.times_s)
+        return sequence(self._processor, family.AXES, shown.conversations, shown.medium, tokens)
 
 
-def _size_px(clip: dict[str, Any]) -> tuple[int, int]:
-    """Width and height of a clip's frames, which its boxes are given in."""
-    return _video_size_px(Path(clip["video_path"]))
-
-
-@cache
-def _video_size_px(path: Path) -> tuple[int, int]:
-    with av.open(str(path)) as container:
-        stream = container.streams.video[0]
-        return stream.width, stream.height
+def _shape(pixels: torch.Tensor) -> tuple[int, ...]:
+    """Frames, if any, height and width."""
+    *frames, _, height, width = pixels.shape
+    return *frames, height, width

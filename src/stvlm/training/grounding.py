@@ -14,7 +14,7 @@ from typing import Any
 
 from stvlm.questions.templates import boxed, comparison_words, sentence, wordings
 from stvlm.records import Task
-from stvlm.training.augment import Asked
+from stvlm.training.samples import Asked
 
 Point = tuple[float, float]
 CLEAR_WINNER = 2.0

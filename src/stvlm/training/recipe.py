@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, get_args
 
 Optimizer = Literal["adamw", "muon"]
 Schedule = Literal["cosine", "hold_then_decay"]
+Tracker = Literal["none", "tensorboard", "trackio", "wandb"]
+Export = Literal["adapter", "merged"]
+FourBits = Literal["nf4", "fp4"]
+Reader = Literal["llava_video", "open_spatial", "conversations"]
 
 
 @dataclass(frozen=True)
@@ -50,6 +56,106 @@ class Grounding:
 
 
 @dataclass(frozen=True)
+class Lora:
+    """Low-rank adapters (LoRA), trained in place of the weights that they are added to."""
+
+    r: int = 64
+    alpha: int = 128
+    dropout: float = 0.05
+    targets: str = r".*language_model.*\.(q|k|v|o|gate|up|down)_proj"
+    """A regular expression that the whole names of the adapted modules match. A list of last names would be met by the
+    vision tower's as well.
+    """
+    export: tuple[Export, ...] = ("adapter",)
+    """What is left at the end: the adapter, the model that it is merged into, or both, in `adapter` within the model's
+    folder.
+    """
+
+    def __post_init__(self) -> None:
+        if not self.export or not set(self.export) <= set(get_args(Export)):
+            raise ValueError(f"lora: export lists one or more of {', '.join(get_args(Export))}; got {self.export!r}")
+        if self.r < 1 or self.alpha < 1 or not 0 <= self.dropout < 1:
+            raise ValueError("lora: r and alpha are at least 1, dropout is at least 0 and below 1")
+        try:
+            re.compile(self.targets)
+        except re.error as error:
+            raise ValueError(f"lora: targets is no regular expression ({error})") from error
+
+
+@dataclass(frozen=True)
+class Quantization:
+    """Frozen weights in 4 bits, by bitsandbytes; the defaults are QLoRA's."""
+
+    type: FourBits = "nf4"
+    double: bool = True
+    """Whether the quantisation constants are quantised as well."""
+    skip: tuple[str, ...] = (".*vision_tower", ".*multi_modal_projector", ".*visual", ".*lm_head")
+    """Regular expressions of the modules that keep their precision, and all within them."""
+
+    def __post_init__(self) -> None:
+        if self.type not in get_args(FourBits):
+            raise ValueError(f"quantization: type is one of {', '.join(get_args(FourBits))}; got {self.type!r}")
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """Questions that the model answers while it is trained, scored as `evaluate_model.py` scores them."""
+
+    dataset: str
+    """A built benchmark's folder, or its Hub id."""
+    config: str | None = None
+    split: str = "test"
+    questions: int = 210
+    """At most, evenly over the tasks."""
+    steps: int = 200
+    """How many optimizer steps apart; the last step is always followed by one."""
+    batch_size: int = 32
+    max_new_tokens: int = 64
+
+    def __post_init__(self) -> None:
+        if min(self.questions, self.steps, self.batch_size, self.max_new_tokens) < 1:
+            raise ValueError("benchmark: questions, steps, batch_size and max_new_tokens are at least 1")
+
+
+@dataclass(frozen=True)
+class BlendSource:
+    """Conversations of another data set, as the modules of `stvlm.training.blend` that are named as readers tell."""
+
+    reader: Reader
+    path: str
+    """Of its list of conversations; LLaVA-Video-178K has many, below this folder."""
+    count: int
+    """How many are taken: exactly so many, or the run does not start."""
+    media: str | None = None
+    """The folder that its images or videos are below; null where they are beside the list."""
+    licence: str | None = None
+    """Its terms, for the manifest; null for what its reader knows of them."""
+
+    def __post_init__(self) -> None:
+        if self.reader not in get_args(Reader):
+            raise ValueError(f"reader is one of {', '.join(get_args(Reader))}; got {self.reader!r}")
+        if self.count < 1:
+            raise ValueError(f"count must be at least 1, got {self.count}")
+
+
+@dataclass(frozen=True)
+class Blend:
+    """What STKit is blended with, so that a model keeps what it knew (the paper's section 3.4)."""
+
+    sources: Mapping[str, BlendSource]
+    """By name, which is the samples' `source`."""
+    max_frames: int = 32
+    """Of a video with more, as many are shown, spread evenly from first to last. The paper does not say how many."""
+
+    def __post_init__(self) -> None:
+        for name in self.sources:
+            if not re.fullmatch("[a-z0-9_]+", name) or name == "stkit":
+                raise ValueError(f"blend: {name!r} names no source; take small letters, digits and _, and not 'stkit'")
+        if self.max_frames < 2:
+            raise ValueError(f"blend: max_frames must be at least 2, got {self.max_frames}")
+
+
+@dataclass(frozen=True)
 class SFTRecipe:
     """A fine-tuning run. The defaults are the paper's (section 5.1): one epoch, batches of 128, cosine from 1e-5."""
 
@@ -59,7 +165,14 @@ class SFTRecipe:
     model: str | None = "llava-hf/llava-onevision-qwen2-7b-ov-hf"
     """A checkpoint's folder or Hub id; null where `new_model` is given."""
     new_model: NewModel | None = None
+    lora: Lora | None = None
+    """Without it every weight of the model is trained."""
+    quantization: Quantization | None = None
+    config: str | None = None
+    """Of the dataset; its default where none is named."""
     split: str = "train"
+    blend: Blend | None = None
+    """What the dataset is blended with; null for nothing."""
     epochs: int = 1
     batch_size: int = 128
     """Questions, or clips where `pack_questions` is set, of one optimizer step on all devices together."""
@@ -67,6 +180,10 @@ class SFTRecipe:
     """Of them, how many pass through a device at once; the rest is accumulated."""
     pack_questions: bool = False
     """Whether a clip's questions share one sequence, and with it the cost of its frames."""
+    padding_free: bool = False
+    """Whether what passes through a device at once stands in one row, without padding."""
+    max_length: int | None = None
+    """Tokens of a sequence at most; what has more is left out and counted, and refused where a video alone has more."""
     grounding: Grounding | None = None
     augment: bool = False
     """Whether box colours are exchanged, in the image and in the words, and clips are mirrored where hours allow it."""
@@ -85,16 +202,27 @@ class SFTRecipe:
     workers: int = 2
     """Processes that decode and tokenize."""
     save_steps: int = 200
+    """A checkpoint is written every so many optimizer steps, and takes the place of the one before."""
+    benchmark: Benchmark | None = None
+    report_to: Tracker = "none"
+    push_to_hub: str | None = None
+    """ORG/NAME of the model repository that the output folder is uploaded to."""
     seed: int = 0
 
     def __post_init__(self) -> None:
         if (self.model is None) == (self.new_model is None):
             raise ValueError("give either model, a checkpoint, or new_model with model: null")
-        for name, known in (("optimizer", get_args(Optimizer)), ("schedule", get_args(Schedule))):
-            if getattr(self, name) not in known:
-                raise ValueError(f"{name} is one of {', '.join(known)}; got {getattr(self, name)!r}")
+        for name, kind in (("optimizer", Optimizer), ("schedule", Schedule), ("report_to", Tracker)):
+            if getattr(self, name) not in get_args(kind):
+                raise ValueError(f"{name} is one of {', '.join(get_args(kind))}; got {getattr(self, name)!r}")
+        if self.lora is not None and self.model is None:
+            raise ValueError("lora needs a model: the weights of a new one are all to be trained")
+        if self.quantization is not None and self.lora is None:
+            raise ValueError("quantization needs lora: weights of 4 bits cannot be trained")
         for name in ("epochs", "batch_size", "batch_size_per_device", "save_steps"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        if self.max_length is not None and self.max_length < 1:
+            raise ValueError(f"max_length must be at least 1, got {self.max_length}")
         if self.grounding is not None and not self.pack_questions:
             raise ValueError("grounding needs pack_questions: its questions share a clip's sequence")

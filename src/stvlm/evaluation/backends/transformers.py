@@ -10,6 +10,7 @@ The questions of one clip share all that they begin with: the video, encoded onc
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import takewhile
 from pathlib import Path
@@ -57,15 +58,25 @@ class TransformersModel:
         logging.set_verbosity_error()
         dtype, device = precision().split(" on ")
         try:
-            self._processor = load_processor(model)
-            self._model = AutoModelForImageTextToText.from_pretrained(model, dtype=dtype)
+            processor = load_processor(model)
+            loaded = AutoModelForImageTextToText.from_pretrained(model, dtype=dtype)
         except (OSError, ValueError, KeyError, ImportError) as error:
             raise DataError(f"{model}: cannot be loaded as a model ({first_line(error)})") from error
-        if getattr(self._processor, "video_processor", None) is None:
+        if getattr(processor, "video_processor", None) is None:
             raise DataError(f"{model}: takes no video; choose a video model, or serve it for --backend openai")
-        if self._processor.chat_template is None:
+        if processor.chat_template is None:
             raise DataError(f"{model}: has no chat template; put its chat_template.jinja there")
-        self._model.eval().to(device)
+        self._take(loaded.eval().to(device), processor, max_new_tokens, depth_dir)
+
+    @classmethod
+    def of(cls, model: Any, processor: Any, max_new_tokens: int) -> TransformersModel:
+        """One that is loaded already, as a model in training: it answers where it is, in its own precision."""
+        taken = cls.__new__(cls)
+        taken._take(model, copy.deepcopy(processor), max_new_tokens, None)
+        return taken
+
+    def _take(self, model: Any, processor: Any, max_new_tokens: int, depth_dir: Path | None) -> None:
+        self._model, self._processor = model, processor
         self._processor.tokenizer.padding_side = "left"
         self._settings = {"do_sample": False, "temperature": None, "top_p": None, "top_k": None}
         self._max_new_tokens = max_new_tokens

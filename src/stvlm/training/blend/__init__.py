@@ -1,0 +1,1 @@
+"""General instruction data that STKit is blended with, from those data sets' own files."""
