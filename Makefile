@@ -1,6 +1,8 @@
 # make quickstart   build a simulated dataset, train a tiny model on it, score it: minutes on a CPU
 # make test         lint, types and every test
 # make harnesses    the benchmark in lmms-eval and inspect-ai themselves
+# make cards        the cards of what the quickstart made, in cards/
+# make release ORG=NAME [DRY_RUN=1]   all of it on the Hugging Face Hub, or a list of what would be sent
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -9,15 +11,24 @@ DATASET := stkit
 BENCH := stkit-bench
 MODEL := st-vlm-tiny
 RESULTS := results
+CARDS := cards
 
-.PHONY: quickstart test harnesses lint types setup ffmpeg metric clean
+.PHONY: quickstart test harnesses cards release org lint types setup ffmpeg metric clean
 
 quickstart: setup
 	$(BIN)/python dataset_builder/build.py dataset_builder/recipes/sample.yaml --out $(DATASET)
 	$(BIN)/python dataset_builder/build.py dataset_builder/recipes/sample_bench.yaml --out $(BENCH)
 	$(BIN)/python training/sft.py --config training/recipes/tiny_cpu.yaml --dataset $(DATASET) --output_dir $(MODEL)
 	$(BIN)/python evaluate_metric/evaluate_model.py --model $(MODEL) --dataset $(BENCH) --controls black,static --out $(RESULTS)
-	@echo "dataset $(DATASET)/, benchmark $(BENCH)/, model $(MODEL)/, answers and scores $(RESULTS)/"
+	$(BIN)/python model_card/render.py --results $(RESULTS) --out $(CARDS)
+	@echo "dataset $(DATASET)/, benchmark $(BENCH)/, model $(MODEL)/, answers and scores $(RESULTS)/, cards $(CARDS)/"
+
+cards: setup
+	$(BIN)/python model_card/render.py --results $(RESULTS) --out $(CARDS)
+
+# What `make quickstart` made, or what RESULTS holds: model, benchmark and dataset are where it says.
+release: org setup
+	$(BIN)/python model_card/release.py $(ORG) --results $(RESULTS) $(if $(DRY_RUN),--dry-run)
 
 # A file's tests share what they made, and stay in one process.
 test: setup lint types
@@ -31,6 +42,9 @@ harnesses: setup
 		> $$(echo .harnesses/lib/python*/site-packages)/stvlm.pth
 	.harnesses/bin/python -m pip install --quiet --disable-pip-version-check lmms-eval inspect-ai
 	STVLM_HARNESSES="$(abspath .harnesses/bin/python):$$STVLM_HARNESSES" $(BIN)/python -m pytest tests/harnesses
+
+org:
+	@test -n "$(ORG)" || { echo "error: ORG is missing: your user name or an organisation of yours on the Hub" >&2; exit 1; }
 
 lint: setup
 	$(BIN)/ruff check .
@@ -57,9 +71,12 @@ install-ffmpeg:
 		echo "FFmpeg's libraries are missing, so that videos are decoded more slowly. Type: sudo apt-get install ffmpeg"; \
 	fi
 
-# The metric's folder holds its own copy of the scoring modules, because it is published on its own.
-metric:
+# The metric's folder holds its own copy of the scoring modules, because it is published on its own; and its card, with
+# the figures that were measured.
+metric: setup
 	cp $(filter-out %/__init__.py,$(wildcard src/stvlm/scoring/*.py)) evaluate_metric/stkit_bench/
+	$(BIN)/python -c "from pathlib import Path; from stvlm.cards.metric import render_metric_card as card; \
+		Path('evaluate_metric/stkit_bench/README.md').write_text(card(Path('benchmarks/results')), encoding='utf-8')"
 
 clean:
-	rm -rf $(VENV) $(DATASET) $(BENCH) $(MODEL) $(RESULTS) .harnesses .$(DATASET).build .$(BENCH).build .$(MODEL).training
+	rm -rf $(VENV) $(DATASET) $(BENCH) $(MODEL) $(RESULTS) $(CARDS) .release .harnesses .$(DATASET).build .$(BENCH).build .$(MODEL).training

@@ -4,7 +4,8 @@
         subprocess.run(program, env=hub.environment(tmp_path))
 
 The clients read where the Hub is when they are imported, so that what uses them runs in a process of its own.
-The token hf_NAME may write to the namespace NAME. Every commit is kept, under a sha that its contents decide.
+The token hf_NAME may write to the namespace NAME, and to organisations of which NAME is a member. Every commit is kept,
+under a sha that its contents decide.
 """
 
 from __future__ import annotations
@@ -81,6 +82,11 @@ class HubServer:
         self.objects: dict[str, bytes] = {}  # large files by their SHA-256
         self.uploads: list[str] = []  # the SHA-256 of every large file that was sent
         self.hang_after: int | None = None  # uploads after this many are never answered, as on a dying connection
+        self.cut_after: int | None = None  # requests after this many get no answer but a closed connection
+        self.requests = 0
+        self.members: dict[str, set[str]] = {}  # who may write to an organisation
+        self.collections: dict[str, dict[str, Any]] = {}  # by slug, as the Hub shows them
+        self.variables: dict[str, dict[str, str]] = {}  # of Spaces
         self.kept_as_lfs = KEPT_AS_LFS
         self.rejects = ""  # a path that no commit may hold
         self.hung = threading.Event()
@@ -145,6 +151,11 @@ class _Handler(BaseHTTPRequestHandler):
         length = int(self.headers.get("Content-Length") or 0)
         self.body = self.rfile.read(length)
         path, wanted = urlsplit(self.path).path, "GET" if self.command == "HEAD" else self.command
+        with self.hub.lock:
+            self.hub.requests += 1
+            if self.hub.cut_after is not None and self.hub.requests > self.hub.cut_after:
+                self.close_connection = True
+                return
         try:
             for method, pattern, name in _ROUTES:
                 if method == wanted and (match := re.fullmatch(pattern, path)):
@@ -173,12 +184,15 @@ class _Handler(BaseHTTPRequestHandler):
     def _may_write(self, namespace: str) -> None:
         if self._user() is None:
             raise RefusedError(401, "Invalid username or password.")
-        if self._user() != namespace:
+        if not self._is_own(namespace):
             raise RefusedError(403, f"You don't have the rights to write under the namespace {namespace!r}")
+
+    def _is_own(self, namespace: str) -> bool:
+        return self._user() in {namespace, *self.hub.members.get(namespace, ())}
 
     def _repo(self, kind: str, name: str) -> Repo:
         repo = self.hub.repos.get((kind, name))
-        if repo is None or (repo.private and self._user() != name.split("/")[0]):
+        if repo is None or (repo.private and not self._is_own(name.split("/")[0])):
             raise RefusedError(404 if self._user() else 401, "Repository not found", "RepoNotFound")
         return repo
 
@@ -187,7 +201,8 @@ class _Handler(BaseHTTPRequestHandler):
     def whoami(self) -> None:
         if self._user() is None:
             raise RefusedError(401, "Invalid username or password.")
-        self._send(200, {"type": "user", "name": self._user(), "orgs": []})
+        own = [{"name": org, "roleInOrg": "write"} for org in self.hub.members if self._is_own(org)]
+        self._send(200, {"type": "user", "name": self._user(), "orgs": own})
 
     def create(self) -> None:
         asked = json.loads(self.body)
@@ -211,6 +226,45 @@ class _Handler(BaseHTTPRequestHandler):
 
     def valid(self) -> None:
         self._send(200, {"errors": [], "warnings": []})
+
+    def variables(self, name: str) -> None:
+        self._may_write(self._repo("spaces", name) and name.split("/")[0])
+        of_space = self.hub.variables.setdefault(name, {})
+        if self.command == "POST":
+            asked = json.loads(self.body)
+            of_space[asked["key"]] = asked["value"]
+        self._send(200, {key: {"value": value} for key, value in of_space.items()})
+
+    # --- collections
+
+    def collect(self) -> None:
+        asked = json.loads(self.body)
+        self._may_write(asked["namespace"])
+        title = asked["title"].lower().replace(" ", "-")
+        slug = f"{asked['namespace']}/{title}-{hashlib.sha1(title.encode()).hexdigest()[:24]}"
+        there = slug in self.hub.collections
+        self.hub.collections.setdefault(slug, {
+            "slug": slug, "title": asked["title"], "owner": {"name": asked["namespace"]}, "items": [], "position": 0,
+            "lastUpdated": "2026-01-01T00:00:00.000Z", "private": asked["private"], "theme": "green", "upvotes": 0,
+            "description": asked.get("description"),
+        })  # fmt: skip
+        self._send(409 if there else 200, self.hub.collections[slug])
+
+    def collection(self, slug: str) -> None:
+        if slug not in self.hub.collections:
+            raise RefusedError(404, "Collection not found")
+        self._send(200, self.hub.collections[slug])
+
+    def add_item(self, slug: str) -> None:
+        self._may_write(slug.split("/")[0])
+        item = json.loads(self.body)["item"]
+        if item["type"] != "paper":
+            self._repo(f"{item['type']}s", item["id"])
+        items = self.hub.collections[slug]["items"]
+        if any((other["id"], other["type"]) == (item["id"], item["type"]) for other in items):
+            raise RefusedError(409, "Item already in collection")
+        items.append({"_id": f"{len(items):024d}", "id": item["id"], "type": item["type"], "position": len(items)})
+        self._send(200, self.hub.collections[slug])
 
     # --- reading
 
@@ -326,6 +380,11 @@ _ROUTES = [
     ("GET", "/api/whoami-v2", "whoami"),
     ("POST", "/api/repos/create", "create"),
     ("POST", "/api/validate-yaml", "valid"),
+    ("GET", r"/api/spaces/([^/]+/[^/]+)/variables", "variables"),
+    ("POST", r"/api/spaces/([^/]+/[^/]+)/variables", "variables"),
+    ("POST", "/api/collections", "collect"),
+    ("GET", r"/api/collections/([^/]+/[^/]+)", "collection"),
+    ("POST", r"/api/collections/([^/]+/[^/]+)/items", "add_item"),
     ("GET", rf"{_API}(?:/revision/([^/]+))?", "info"),
     ("GET", rf"{_API}/tree/([^/]+)(?:/(.+))?", "tree"),
     ("POST", rf"{_API}/paths-info/([^/]+)", "paths_info"),

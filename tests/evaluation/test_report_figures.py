@@ -53,7 +53,7 @@ def results_of(answers, name="tiny"):
     rows = [answer.row | {"choices": [], "question": ""} for answer in answers]
     scores = score_columns(rows, {"model": ["" if a.value is None else str(a.value) for a in answers]})
     dataset = {"path": "d", "config": "default", "split": "test", "fingerprint": "f", "rows": len(rows)}
-    return Results(Path(name), name, dataset, {}, {}, scores)
+    return Results(Path(name), name, dataset, {}, {}, scores, {}, {})
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ def results(name="tiny", **controls):
     dataset = {"path": "data/stkit-bench", "config": "default", "split": "test", "fingerprint": "f", "rows": 1400}
     floor = {"average_accuracy": 0.25, "traveled_distance_accuracy": 0.25, "parse_rate": 1.0}
     scores = {"best_constant": floor, **controls, "model": half}
-    return Results(Path("results"), name, dataset, {}, {}, scores)
+    return Results(Path("results"), name, dataset, {}, {}, scores, {}, {})
 
 
 def test_published_averages_are_those_of_the_seven_accuracies():

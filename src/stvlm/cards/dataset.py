@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 
 import pyarrow.parquet as pq
 import yaml
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from stvlm.cards.label_figure import label_figure
+from stvlm.cards.templates import render
 from stvlm.dataset.contact_sheet import contact_sheet
 from stvlm.dataset.folder import BUILD, tables_of
 from stvlm.dataset.report import GUESSERS, TASKS
@@ -37,8 +37,8 @@ VARIANTS_TOLD = {
     "multistep": "going an exact step further (another unit, a duration, a ratio), the values on the way in `steps`",
 }
 """What each variant changes; see dataset/variants.py."""
-_NO_SPORTS = {"argoverse2", "bdd100k", "kitti", "nuplan", "nuscenes"}
-"""Sources in which nobody does sports; of any other, some recordings may."""
+DRIVING = {"argoverse2", "bdd100k", "kitti", "nuplan", "nuscenes"}
+"""Sources of drives, in which nobody does sports; of any other, some recordings may."""
 
 
 class Publication(NamedTuple):
@@ -47,6 +47,10 @@ class Publication(NamedTuple):
     repo_id: str
     left_out: Sequence[str] = ()
     """Sources whose video is not passed on."""
+    metric: str | None = None
+    """The Space of the metric, where it is published too."""
+    label_errors: Sequence[str] = ()
+    """How far off pseudo-labels were found to be, in words."""
 
 
 class Table(NamedTuple):
@@ -56,20 +60,35 @@ class Table(NamedTuple):
     sources: frozenset[str]
 
 
-def write_dataset_card(folder: Path, publication: Publication | None = None) -> None:
-    """Writes README.md, labels.svg and examples.jpg into a folder that `build` made, or into its published form.
+def write_dataset_card(folder: Path, publication: Publication | None = None, out: Path | None = None) -> list[str]:
+    """Writes README.md, labels.svg and examples.jpg about a folder that `build` made, or about its published form.
 
-    The README has to be there already: its `configs` are what the new one says as well.
+    They go into `out`, else into the folder itself. The README has to be there already: its `configs` are what the new
+    one says as well. Gives the files' names.
     """
+    out = out or folder
     manifest = read_json(folder / BUILD)
     report = manifest["report"]
-    with whole_file(folder / FIGURE) as temporary:
+    with whole_file(out / FIGURE) as temporary:
         temporary.write_text(label_figure(report["labels"], _asked(report)), encoding="utf-8")
-    with whole_file(folder / EXAMPLES) as temporary:
+    with whole_file(out / EXAMPLES) as temporary:
         contact_sheet(folder, clips=2, frames=3).save(temporary, quality=88)
     text = render_dataset_card(manifest, read_configs(folder), _tables(folder), publication)
-    with whole_file(folder / CARD) as temporary:
+    with whole_file(out / CARD) as temporary:
         temporary.write_text(text, encoding="utf-8")
+    return [CARD, EXAMPLES, FIGURE]
+
+
+def kept_back(folder: Path) -> list[str]:
+    """Sources of a built folder whose video is there and may not be passed on."""
+    tables = [path for path in folder.rglob("metadata.parquet") if "file_name" in pq.read_schema(path).names]
+    sources = frozenset[str]().union(*(sources_of(path) for path in tables))
+    return sorted(source for source in sources if not licence_of(source).redistribute_video)
+
+
+def sources_of(table: Path) -> frozenset[str]:
+    """The sources of a metadata.parquet's rows."""
+    return frozenset(pq.read_table(table, columns=["source"]).column(0).unique().to_pylist())
 
 
 def read_configs(folder: Path) -> list[dict[str, Any]]:
@@ -115,21 +134,19 @@ def render_dataset_card(
     left_out = list(publication.left_out if publication else ())
     not_given = manifest.get("materialized", {}).get("without_video", ())
     without = set(sources) if manifest["annotations_only"] else {*left_out, *not_given}
-    jinja = Environment(
-        loader=PackageLoader("stvlm.cards", "."), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )  # fmt: skip
     floors = {task: report["floors"][task] for task in TASKS if task in report["floors"]}
     skipped = {f"skipped: {reason}": _count(subjects) for reason, subjects in report["skipped"].items()}
     not_asked = {**report["rejected"], **skipped}
     made = {name for name, counts in report["variants"].items() if counts["rows"]}
-    return jinja.get_template("dataset.md.j2").render(
+    return render(
+        "dataset.md.j2",
         front_matter=yaml.safe_dump(_front_matter(manifest, configs, sources, publication), sort_keys=False),
         title=recipe["title"],
         version=manifest["stvlm"],
         report=report,
         benchmark=is_benchmark(manifest),
         where=publication.repo_id if publication else "path/to/this/folder",
+        metric=publication.metric if publication else None,
         configs=[
             _config_line(config, tables, without) for config in sorted(configs, key=lambda c: not c.get("default"))
         ],
@@ -139,7 +156,7 @@ def render_dataset_card(
         without=[licence_of(source).name for source in sorted(without)] if publication else [],
         win_ratio=f"{recipe['questions']['win_ratio']:g}",
         max_seconds=f"{(recipe['clips']['max_frames'] - 1) / 2:g}",
-        sports=bool(set(sources) - _NO_SPORTS),
+        sports=bool(set(sources) - DRIVING),
         tasks=TASKS,
         by_source=dict(sorted(report["by_source"].items())),
         asked=_asked(report),
@@ -151,21 +168,36 @@ def render_dataset_card(
             for source in sources
         ],
         citations=[licence_of(source).citation for source in sources if licence_of(source).citation],
-        limits=limits(sources, configs),
+        limits=limits(report, sources, configs, publication.label_errors if publication else ()),
         not_asked=sorted(not_asked.items(), key=lambda item: (-item[1], item[0])),
     )
 
 
-def limits(sources: Collection[str], configs: Sequence[Mapping[str, Any]]) -> list[str]:
+def limits(
+    report: Mapping[str, Any],
+    sources: Collection[str],
+    configs: Sequence[Mapping[str, Any]],
+    label_errors: Sequence[str] = (),
+) -> list[str]:
     """What a user has to know before trusting the dataset."""
     found = list(_LIMITS)
+    if driving := share_of(report, DRIVING):
+        found.append(f"{driving:.0%} of the questions are about driving.")
     if any(config["config_name"] == "pseudo" for config in configs):
         found.append("Rows of the config `pseudo` have labels estimated from plain video, not measured.")
+        found += [f"Such labels, {told}." for told in label_errors]
     if "simulation" in sources:
         found.append("The simulated world is made of simple shapes; what is learnt there need not hold for real video.")
     if set(sources) - {"simulation"}:
         found.append("Places, weather and kinds of road users are those of the sources, and people appear in them.")
     return found
+
+
+def share_of(report: Mapping[str, Any], sources: Collection[str]) -> float:
+    """Of a build's rows, the share that is about some sources."""
+    rows = {key: sum(of_task.values()) for key, of_task in report["by_source"].items()}
+    chosen = sum(n for key, n in rows.items() if key.rsplit(" ", 1)[0] in sources)
+    return float(chosen / max(sum(rows.values()), 1))
 
 
 def _config_line(config: Mapping[str, Any], tables: Mapping[str, Table], without: set[str]) -> dict[str, str]:
@@ -191,7 +223,7 @@ def _front_matter(
     tags = ["video", "kinematics", "spatio-temporal-reasoning", *(["benchmark"] if is_benchmark(manifest) else [])]
     return {
         "pretty_name": manifest["recipe"]["title"],
-        **_licence_fields(sources, publication),
+        **licence_fields(sources, publication and f"https://huggingface.co/datasets/{publication.repo_id}"),
         "task_categories": ["video-text-to-text", "visual-question-answering"],
         "language": ["en"],
         "annotations_creators": ["machine-generated"],
@@ -201,18 +233,20 @@ def _front_matter(
     }
 
 
-def _licence_fields(sources: Sequence[str], publication: Publication | None) -> dict[str, str]:
-    """The Hub's identifier where one licence holds for all; else where the terms stand."""
+def licence_fields(sources: Sequence[str], page: str | None) -> dict[str, str]:
+    """The Hub's identifier where one licence holds for all; else where the terms stand.
+
+    Args:
+        sources: at least one.
+        page: where a card that lists the sources is read, if it is published.
+    """
     of_sources = [licence_of(source) for source in sources]
     if len({licence.hub for licence in of_sources}) == 1 and of_sources[0].hub:
         return {"license": of_sources[0].hub}
     fields = {"license": "other", "license_name": "terms-of-the-sources"}
     if len(of_sources) == 1:
         return {**fields, "license_link": of_sources[0].url}
-    if publication:
-        link = f"https://huggingface.co/datasets/{publication.repo_id}#sources-and-licences"
-        return {**fields, "license_link": link}
-    return fields
+    return {**fields, "license_link": f"{page}#sources-and-licences"} if page else fields
 
 
 def _asked(report: Mapping[str, Any]) -> Any:

@@ -90,11 +90,15 @@ def draw_all(results: Sequence[Results], answers: Sequence[Mapping[str, Sequence
         drawn = {name: figure for name, figure in figures.items() if figure is not None}
         for name, figure in drawn.items():
             for suffix in ("png", "svg"):
-                with whole_file(out / f"{name}.{suffix}") as temporary:
-                    # Neither a date nor a version, so that the same numbers give the same bytes.
-                    metadata = {"Date": None, "Creator": None} if suffix == "svg" else {"Software": None}
-                    figure.savefig(temporary, bbox_inches="tight", pad_inches=0.05, metadata=metadata)
+                save(figure, out / f"{name}.{suffix}")
     return list(drawn)
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Writes a figure as .png or .svg: neither a date nor a version in it, so that equal numbers give equal bytes."""
+    metadata = {"Date": None, "Creator": None} if path.suffix == ".svg" else {"Software": None}
+    with whole_file(path) as temporary:
+        figure.savefig(temporary, bbox_inches="tight", pad_inches=0.05, metadata=metadata)
 
 
 def shorten(name: str, most: int = 32) -> str:
@@ -178,10 +182,11 @@ def by_range(answers: Sequence[Answer], task: str) -> list[Range]:
     if not filled:
         return []
     kept = range(filled[0], filled[-1] + 1)
-    return [_range(*bounds[i], members[i]) for i in kept]
+    return [range_of(*bounds[i], members[i]) for i in kept]
 
 
-def _range(low: float, high: float, answers: Sequence[Answer]) -> Range:
+def range_of(low: float, high: float, answers: Sequence[Answer]) -> Range:
+    """The answers that lie in a range; they need their rows."""
     if not answers:
         return Range(low, high, 0, None, None)
     rows = [answer.row for answer in answers if answer.row]
@@ -218,9 +223,9 @@ def ranges(names: Sequence[str], answers: Sequence[Mapping[str, Sequence[Answer]
         found = [by_range(of[MODEL], task) for of in answers]
         floor = by_range(answers[0][CONSTANT], task)
         for i, (name, of_model) in enumerate(zip(names, found, strict=True)):
-            _points(top, i, len(names), name, [r.accuracy for r in of_model])
+            draw_points(top, i, len(names), name, [r.accuracy for r in of_model])
             drawn = [r.relative_error and np.maximum(r.relative_error, LEAST_PERCENT / 100) for r in of_model]
-            _points(bottom, i, len(names), name, drawn)
+            draw_points(bottom, i, len(names), name, drawn)
         shares = [100 * r.accuracy[0] if r.accuracy else 0.0 for r in floor]
         top.bar(range(len(floor)), shares, width=0.86, color=RULE, label="best constant answer", zorder=0)
         top.set_title(task.replace("_", " ").capitalize(), loc="left")
@@ -228,7 +233,7 @@ def ranges(names: Sequence[str], answers: Sequence[Mapping[str, Sequence[Answer]
         top.set_yticks([0, 25, 50, 75, 100])
         limit = f"limit of a right answer ({100 * RELATIVE_TOLERANCE:.0f} %)"
         bottom.axhline(100 * RELATIVE_TOLERANCE, color=FAINT, linewidth=0.9, linestyle=(0, (4, 2)), label=limit)
-        _relative_scale(bottom, [r.relative_error for of_model in found for r in of_model if r.relative_error])
+        relative_scale(bottom, [r.relative_error for of_model in found for r in of_model if r.relative_error])
         bounds = [floor[0].low, *(r.high for r in floor)]
         bottom.set_xticks(
             np.arange(len(bounds)) - 0.5, [f"{bound:g}" if np.isfinite(bound) else "∞" for bound in bounds]
@@ -252,8 +257,8 @@ def ranges(names: Sequence[str], answers: Sequence[Mapping[str, Sequence[Answer]
     return figure
 
 
-def _points(axes: Axes, i: int, count: int, name: str, values: Sequence[Any]) -> None:
-    """A point with its interval for each range, or None; side by side with those of the other results."""
+def draw_points(axes: Axes, i: int, count: int, name: str, values: Sequence[Any]) -> None:
+    """A point with its interval for each range, or None; side by side with those of the other series."""
     shift = (i - (count - 1) / 2) * min(0.22, 0.7 / count)
     known = [(x + shift, *(100 * v for v in value)) for x, value in enumerate(values) if value is not None]
     if not known:
@@ -265,7 +270,7 @@ def _points(axes: Axes, i: int, count: int, name: str, values: Sequence[Any]) ->
     )  # fmt: skip
 
 
-def _relative_scale(axes: Axes, values: Sequence[tuple[float, float, float]]) -> None:
+def relative_scale(axes: Axes, values: Sequence[tuple[float, float, float]]) -> None:
     """A logarithmic axis of percents that holds all values: errors reach from a few percent to many times the truth."""
     if not values:
         axes.text(0.5, 0.75, "no answer could be read", transform=axes.transAxes, ha="center", color=FAINT)

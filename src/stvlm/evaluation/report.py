@@ -114,13 +114,16 @@ def as_verdicts(differences: Mapping[str, Mapping[str, Difference]], scores: Map
             f"{accuracy[name]:.1f} ({100 * d.value:+.1f}, {100 * d.low:+.1f} to {100 * d.high:+.1f})"
             for name, d in of_task.items()
         ]
-        unmatched = [NAMES.get(name, name) for name, d in of_task.items() if not d.is_beyond_chance]
-        if any(d.clips < FEW_CLIPS for d in of_task.values()):
-            verdict = f"too few clips to tell: fewer than {FEW_CLIPS}"
-        else:
-            verdict = f"not learned: not above {', '.join(unmatched)}" if unmatched else "learned"
-        lines.append([task, f"{accuracy[model]:.1f}", *cells, verdict])
+        lines.append([task, f"{accuracy[model]:.1f}", *cells, verdict(of_task)])
     return _aligned(lines)
+
+
+def verdict(differences: Mapping[str, Difference]) -> str:
+    """Whether a task was learned, by the model's difference to each other column."""
+    if any(d.clips < FEW_CLIPS for d in differences.values()):
+        return f"too few clips to tell: fewer than {FEW_CLIPS}"
+    unmatched = [NAMES.get(name, name) for name, d in differences.items() if not d.is_beyond_chance]
+    return f"not learned: not above {', '.join(unmatched)}" if unmatched else "learned"
 
 
 def method(clip_count: int) -> str:

@@ -12,7 +12,7 @@ from stvlm.evaluation.report import CONSTANT, NAMES, constant_answers
 from stvlm.evaluation.responses import MODEL
 from stvlm.files import read_json
 from stvlm.records import DataError
-from stvlm.scoring import score_all
+from stvlm.scoring import Difference, score_all
 
 PROGRAM = "evaluate_metric/evaluate_model.py"
 
@@ -43,6 +43,10 @@ class Results(NamedTuple):
     versions: Mapping[str, str]
     scores: Mapping[str, Mapping[str, float]]
     """By column, as `score_all` has them, with intervals."""
+    differences: Mapping[str, Mapping[str, Difference]]
+    """By task: the model's accuracy minus each other column's."""
+    model: Mapping[str, Any]
+    """Its path, fingerprint and backend."""
 
     @property
     def controls(self) -> list[str]:
@@ -83,14 +87,19 @@ def _read(folder: Path) -> Results:
     try:
         dataset = {key: content["dataset"][key] for key in ("path", "config", "split", "fingerprint", "rows")}
         scores = {name: dict(of_column) for name, of_column in content["scores"].items()}
-        name = Path(content["model"]["path"]).name
+        model = dict(content["model"])
+        name = Path(model["path"]).name
+        differences = {
+            task: {column: Difference(**found) for column, found in of_task.items()}
+            for task, of_task in content["differences"].items()
+        }
         settings, versions = dict(content["settings"]), dict(content["versions"])
         sound = "average_accuracy" in scores[MODEL] and CONSTANT in scores
     except (KeyError, TypeError, ValueError, AttributeError):
         sound = False
     if not sound:
         raise DataError(f"{path}: not what {PROGRAM} writes; give a folder that was its --out")
-    return Results(folder, name, dataset, settings, versions, scores)
+    return Results(folder, name, dataset, settings, versions, scores, differences, model)
 
 
 def load_rows(results: Results, dataset: str | None) -> Split | None:

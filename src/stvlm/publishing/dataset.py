@@ -12,7 +12,16 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import yaml
 
-from stvlm.cards.dataset import CARD, Publication, is_benchmark, limits, read_configs, write_dataset_card
+from stvlm.cards.dataset import (
+    CARD,
+    Publication,
+    is_benchmark,
+    kept_back,
+    limits,
+    read_configs,
+    sources_of,
+    write_dataset_card,
+)
 from stvlm.dataset.folder import BUILD, with_video_first
 from stvlm.dataset.report import TASKS
 from stvlm.files import read_json, whole_file, write_json
@@ -49,8 +58,12 @@ def publish_dataset(folder: Path, repo_id: str, private: bool = False) -> list[s
     ]
 
 
-def stage(folder: Path, into: Path, repo_id: str) -> list[str]:
+def stage(
+    folder: Path, into: Path, repo_id: str, metric: str | None = None, label_errors: Sequence[str] = ()
+) -> list[str]:
     """Writes the published form of a built folder and gives the sources whose video it leaves out.
+
+    Its card names the Space of the metric, and how far off pseudo-labels were found to be, where these are given.
 
     Only tables, and videos that a row of a source with a free licence names, come into it: the videos as links. Where
     some sources' video is left out, `file_name` is null in their rows, so that all rows keep one schema; where all is,
@@ -59,10 +72,10 @@ def stage(folder: Path, into: Path, repo_id: str) -> list[str]:
     manifest = read_json(folder / BUILD)
     tables = {path.relative_to(folder): path for path in sorted(folder.rglob("metadata.parquet"))}
     with_video = {path for path, table in tables.items() if "file_name" in pq.read_schema(table).names}
-    sources = {path: _sources(table) for path, table in tables.items()}
+    sources = {path: sources_of(table) for path, table in tables.items()}
     every = frozenset[str]().union(*sources.values())
     forbidden = {source for source in every if not licence_of(source).redistribute_video}
-    left_out = sorted(frozenset[str]().union(*(sources[path] for path in with_video)) & forbidden)
+    left_out = kept_back(folder)
     shown = {path for path in with_video if sources[path] - forbidden}
     for path, table in tables.items():
         if path in with_video and sources[path] & forbidden:
@@ -77,11 +90,13 @@ def stage(folder: Path, into: Path, repo_id: str) -> list[str]:
     write_json(into / BUILD, _counted(manifest))
     configs = with_video_first(read_configs(folder), [path.as_posix() for path in shown])
     _write_yaml(into / CARD, {"configs": configs}, "---\n")
-    write_dataset_card(into, Publication(repo_id, left_out))
+    write_dataset_card(into, Publication(repo_id, left_out, metric, label_errors))
     if is_benchmark(manifest):
         _write_yaml(into / EVALUATION, _evaluation(manifest, configs))
     schema = pq.read_schema(into / next(iter(tables)))
-    write_json(into / CROISSANT, croissant(manifest, repo_id, schema, every, limits(every, configs)))
+    write_json(
+        into / CROISSANT, croissant(manifest, repo_id, schema, every, limits(manifest["report"], every, configs))
+    )
     return left_out
 
 
@@ -93,10 +108,6 @@ def _counted(manifest: Mapping[str, Any]) -> dict[str, Any]:
     if materialized := manifest.get("materialized"):
         counted["materialized"] = {**materialized, "clips_left_out": len(materialized["clips_left_out"])}
     return counted
-
-
-def _sources(table: Path) -> frozenset[str]:
-    return frozenset(pq.read_table(table, columns=["source"]).column(0).unique().to_pylist())
 
 
 def _without_video(table: Path, place: Path, forbidden: Collection[str], keep_column: bool) -> None:

@@ -1,0 +1,196 @@
+"""What is known of a model: its scores, how it was trained and on what, as files tell it; and what no file tells."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from stvlm.dataset.folder import BUILD
+from stvlm.evaluation.dataset import Row, Split, load_split
+from stvlm.evaluation.general import RESULTS as GENERAL
+from stvlm.evaluation.results import PROGRAM, Results, load_rows, read_results
+from stvlm.files import read_json
+from stvlm.records import DataError
+
+RESULTS, TRAINING, VALIDATION = "results.json", "training.json", "validation.json"
+
+
+class Validation(NamedTuple):
+    """How right pseudo-labels are, as validate_pseudo_labels.py measured it."""
+
+    name: str
+    recipe: str
+    sources: Sequence[str]
+    rungs: Mapping[str, Mapping[str, Any]]
+
+
+class Dataset(NamedTuple):
+    """A built dataset."""
+
+    name: str
+    build: Mapping[str, Any]
+    """Its build.json."""
+
+
+class Evidence(NamedTuple):
+    """Of one model. What is None or empty was not at hand; `missing` says so in words."""
+
+    results: Results
+    """The model on the benchmark as it is."""
+    settings: Sequence[Results]
+    """The same model, asked otherwise."""
+    others: Sequence[tuple[Results, Mapping[str, Any] | None]]
+    """Other models on the same questions, with what training.json says of them where it is at hand."""
+    general: Sequence[Mapping[str, Any]]
+    """Scores on other benchmarks, as evaluate_metric/general.py gathers them."""
+    training: Mapping[str, Any] | None
+    """What training/sft.py wrote beside the weights."""
+    trained_on: Dataset | None
+    trained_on_at: Path | None
+    """Where that lies, or lay."""
+    sources: Mapping[str, int]
+    """The questions that it was trained on, by their source."""
+    label_types: Mapping[str, int]
+    """The same by how they were labelled: lidar, slam, simulated, pseudo."""
+    bench: Dataset | None
+    questions: Split | None
+    """The benchmark's rows."""
+    questions_at: Path
+    """Where they lie, or lay."""
+    validations: Sequence[Validation]
+    missing: Sequence[str]
+
+
+def gather(
+    results: Path,
+    model: Path | None = None,
+    dataset: Path | None = None,
+    bench: Path | None = None,
+    validations: Iterable[Path] = (),
+) -> Evidence:
+    """Reads what there is about the model whose results lie in a folder.
+
+    Args:
+        results: a folder that evaluate_model.py wrote, or one that holds several of them: of the model in several
+            settings, and of others to compare it with.
+        model: its folder, if it is not where the results say; also decides which model of several is meant.
+        dataset: what it was trained on, if it is not where its training.json says.
+        bench: what it was asked, if it is not where the results say.
+        validations: folders that validate_pseudo_labels.py wrote.
+
+    Raises DataError, one line, for a folder without results or with several models' where none is chosen, and for a
+    benchmark that is not the one that was asked.
+    """
+    found = [read_results([folder])[0] for folder in _folders_with(results, RESULTS)]
+    if not found:
+        what = f"holds no {RESULTS}" if results.is_dir() else "no such folder"
+        raise DataError(f"{results}: {what}; give a folder that was --out of {PROGRAM}")
+    main = _main_of(found, results, model)
+    missing: list[str] = []
+    training = _training(model or Path(main.model["path"]))
+    if training is None:
+        missing.append(f"how {main.name} was trained: it has no {TRAINING}")
+    place = dataset or (Path(training["recipe"]["dataset"]) if training else None)
+    trained_on = None if place is None else _dataset(place, missing, f"what {main.name} was trained on")
+    rows = _rows_of(place, training) if training and place and trained_on else []
+    if rows is None:
+        raise DataError(f"{place}: holds other rows than {main.name} was trained on; give the right one by --dataset")
+    bench = bench or Path(main.dataset["path"])
+    return Evidence(
+        results=main,
+        settings=[r for r in found if r is not main and _same_model(r, main)],
+        others=[
+            (r, _training(Path(r.model["path"])))
+            for r in found
+            if not _same_model(r, main) and _same_questions(r, main) and _is_plain(r)
+        ],
+        general=[score for path in _folders_with(results, GENERAL) for score in read_json(path / GENERAL)],
+        training=training,
+        trained_on=trained_on,
+        trained_on_at=place,
+        sources=dict(sorted(Counter(row["source"] for row in rows).items())),
+        label_types=Counter(row["label_type"] for row in rows),
+        bench=_dataset(bench, missing, "how the benchmark was built"),
+        questions=load_rows(main, str(bench)) if bench.is_dir() else None,
+        questions_at=bench,
+        validations=[_validation(folder) for folder in validations],
+        missing=missing,
+    )
+
+
+def label_errors(validations: Iterable[Validation]) -> list[str]:
+    """How right pseudo-labels are, a clause for each recipe, sources and what it was given."""
+    told = []
+    for v in validations:
+        for rung, scores in v.rungs.items():
+            where = f"{v.recipe} on {', '.join(v.sources)}, {rung}"
+            within = scores["within_25_percent"]
+            kept = f"{scores['kept']['value']:.0%} of {scores['moving']} moving tracks kept"
+            if within is None:
+                told.append(f"{where}: {kept}")
+                continue
+            bounds = f"{within['low']:.0%} to {within['high']:.0%}"
+            told.append(
+                f"{where}: {kept}, {within['value']:.0%} ({bounds}) of these within 25 % of the truth, "
+                f"with a median error of {scores['median_error']:+.0%}"
+            )
+    return told
+
+
+def _folders_with(folder: Path, name: str) -> list[Path]:
+    """The folder itself and those in it, as far as they hold a file of this name."""
+    return [place.parent for place in (folder / name, *sorted(folder.glob(f"*/{name}"))) if place.is_file()]
+
+
+def _main_of(found: Sequence[Results], folder: Path, model: Path | None) -> Results:
+    """The results that a card is about: of the model meant, on all questions as they are, with nothing added."""
+    plain = [r for r in found if _is_plain(r)]
+    if model is not None:
+        plain = [r for r in plain if r.name == model.name]
+    if not plain:
+        of = f" of {model.name}" if model else ""
+        raise DataError(f"{folder}: no results{of} on a whole benchmark as it is; run {PROGRAM} without --limit")
+    names = {r.name for r in plain}
+    if len(names) > 1 and plain[0].folder != folder:
+        raise DataError(f"{folder}: results of several models ({', '.join(sorted(names))}); name one by --model")
+    return plain[0]
+
+
+def _is_plain(r: Results) -> bool:
+    extra = any(r.settings.get(name) for name in ("limit", "shots", "context"))
+    return r.dataset["config"] == "default" and not extra
+
+
+def _same_model(a: Results, b: Results) -> bool:
+    return bool(a.model["fingerprint"] == b.model["fingerprint"])
+
+
+def _same_questions(a: Results, b: Results) -> bool:
+    return bool(a.dataset["fingerprint"] == b.dataset["fingerprint"])
+
+
+def _rows_of(place: Path, training: Mapping[str, Any]) -> Sequence[Row] | None:
+    """The rows that a model was trained on; None where a dataset's are others."""
+    recipe = training["recipe"]
+    split = load_split(str(place), recipe["split"], None, recipe.get("config"), needs_video=False)
+    return split.rows if split.fingerprint == training["dataset_fingerprint"] else None
+
+
+def _training(model: Path) -> Mapping[str, Any] | None:
+    path = model / TRAINING
+    return dict(read_json(path)) if path.is_file() else None
+
+
+def _dataset(folder: Path, missing: list[str], what: str) -> Dataset | None:
+    """A built dataset; None, and a word about it, where there is none."""
+    if not (folder / BUILD).is_file():
+        missing.append(f"{what}: there is no {BUILD} of {folder.name}")
+        return None
+    return Dataset(folder.resolve().name, read_json(folder / BUILD))
+
+
+def _validation(folder: Path) -> Validation:
+    content = read_json(folder / VALIDATION)
+    return Validation(folder.name, content["recipe"]["name"], content["sources"], content["rungs"])
