@@ -1,0 +1,36 @@
+"""The demo of ST-VLM. ST_VLM_MODEL and ST_VLM_DATASET choose another model or dataset: a folder, or an id of the Hub."""
+
+import os
+import tempfile
+from pathlib import Path
+
+os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+try:
+    from spaces import GPU  # before torch: where GPUs are lent for a moment, and only there, it is one
+except ImportError:
+    GPU = None
+
+from stvlm.demo.desk import Desk
+from stvlm.demo.examples import read_plain
+from stvlm.demo.page import build_page, launch_options
+from stvlm.evaluation.backends.transformers import TransformersModel
+
+HERE = Path(__file__).parent
+MODEL = os.environ.get("ST_VLM_MODEL") or str(HERE / "st-vlm-tiny")
+DATASET = os.environ.get("ST_VLM_DATASET") or str(HERE / "examples")
+
+model = TransformersModel(MODEL, max_new_tokens=128)
+if GPU is not None:
+    model.stream = GPU(duration=60)(model.stream)
+desk = Desk(
+    model=model,
+    model_name=Path(MODEL).name,
+    frame_size_px=model.frame_size_px,
+    dataset=DATASET,
+    examples=read_plain(Path(DATASET)),
+    work=Path(tempfile.mkdtemp(prefix="st-vlm-")),
+)
+demo = build_page(desk)
+
+if __name__ == "__main__":
+    demo.launch(**launch_options(desk))

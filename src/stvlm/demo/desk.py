@@ -1,0 +1,63 @@
+"""What all visitors share: the model, the dataset with its examples, and a folder for what they send."""
+
+from __future__ import annotations
+
+import secrets
+import shutil
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from stvlm.demo.clips import Clip
+from stvlm.demo.uploads import take
+
+KEPT_S = 3600
+"""So long an uploaded clip is there at least, and no longer once somebody sends another."""
+
+
+class Model(Protocol):
+    """Who answers."""
+
+    def stream(self, video: Any, times_s: Sequence[float], prompt: str) -> Iterator[str]:
+        """The answer to a prompt behind a video (n, 3, H, W) uint8 RGB tensor, as it grows."""
+
+
+@dataclass(frozen=True)
+class Desk:
+    """What the tabs work with."""
+
+    model: Model
+    model_name: str
+    frame_size_px: tuple[int, int] | None
+    """To which the model brings every frame, where it is always the same."""
+    dataset: str
+    """A built folder, or a dataset of the Hub."""
+    examples: Mapping[str, tuple[str, Clip]]
+    """Clips to ask about, by id, and what each is called."""
+    work: Path
+    """Where uploaded clips lie, each in a folder that nobody can guess."""
+    results: Path | None = None
+    """A folder of results for the leaderboard."""
+
+
+def receive(upload: Path, work: Path) -> tuple[Clip, bool]:
+    """The plain clip of an uploaded file, and whether its end was cut off. Raises DataError."""
+    _sweep(work)
+    folder = work / secrets.token_hex(16)
+    folder.mkdir(parents=True)
+    out = folder / "clip.mp4"
+    try:
+        decoded = take(upload, out)
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    return Clip(out, decoded.step_s, decoded.frames, (decoded.width_px, decoded.height_px)), decoded.is_cut
+
+
+def _sweep(work: Path) -> None:
+    """Removes what is older than `KEPT_S`."""
+    for folder in work.iterdir():
+        if time.time() - folder.stat().st_mtime > KEPT_S:
+            shutil.rmtree(folder, ignore_errors=True)
