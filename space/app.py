@@ -1,4 +1,4 @@
-"""The demo of ST-VLM. ST_VLM_MODEL and ST_VLM_DATASET choose another model or dataset: a folder, or an id of the Hub."""
+"""The demo. ST_VLM_MODEL and ST_VLM_DATASET choose another model and dataset: a folder, or an id of the Hub."""
 
 import os
 import tempfile
@@ -12,6 +12,7 @@ except ImportError:
 
 from stvlm.demo.desk import Desk
 from stvlm.demo.examples import read_plain
+from stvlm.demo.exploring import read_catalogue
 from stvlm.demo.page import build_page, launch_options
 from stvlm.evaluation.backends.transformers import TransformersModel
 
@@ -28,9 +29,11 @@ desk = Desk(
     frame_size_px=model.frame_size_px,
     dataset=DATASET,
     examples=read_plain(Path(DATASET)),
+    results=Path(os.environ["ST_VLM_RESULTS"]) if os.environ.get("ST_VLM_RESULTS") else None,
     work=Path(tempfile.mkdtemp(prefix="st-vlm-")),
 )
-demo = build_page(desk)
+catalogue = read_catalogue(DATASET)
+demo = build_page(desk, catalogue)
 
 if __name__ == "__main__":
-    demo.launch(**launch_options(desk))
+    demo.launch(**launch_options(desk, catalogue))

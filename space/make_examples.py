@@ -3,16 +3,17 @@
 python make_examples.py
 """
 
+import json
 from pathlib import Path
 
 from stvlm.cards.dataset import write_dataset_card
 from stvlm.dataset.folder import build
-from stvlm.dataset.prepare import BuildRequest
+from stvlm.dataset.prepare import BuildRequest, sources_of
 from stvlm.dataset.recipe import Recipe
 from stvlm.demo.examples import write_plain
-from stvlm.engine import Engine
 from stvlm.programs import run_program
 from stvlm.recipes import load_recipe
+from stvlm.simulation.source import SimulationSource
 
 HERE = Path(__file__).parent
 CLIPS = 8
@@ -21,8 +22,10 @@ CLIPS = 8
 def main() -> None:
     recipe = load_recipe(HERE / "examples.yaml", Recipe)
     folder = HERE / "examples"
-    build(BuildRequest(recipe=recipe, paths={}, engine=Engine("local", None, {})), folder, write_dataset_card)
-    made = write_plain(folder, dict(recipe.sources["simulation"]), CLIPS)
+    request = BuildRequest(recipe=recipe, paths={})
+    build(request, folder, write_dataset_card)
+    (simulation,) = sources_of(request)
+    made = write_plain(folder, SimulationSource(json.loads(simulation.options)), CLIPS)
     print(f"{folder}: {len(made)} clips to ask about")
 
 

@@ -1,4 +1,4 @@
-"""Questions about a clip: by task, in the dataset's own words, or free; and what an answer is worth where truth is known."""
+"""Questions about a clip, by task or free, and what an answer is worth where the truth is known."""
 
 from __future__ import annotations
 

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from stvlm.dataset.video import draw_outline, outline_px, read_video
+from stvlm.demo.working import Tell
 from stvlm.kinematics import STEP_S
 from stvlm.pseudo_labels.artefacts import Footage, ObjectTrack, ObjectTracks, Provenance
 from stvlm.pseudo_labels.objects.following import follow_boxes
 from stvlm.questions.asking import Motion
-from stvlm.records import COLORS_RGB, Array, Camera, DataError, Domain, Rejected
-from stvlm.demo.working import Tell
+from stvlm.records import COLORS_RGB, Array, Camera, DataError, Rejected
 
 LEAST_FRAMES = 5
 """On the grid of half seconds that a model is shown; a clip of questions has at least as many."""
@@ -114,6 +114,15 @@ def add_mark(study: Study, mark: Mark) -> Study:
     return Study(study.clip, (*kept, mark), boxes_px)
 
 
+def mark_of(data: Any) -> Mark:
+    """A box as a page or a program sends it: {"color", "time_s", "box"}. Raises DataError."""
+    try:
+        x0, y0, x1, y1 = (float(value) for value in data["box"])
+        return Mark(str(data["color"]), float(data["time_s"]), (x0, y0, x1, y1))
+    except (KeyError, TypeError, ValueError):
+        raise DataError('A box is {"color": "red", "time_s": 0.0, "box": [x0, y0, x1, y1]}.') from None
+
+
 def without_marks(study: Study) -> Study:
     """The clip alone, or an example with its own boxes."""
     return Study(study.clip) if study.clip.known is None else example_study(study.clip)
@@ -150,13 +159,17 @@ class Shown(NamedTuple):
     times_s: list[float]  # from its own beginning
 
 
-def shown_to_model(study: Study) -> Shown:
-    """A frame every half second while all boxes are there, and these drawn. Raises DataError where that is too short."""
+def shown_to_model(study: Study, within_s: tuple[float, float] = (0.0, np.inf)) -> Shown:
+    """A frame every half second, boxes drawn, while all of them are there, or of these seconds those given.
+
+    Raises DataError where that is too short.
+    """
     clip = study.clip
     if not study.boxes_px:
         raise DataError("Draw a box around the object first.")
     every = round(STEP_S / clip.step_s)
     grid = np.arange(0, clip.count, every)
+    grid = grid[(grid * clip.step_s >= within_s[0] - 1e-6) & (grid * clip.step_s <= within_s[1] + 1e-6)]
     there = np.flatnonzero(~np.isnan([boxes_px[grid, 0] for boxes_px in study.boxes_px.values()]).any(axis=0))
     chosen = grid[there[0] : there[-1] + 1] if len(there) else grid[:0]
     if len(chosen) < LEAST_FRAMES:

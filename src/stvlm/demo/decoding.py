@@ -167,7 +167,7 @@ def main() -> None:
     confine()
     av.logging.set_level(None)
     try:
-        with open(0, "rb", closefd=False) as file:  # noqa: PTH123  it has no path
+        with open(0, "rb", closefd=False) as file:
             answer = decode(file, Path(sys.argv[1]))._asdict()
     except RefusedError as error:
         answer = {"refused": str(error)}

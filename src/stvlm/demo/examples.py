@@ -16,15 +16,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from stvlm.dataset.video import VideoSettings, write_video
+from stvlm.dataset.visibility import boxes_in_view
 from stvlm.demo.clips import Clip, Known
 from stvlm.evaluation.trajectories import load_trajectories
 from stvlm.files import whole_file
 from stvlm.kinematics import STEP_S
+from stvlm.programs import first_line
 from stvlm.pseudo_labels.videos.of_scenes import HiddenLabels
 from stvlm.pseudo_labels.videos.video import Video
-from stvlm.programs import first_line
 from stvlm.questions.asking import Motion
-from stvlm.records import NOISELESS, Camera, DataError, Recording, Rejected
+from stvlm.questions.templates import listed
+from stvlm.records import NOISELESS, Camera, DataError, Recording, Rejected, Scene
 from stvlm.simulation.source import SimulationSource
 
 PLAIN = "plain"
@@ -43,10 +45,10 @@ _SCHEMA = pa.schema(
 )
 
 
-def write_plain(dataset: Path, options: dict[str, Any], most: int) -> list[str]:
-    """Adds the plain clips to a dataset of the simulated world that was built with these options, and names them.
+def write_plain(dataset: Path, source: SimulationSource, most: int) -> list[str]:
+    """Adds the plain clips to a dataset that was built of this simulated world, and names them.
 
-    One of each recording, that with the most objects and frames, and of recordings the first `most`. Raises DataError.
+    The best one of each recording to look at, and of recordings the first `most`. Raises DataError.
     """
     rows: dict[str, dict[str, Any]] = {}
     for table in sorted(dataset.glob("simulation/*/metadata.parquet")):
@@ -56,7 +58,6 @@ def write_plain(dataset: Path, options: dict[str, Any], most: int) -> list[str]:
                 rows[row["scene_id"]] = row
     if not rows:
         raise DataError(f"{dataset}: holds no simulated clips; build it with a recipe of the simulation")
-    source = SimulationSource(options)
     videos = HiddenLabels(source)
     (name,) = videos.cameras
     found = []
@@ -67,23 +68,29 @@ def write_plain(dataset: Path, options: dict[str, Any], most: int) -> list[str]:
         scene = videos.scene(f"{scene_id}/{name}")
         assert not isinstance(scene, Rejected)
         start_s = (row["clip_start_ns"] - int(scene.frame_times_ns[0])) / 1e9
-        found.append(_write_one(dataset, video, row, start_s, source.parameters.layouts))
+        found.append(_write_one(dataset, video, scene, row, start_s, source.parameters.layouts))
     with whole_file(dataset / PLAIN / "clips.parquet") as temporary:
         pq.write_table(pa.Table.from_pylist(found, _SCHEMA), temporary)
     return [item["clip_id"] for item in found]
 
 
-def _richness(row: dict[str, Any]) -> tuple[int, int, str]:
-    return len(row["objects"]), len(row["frame_times_s"]), row["clip_id"]
+def _richness(row: dict[str, Any]) -> tuple[bool, float, str]:
+    """Two objects before one or three, and of these clips the one whose smaller object is the tallest in the image."""
+    heights_px = [np.median([box[3] - box[1] for box in it["boxes_px"] if box is not None]) for it in row["objects"]]
+    return len(heights_px) == 2, float(min(heights_px)), row["clip_id"]
 
 
 def _write_one(
-    dataset: Path, video: Video, row: dict[str, Any], start_s: float, layouts: Sequence[str]
+    dataset: Path, video: Video, scene: Scene, row: dict[str, Any], start_s: float, layouts: Sequence[str]
 ) -> dict[str, Any]:
-    assert video.boxes is not None and video.camera is not None and video.world_SE3_camera is not None
+    assert video.camera is not None and video.world_SE3_camera is not None
     at_s = start_s + np.arange(0, row["frame_times_s"][-1] + 1e-6, PLAIN_STEP_S)
     frames = np.abs(video.times_s[:, None] - at_s).argmin(axis=0)
-    boxes_of = {track.track_id: track.boxes_px[frames] + 0.5 for track in video.boxes.tracks}
+    tracks = {track.track_id: track for track in scene.tracks}
+    chosen = tuple(tracks[item["track_id"]] for item in row["objects"])
+    boxes_px = boxes_in_view(scene, chosen, frames).swapaxes(0, 1)
+    nearest = np.rint((at_s - start_s) / STEP_S).astype(int)  # seen is what the dataset says is
+    boxes_px[[[item["boxes_px"][k] is None for k in nearest] for item in row["objects"]]] = np.nan
     images = (video.frames.read(int(frame)) for frame in frames)
     write_video(dataset / PLAIN / f"{row['clip_id']}.mp4", images, VideoSettings(crf=23), PLAIN_STEP_S)
     camera = video.camera
@@ -92,7 +99,7 @@ def _write_one(
         "split": row["split"],
         "layout": layouts[int(row["scene_id"].rpartition("-")[2]) % len(layouts)],
         "categories": [item["category"] for item in row["objects"]],
-        "boxes_px": [boxes_of[item["track_id"]].ravel().tolist() for item in row["objects"]],
+        "boxes_px": boxes_px.reshape(len(chosen), -1).tolist(),
         "camera": [getattr(camera, key) for key in ("width_px", "height_px", "fx_px", "fy_px", "cx_px", "cy_px")],
         "camera_height_m": video.camera_height_m,
         "world_SE3_camera": video.world_SE3_camera[frames].ravel().tolist(),
@@ -125,6 +132,6 @@ def read_plain(dataset: Path) -> dict[str, tuple[str, Clip]]:
         assert round((xyz_m.shape[1] - 1) * STEP_S / PLAIN_STEP_S) + 1 == len(poses)
         path = (dataset / PLAIN / f"{row['clip_id']}.mp4").absolute()
         size_px = (int(width), int(height))
-        name = f"{row['layout'].replace('_', ' ')}, {' and '.join(row['categories'])}"
+        name = f"{row['layout'].replace('_', ' ')}: {listed(row['categories'])}"
         clips[row["clip_id"]] = name, Clip(path, PLAIN_STEP_S, len(poses), size_px, row["clip_id"], known)
     return clips

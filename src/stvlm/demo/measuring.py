@@ -12,10 +12,9 @@ from typing import Literal, NamedTuple, TypeVar
 
 import numpy as np
 
-from stvlm.demo.asking import ask_by_task, hours_of, tasks_for
+from stvlm.demo.asking import Asked, ask_by_task, hours_of, tasks_for
 from stvlm.demo.clips import Clip, Study
 from stvlm.demo.working import Tell
-from stvlm.evaluation.backends.geometry import ANSWERED_IF_AT_ALL
 from stvlm.geometry import inverse_se3, transform
 from stvlm.kinematics import MPS_TO_KMH, STEP_S, interpolate
 from stvlm.pseudo_labels.artefacts import ObjectTrack, ObjectTracks, Provenance
@@ -60,7 +59,7 @@ class Measured(NamedTuple):
     """What came of it."""
 
     courses: Mapping[str, Course | Rejected]  # by colour
-    camera_m: Array  # (N, 3) where the camera was
+    world_SE3_camera: Array  # (N, 4, 4)
     motion: Motion | None  # of all objects on the grid, where they have places together
     first_s: float  # where the motion begins in the clip
     notes: tuple[str, ...]
@@ -90,42 +89,43 @@ def measure(study: Study, setting: Setting, tell: Tell) -> Measured:
         f"camera: {'did not move' if geometry.provenance.tool == 'static_camera' else 'moved'} "
         f"({geometry.provenance.tool.replace('_', ' ')}); upright by {world.up_by}",
     )
-    return Measured(courses, poses[:, :3, 3], motion, first_s, notes)
+    return Measured(courses, poses, motion, first_s, notes)
 
 
 class Answer(NamedTuple):
-    """A question by task and what geometry answers."""
+    """A question by task, with its truth where that is known, and what geometry answers."""
 
-    task: str
-    question: str
+    asked: Asked
     value: str  # as `Question.target`; empty where there is none
-    sigma: float | None
+    sigma: float | None  # one standard deviation of a distance or speed
     why_not: str
-    truth: str
 
 
 def answers(measured: Measured, truth: Motion | None) -> list[Answer]:
-    """An answer to each task that can be asked of these objects, over the seconds in which all of them have places."""
+    """An answer to each task that can be asked of these objects, over the seconds in which all of them have places.
+
+    `truth` is that of the whole clip.
+    """
     motion = measured.motion
     if motion is None:
         return []
     count, frames = motion.xyz_m.shape[:2]
+    if truth is not None:
+        first = round(measured.first_s / STEP_S)
+        truth = truth._replace(xyz_m=truth.xyz_m[:, first : first + frames])
     out = []
     for task in tasks_for(count):
-        for hour in hours_of(motion)[-1:] if task == "direction_timestamp" else [0]:
-            found = ask_by_task(task, count, frames, hour, motion)
-            said = found.truth
-            real = None if truth is None else ask_by_task(task, count, frames, hour, truth).truth
-            out.append(
-                Answer(
-                    task,
-                    found.question,
-                    said.target if isinstance(said, Question) else "",
-                    said.target_sigma if isinstance(said, Question) else None,
-                    said.reason if isinstance(said, Rejected) else "",
-                    real.target if isinstance(real, Question) else "",
-                )
+        hour = hours_of(truth or motion)[-1] if task == "direction_timestamp" else 0
+        asked = ask_by_task(task, count, frames, hour, truth)
+        said = ask_by_task(task, count, frames, hour, motion).truth
+        out.append(
+            Answer(
+                asked,
+                said.target if isinstance(said, Question) else "",
+                said.target_sigma if isinstance(said, Question) else None,
+                said.reason if isinstance(said, Rejected) else "",
             )
+        )
     return out
 
 
@@ -148,6 +148,7 @@ def speed_of(times_s: Array, xyz_m: Array, noise: Noise) -> Speed:
 def _video(study: Study, setting: Setting, tell: Tell) -> Video:
     clip, known = study.clip, study.clip.known
     camera: Camera
+    height_m: float | None
     if known is not None:
         camera, height_m = known.camera, known.camera_height_m
     elif not 20 <= setting.hfov_deg <= 150:

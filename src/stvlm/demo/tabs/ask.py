@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
@@ -12,10 +12,19 @@ import torch
 
 from stvlm.demo import showing
 from stvlm.demo.asking import DEFAULT_HOUR, TITLES, Asked, ask_by_task, hours_of, prompt_for, tasks_for
-from stvlm.demo.clips import Mark, Shown, Study, add_mark, example_study, follow, shown_to_model, without_marks
+from stvlm.demo.clips import (
+    Shown,
+    Study,
+    add_mark,
+    example_study,
+    follow,
+    mark_of,
+    shown_to_model,
+    without_marks,
+)
 from stvlm.demo.desk import Desk, receive
-from stvlm.demo.tabs.parts import Shelf, Stage, friendly
-from stvlm.demo.working import in_steps
+from stvlm.demo.tabs.parts import friendly, make_shelf, make_stage
+from stvlm.demo.working import Told, in_steps
 from stvlm.records import DataError
 
 FIRST_TASK = "traveled_distance"
@@ -38,12 +47,12 @@ def build(desk: Desk) -> Ask:
     study = gr.State(None)
     with gr.Row(equal_height=False):
         with gr.Column(scale=6, min_width=320):
-            stage = Stage(elem_id="stage")
+            stage = make_stage(elem_id="stage")
             with gr.Row(equal_height=True):
                 upload = gr.UploadButton("Upload a video", file_types=["video"], size="sm", variant="secondary")
                 stop_following = gr.Button("Stop", size="sm", visible=False)
             gr.HTML('<p class="quiet">Or one of these, of which the truth is known:</p>')
-            shelf = Shelf(_shelf_of(desk), elem_id="examples")
+            shelf = make_shelf(_shelf_of(desk), elem_id="examples")
         with gr.Column(scale=5, min_width=320):
             task = gr.Radio(_choices(1), value=FIRST_TASK, label="Question", elem_id="task")
             hour = gr.Radio(
@@ -71,7 +80,7 @@ def build(desk: Desk) -> Ask:
             now, showing.stage_value(now, note=note),
             gr.update(choices=_choices(count), value=task),
             gr.update(choices=hours, value=hour, visible=task == "direction_timestamp"),
-            _question(now, task, hour), showing.NO_ANSWER_YET, "", _link(now, task, hour),
+            question_of(now, task, hour), showing.NO_ANSWER_YET, "", _link(now, task, hour),
         ]  # fmt: skip
 
     def open_example(clip_id: str, task: str, hour: int) -> list[Any]:
@@ -94,9 +103,9 @@ def build(desk: Desk) -> Ask:
     def mark(now: Study | None, task: str, hour: int, event: gr.EventData) -> Iterator[list[Any]]:
         if now is None:
             raise DataError(NO_CLIP)
-        drawn = _mark_of(event._data)
+        drawn = mark_of(event._data)
         steps = in_steps(lambda tell: follow(add_mark(now, drawn), drawn.color, tell))
-        found = yield from _told(steps, stage, opened)
+        found = yield from _told(steps, len(opened))
         yield [*show(found, task, hour, _coverage(found, drawn.color)), gr.update(visible=False)]
 
     @friendly
@@ -107,7 +116,7 @@ def build(desk: Desk) -> Ask:
 
     @friendly
     def compose(now: Study | None, task: str, hour: int) -> tuple[Any, str, str]:
-        words = _question(now, task, hour) if now is not None else ""
+        words = question_of(now, task, hour) if now is not None else ""
         return gr.update(visible=task == "direction_timestamp"), words, _link(now, task, hour)
 
     @friendly
@@ -115,7 +124,7 @@ def build(desk: Desk) -> Ask:
         if now is None:
             raise DataError(NO_CLIP)
         shown = shown_to_model(now)
-        asked = _asked(now, shown, task, hour, question)
+        asked = asked_about(now, shown, task, hour, question)
         seen = showing.strip(shown.frames, [shown.first_s + t for t in shown.times_s], desk.frame_size_px)
         yield showing.answer_card("", asked, False), _seen_card(desk, seen)
         text = ""
@@ -148,7 +157,7 @@ def answered(desk: Desk, study: Study, shown: Shown, question: str) -> Iterator[
     yield from desk.model.stream(video, shown.times_s, prompt_for(study, shown.times_s, question))
 
 
-def _asked(study: Study, shown: Shown, task: str, hour: int, question: str) -> Asked | None:
+def asked_about(study: Study, shown: Shown, task: str, hour: int, question: str) -> Asked | None:
     """The question by task where its words are still those, else None."""
     if not question.strip():
         raise DataError("Type a question first.")
@@ -161,7 +170,8 @@ def _asked(study: Study, shown: Shown, task: str, hour: int, question: str) -> A
     return asked if asked.question == question.strip() else None
 
 
-def _question(study: Study, task: str, hour: int) -> str:
+def question_of(study: Study, task: str, hour: int) -> str:
+    """The words of a task's question about a clip."""
     return ask_by_task(task, max(len(study.colors), 1), 5, hour).question  # type: ignore[arg-type]
 
 
@@ -177,23 +187,17 @@ def _link(study: Study | None, task: str, hour: int) -> str:
     return urlencode({key: value for key, value in parts.items() if value})
 
 
-def _mark_of(data: Any) -> Mark:
-    try:
-        x0, y0, x1, y1 = (float(value) for value in data["box"])
-        return Mark(str(data["color"]), float(data["time_s"]), (x0, y0, x1, y1))
-    except (KeyError, TypeError, ValueError):
-        raise DataError("This is no box. Draw it again.") from None
-
-
-def _told(steps: Any, stage: Stage, opened: list[Any]) -> Iterator[list[Any]]:
+def _told(steps: Generator[Told, None, Study], outputs: int) -> Generator[list[Any], None, Study]:
     """Shows how far work is, and that it can be stopped; returns its result."""
-    skipped = [gr.skip()] * len(opened)
+    skipped = [gr.skip()] * outputs
     try:
         while True:
-            next(steps)
+            try:
+                next(steps)
+            except StopIteration as done:
+                found: Study = done.value
+                return found
             yield [*skipped, gr.update(visible=True)]
-    except StopIteration as done:
-        return done.value
     finally:
         steps.close()
 

@@ -23,28 +23,19 @@ element.addEventListener('click', (event) => {
 """
 
 
-class Stage(gr.HTML):
-    """A clip that plays with its boxes over it; `mark` and `clear` tell that a visitor drew a box or wants none."""
+def make_stage(value: dict[str, object] | None = None, **options: Any) -> Any:
+    """A clip that plays with its boxes over it; its events `mark` and `clear` say that one was drawn or none is wanted.
 
-    def __init__(self, value: dict[str, object] | None = None, **options: Any) -> None:
-        super().__init__(
-            value,
-            html_template=(HERE / "stage.html").read_text(encoding="utf-8"),
-            js_on_load=(HERE / "stage.js").read_text(encoding="utf-8"),
-            apply_default_css=False,
-            **options,
-        )
-
-    def api_info(self) -> dict[str, Any]:
-        """What a client sees of it."""
-        return {"type": "object"}
+    A function and no class: gradio writes a file beside each module that derives from its classes.
+    """
+    template = (HERE / "stage.html").read_text(encoding="utf-8")
+    script = (HERE / "stage.js").read_text(encoding="utf-8")
+    return gr.HTML(value, html_template=template, js_on_load=script, apply_default_css=False, **options)
 
 
-class Shelf(gr.HTML):
-    """Pictures to choose from; `choose` tells which."""
-
-    def __init__(self, value: str, **options: Any) -> None:
-        super().__init__(value, js_on_load=_SHELF_JS, apply_default_css=False, **options)
+def make_shelf(value: str, **options: Any) -> Any:
+    """Pictures to choose from; its event `choose` says which."""
+    return gr.HTML(value, js_on_load=_SHELF_JS, apply_default_css=False, **options)
 
 
 def friendly(work: Callable[..., Any]) -> Callable[..., Any]:

@@ -76,7 +76,7 @@ class TransformersModel:
 
     @property
     def frame_size_px(self) -> tuple[int, int] | None:
-        """Width and height to which every frame is brought, whatever its shape; None where that depends on the video."""
+        """Width and height to which all frames are brought, of any shape; None where that depends on the video."""
         size = self._processor.video_processor.size
         return (size["width"], size["height"]) if size.get("width") and size.get("height") else None
 
@@ -119,7 +119,7 @@ class TransformersModel:
         return self._as_answers(tokens[:, inputs["input_ids"].shape[1] :])
 
     def stream(self, video: torch.Tensor, times_s: Sequence[float], prompt: str) -> Iterator[str]:
-        """The greedy answer to a prompt behind a video (n, 3, H, W) uint8 RGB, as it grows: each time all there is of it.
+        """The greedy answer to a prompt behind a video (n, 3, H, W) uint8 RGB, each time all that there is of it.
 
         Whoever closes the iterator stops the model. Raises DataError where memory does not suffice.
         """
