@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -31,6 +32,8 @@ UNITS = {
     "direction_timestamp": "s",
 }
 DEFAULT_HOUR = 3
+GATES = replace(ANSWERED_IF_AT_ALL, max_stretch=float("inf"))
+"""Whatever can be told at all is told here, beside how uncertain it is."""
 
 
 class Asked(NamedTuple):
@@ -70,7 +73,7 @@ def ask_by_task(task: Task, count: int, frames: int, hour: int = DEFAULT_HOUR, t
         objects = (0, 1) if task == "movement_direction_comparison" else tuple(range(count))
     wording = wordings()[task][0]
     query = Query(task, objects, Span(0, frames - 1, True), wording.template_id, hour if "timestamp" in task else 0)
-    known = None if truth is None else answer(truth, query, ANSWERED_IF_AT_ALL)
+    known = None if truth is None else answer(truth, query, GATES)
     if isinstance(known, Question):
         return Asked(task, known.question, known.choices, known)
     nobody = Motion("", "driving", (NOISELESS,) * count, np.zeros((count, frames, 3)))

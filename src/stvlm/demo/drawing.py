@@ -50,6 +50,7 @@ def top_view(courses: Mapping[str, Course], world_SE3_camera: Array) -> str:
     parts.append(f'<path class="eye" d="M{x:.1f} {y:.1f} l-7 -13 h14 z"><title>the camera at the start</title></path>')
     for color, truth_m in truths_m.items():
         parts.append(_line(place(truth_m), f"truth box-{color}"))
+    labels: list[Array] = []
     for color, course in courses.items():
         at = place(paths_m[color])
         parts += [
@@ -60,8 +61,12 @@ def top_view(courses: Mapping[str, Course], world_SE3_camera: Array) -> str:
         for k, ((x, y), time_s) in enumerate(zip(at, course.times_s, strict=True)):
             ring = f'class="start box-{color}" r="5"' if not k else f'class="fill-{color}" r="2.4"'
             parts.append(f'<circle {ring} cx="{x:.1f}" cy="{y:.1f}"><title>{time_s:.1f} s</title></circle>')
-            if not k or k == len(at) - 1 or abs(time_s / LABEL_EVERY_S - round(time_s / LABEL_EVERY_S)) < 1e-6:
-                parts.append(_text(x + 8, y + 4, f"{time_s:.1f} s"))
+        ends = [0, len(at) - 1]
+        even = [k for k, time_s in enumerate(course.times_s) if abs(time_s % LABEL_EVERY_S) < 1e-6]
+        for k in dict.fromkeys([*ends, *even]):  # the ends first: where labels would meet, the others give way
+            if all(np.abs(at[k] - other).max() > 34 or abs(at[k][1] - other[1]) > 13 for other in labels):
+                labels.append(at[k])
+                parts.append(_text(at[k][0] + 8, at[k][1] + 4, f"{course.times_s[k]:.1f} s"))
     return _svg(SIDE_PX, SIDE_PX, parts, "paths seen from above")
 
 

@@ -45,14 +45,12 @@ class Ask(NamedTuple):
 def build(desk: Desk) -> Ask:
     """Makes the tab inside the current context."""
     study = gr.State(None)
+    shelf = make_shelf(_shelf_of(desk), elem_id="examples")
     with gr.Row(equal_height=False):
         with gr.Column(scale=6, min_width=320):
             stage = make_stage(elem_id="stage")
-            with gr.Row(equal_height=True):
-                upload = gr.UploadButton("Upload a video", file_types=["video"], size="sm", variant="secondary")
-                stop_following = gr.Button("Stop", size="sm", visible=False)
-            gr.HTML('<p class="quiet">Or one of these, of which the truth is known:</p>')
-            shelf = make_shelf(_shelf_of(desk), elem_id="examples")
+            upload = gr.UploadButton("Upload a video of your own", file_types=["video"], size="sm", elem_id="upload")
+            stop_following = gr.Button("Stop", size="sm", visible=False)
         with gr.Column(scale=5, min_width=320):
             task = gr.Radio(_choices(1), value=FIRST_TASK, label="Question", elem_id="task")
             hour = gr.Radio(
@@ -62,8 +60,8 @@ def build(desk: Desk) -> Ask:
                 label="In words: change them as you like", lines=2, max_length=MOST_LETTERS, elem_id="question"
             )
             with gr.Row():
-                button = gr.Button("Ask", variant="primary", elem_id="ask")
-                stop = gr.Button("Stop", elem_id="stop")
+                button = gr.Button("Ask", variant="primary", elem_id="ask", scale=4)
+                stop = gr.Button("Stop", elem_id="stop", scale=1, min_width=80)
             card = gr.HTML(showing.NO_ANSWER_YET, elem_id="answer", apply_default_css=False)
     frames = gr.HTML("", elem_id="frames", apply_default_css=False)
     link = gr.Textbox(visible=False)
@@ -219,5 +217,5 @@ def _shelf_of(desk: Desk) -> str:
     items = []
     for clip_id, (name, clip) in desk.examples.items():
         shown = shown_to_model(example_study(clip))
-        items.append((clip_id, name, shown.frames[len(shown.frames) // 2]))
+        items.append((clip_id, name, shown.frames[0]))
     return showing.shelf(items)

@@ -22,6 +22,7 @@ BY = [
     ("it stood still", "static_camera"),
     ("known, of examples", "known_poses"),
 ]
+_NOTHING_YET = '<p class="quiet">What geometry tells will stand here.</p>'
 ABOUT = """
 <p class="quiet">Without any network: how tall things of a class are and where they stand tell how far away they are,
 the road tells how the camera moves. A wrong class, camera height or field of view shifts everything.</p>
@@ -43,11 +44,13 @@ def build(desk: Desk, study: gr.State) -> None:
                 hfov_deg = gr.Number(default.hfov_deg, label="Field of view, degrees", minimum=20, maximum=150)
                 height_m = gr.Number(default.camera_height_m, label="Camera height, m", minimum=0.1, maximum=100)
             with gr.Row():
-                button = gr.Button("Measure", variant="primary", elem_id="measure", scale=3)
-                stop = gr.Button("Stop", scale=1)
+                button = gr.Button("Measure", variant="primary", elem_id="measure", scale=4)
+                stop = gr.Button("Stop", scale=1, min_width=80)
             gr.HTML(ABOUT, apply_default_css=False)
         with gr.Column(scale=7, min_width=320):
-            table = gr.HTML('<p class="quiet">What geometry tells will stand here.</p>', elem_id="measured")
+            table = gr.HTML(
+                '<p class="quiet">What geometry tells will stand here.</p>', elem_id="measured", apply_default_css=False
+            )
             plots = gr.HTML("", elem_id="plots", apply_default_css=False)
     hidden: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
 
@@ -112,4 +115,4 @@ def _plots(found: Measured) -> str:
     cells = "".join(f"<figure><figcaption>{title}</figcaption>{plot}</figure>" for title, plot in figures)
     dashed = " Dotted: the truth." if any(it.truth_m is not None for it in courses.values()) else ""
     shade = "Shaded: one standard deviation."
-    return f'<div class="plots">{cells}</div><p class="quiet">{shade}{dashed}</p>'
+    return f'<div class="plots three">{cells}</div><p class="quiet">{shade}{dashed}</p>'
