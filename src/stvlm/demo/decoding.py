@@ -33,6 +33,7 @@ MOST_FRAMES = 20 * 240
 STEPS_S = (0.1, 0.25, 0.5)
 """From frame to frame of what comes out: the shortest that is no shorter than in the file."""
 MEMORY_BYTES, CPU_S, FILE_BYTES = 3 << 30, 60, 64 << 20
+ROUNDING_S = 1e-3
 CODECS = frozenset({"h264", "hevc", "av1", "vp8", "vp9", "mpeg4", "mjpeg", "prores"})
 _MOV = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip")
 
@@ -102,21 +103,22 @@ class _Evenly:
         self.count, self.size_px, self.is_cut = 0, (0, 0), False
 
     def __iter__(self) -> Iterator[Array]:
-        began_s, shown = None, None
+        began_s, shown, last_s = None, None, 0.0
         for number, (time_s, frame) in enumerate(self._decoded()):
             began_s = time_s if began_s is None else began_s
-            # What was shown stays until this frame comes; a pause of any length in between is no reason to fill it.
-            while shown is not None and self._due_s() < time_s - began_s - 1e-3 and self._due_s() <= MOST_S + 1e-3:
-                yield self._next(shown)
-            if self._due_s() > MOST_S + 1e-3 or number >= MOST_FRAMES:
+            last_s = time_s - began_s
+            while shown is not None and self._is_due_before(last_s - ROUNDING_S):
+                yield self._next(shown)  # until this one comes
+            if not self._is_due_before(MOST_S + ROUNDING_S) or number >= MOST_FRAMES:
                 self.is_cut = True
                 return
             shown = frame
-        if shown is not None and self._due_s() <= MOST_S + 1e-3:
+        if shown is not None and self._is_due_before(last_s + ROUNDING_S):
             yield self._next(shown)
 
-    def _due_s(self) -> float:
-        return self.count * self._step_s
+    def _is_due_before(self, time_s: float) -> bool:
+        """Whether the next frame is, and belongs into the clip."""
+        return self.count * self._step_s < min(time_s, MOST_S + ROUNDING_S)
 
     def _decoded(self) -> Iterator[tuple[float, av.VideoFrame]]:
         """Frames and their times, up to the first that is damaged or goes back in time."""

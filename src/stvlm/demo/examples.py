@@ -31,6 +31,8 @@ from stvlm.simulation.source import SimulationSource
 
 PLAIN = "plain"
 PLAIN_STEP_S = 0.1
+EDGE_PX, LEAST_HEIGHT, MEASURABLE_S = 2.0, 0.08, 4.0
+"""How an object is to be seen that geometry can measure: off the border, so tall, and for so long."""
 _SCHEMA = pa.schema(
     [
         ("clip_id", pa.string()),
@@ -74,10 +76,22 @@ def write_plain(dataset: Path, source: SimulationSource, most: int) -> list[str]
     return [item["clip_id"] for item in found]
 
 
-def _richness(row: dict[str, Any]) -> tuple[bool, float, str]:
-    """Two objects before one or three, and of these clips the one whose smaller object is the tallest in the image."""
-    heights_px = [np.median([box[3] - box[1] for box in it["boxes_px"] if box is not None]) for it in row["objects"]]
-    return len(heights_px) == 2, float(min(heights_px)), row["clip_id"]
+def _richness(row: dict[str, Any]) -> tuple[bool, bool, int, str]:
+    """Clips in which all objects are whole and tall in the image for long enough to be measured come first, then those
+    of two objects, then the longest such.
+    """
+    _, _, cx_px, cy_px = row["intrinsics_px"]
+    width_px, height_px = 2 * cx_px + 1, 2 * cy_px + 1
+    frames = min(
+        sum(
+            box is not None
+            and min(box[0], box[1], width_px - box[2], height_px - box[3]) > EDGE_PX
+            and box[3] - box[1] > LEAST_HEIGHT * height_px
+            for box in item["boxes_px"]
+        )
+        for item in row["objects"]
+    )
+    return frames > MEASURABLE_S / STEP_S, len(row["objects"]) == 2, frames, row["clip_id"]
 
 
 def _write_one(

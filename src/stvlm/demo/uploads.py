@@ -14,6 +14,7 @@ import stvlm
 from stvlm.demo.decoding import Decoded
 from stvlm.records import DataError
 
+MODULE = "stvlm.demo.decoding"
 MOST_BYTES = 100 << 20
 MOST_S = 90.0
 """That decoding may take, by the clock."""
@@ -29,7 +30,7 @@ def take(upload: Path, out: Path) -> Decoded:
         size = os.fstat(file.fileno()).st_size
         if size > MOST_BYTES:
             raise DataError(f"The file has {size / 2**20:,.0f} MB. Send at most {MOST_BYTES >> 20} MB.")
-        command = [sys.executable, "-P", "-m", "stvlm.demo.decoding", str(out)]
+        command = [sys.executable, "-P", "-m", MODULE, str(out)]
         root = str(Path(stvlm.__file__).parents[1])
         environment = {"PATH": os.defpath, "PYTHONPATH": root, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
         process = subprocess.Popen(
