@@ -1,4 +1,5 @@
 # make quickstart   build a simulated dataset, train a tiny model on it, score it: minutes on a CPU
+# make space        the demo on this machine, with the model of the quickstart
 # make test         lint, types and every test
 # make harnesses    the benchmark in lmms-eval and inspect-ai themselves
 PYTHON ?= python3
@@ -10,7 +11,7 @@ BENCH := stkit-bench
 MODEL := st-vlm-tiny
 RESULTS := results
 
-.PHONY: quickstart test harnesses lint types setup ffmpeg metric clean
+.PHONY: quickstart space test harnesses lint types setup ffmpeg metric clean
 
 quickstart: setup
 	$(BIN)/python dataset_builder/build.py dataset_builder/recipes/sample.yaml --out $(DATASET)
@@ -18,6 +19,13 @@ quickstart: setup
 	$(BIN)/python training/sft.py --config training/recipes/tiny_cpu.yaml --dataset $(DATASET) --output_dir $(MODEL)
 	$(BIN)/python evaluate_metric/evaluate_model.py --model $(MODEL) --dataset $(BENCH) --controls black,static --out $(RESULTS)
 	@echo "dataset $(DATASET)/, benchmark $(BENCH)/, model $(MODEL)/, answers and scores $(RESULTS)/"
+
+space: setup space/examples
+	ST_VLM_MODEL=$${ST_VLM_MODEL:-$(MODEL)} $(BIN)/python space/app.py
+
+space/examples: $(VENV)/.ready
+	$(BIN)/python space/make_examples.py
+	touch $@
 
 # A file's tests share what they made, and stay in one process.
 test: setup lint types
@@ -62,4 +70,4 @@ metric:
 	cp $(filter-out %/__init__.py,$(wildcard src/stvlm/scoring/*.py)) evaluate_metric/stkit_bench/
 
 clean:
-	rm -rf $(VENV) $(DATASET) $(BENCH) $(MODEL) $(RESULTS) .harnesses .$(DATASET).build .$(BENCH).build .$(MODEL).training
+	rm -rf $(VENV) space/examples $(DATASET) $(BENCH) $(MODEL) $(RESULTS) .harnesses .$(DATASET).build .$(BENCH).build .$(MODEL).training

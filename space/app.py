@@ -10,14 +10,14 @@ try:
 except ImportError:
     GPU = None
 
-from stvlm.demo.desk import Desk
+from stvlm.demo.desk import Desk, default_model
 from stvlm.demo.examples import read_plain
 from stvlm.demo.exploring import read_catalogue
 from stvlm.demo.page import build_page, launch_options
 from stvlm.evaluation.backends.transformers import TransformersModel
 
 HERE = Path(__file__).parent
-MODEL = os.environ.get("ST_VLM_MODEL") or str(HERE / "st-vlm-tiny")
+MODEL = os.environ.get("ST_VLM_MODEL") or default_model(HERE)
 DATASET = os.environ.get("ST_VLM_DATASET") or str(HERE / "examples")
 
 model = TransformersModel(MODEL, max_new_tokens=128)

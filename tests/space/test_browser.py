@@ -1,4 +1,4 @@
-"""The Space in a real browser, on a desk and on a phone: every tab, an upload, a box that is drawn, a streamed answer."""
+"""The Space in a real browser, at a desk and on a phone: every tab, an upload, a box, a streamed answer."""
 
 import shutil
 from collections.abc import Iterator
@@ -39,12 +39,13 @@ def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def page(request: pytest.FixtureRequest, browser: Any, app: Served) -> Iterator[Any]:
     """A page that complains at the end about errors in its console, and about requests to anybody else."""
     is_phone = request.param == "phone"
+    own = (app.url, "data:", "blob:")
     context = browser.new_context(viewport=SIZES[request.param], has_touch=is_phone, is_mobile=is_phone)
     context.set_default_timeout(SLOW_MS)
     opened, complaints = context.new_page(), []
     opened.on("console", lambda said: complaints.append(said.text) if said.type == "error" else None)
     opened.on("pageerror", lambda error: complaints.append(str(error)))
-    opened.on("request", lambda it: complaints.append(it.url) if not it.url.startswith(_ALLOWED(app.url)) else None)
+    opened.on("request", lambda it: complaints.append(it.url) if not it.url.startswith(own) else None)
     opened.on("response", lambda it: complaints.append(f"{it.status} {it.url}") if it.status >= 400 else None)
     opened.goto(app.url)
     opened.wait_for_selector("#examples button")
@@ -54,10 +55,6 @@ def page(request: pytest.FixtureRequest, browser: Any, app: Served) -> Iterator[
     assert complaints == []
 
 
-def _ALLOWED(url: str) -> tuple[str, ...]:
-    return (url, "data:", "blob:")
-
-
 def open_tab(page: Any, name: str) -> None:
     page.get_by_role("tab", name=name).click()
 
@@ -65,10 +62,8 @@ def open_tab(page: Any, name: str) -> None:
 def draw(page: Any, box: tuple[float, float, float, float], by_corners: bool) -> None:
     """Draws a box, given in shares of the stage."""
     view = page.locator("#stage svg").bounding_box()
-    (x0, x1), (y0, y1) = (
-        (view["x"] + view["width"] * x for x in box[::2]),
-        (view["y"] + view["height"] * y for y in box[1::2]),
-    )
+    x0, x1 = (view["x"] + view["width"] * x for x in box[::2])
+    y0, y1 = (view["y"] + view["height"] * y for y in box[1::2])
     if by_corners:
         page.touchscreen.tap(x0, y0)
         page.touchscreen.tap(x1, y1)
@@ -88,9 +83,7 @@ def test_an_upload_is_boxed_asked_about_and_measured(page: Any, video: Path) -> 
     page.locator("#stage svg").scroll_into_view_if_needed()
     draw(page, (40 / 400, 80 / 200, 88 / 400, 128 / 200), by_corners=is_phone)
     page.wait_for_selector("#stage svg rect.box-red:not(.drawn)", state="attached")
-    page.evaluate(
-        "(() => { const r = document.querySelector('#stage input'); r.value = 20; r.dispatchEvent(new Event('input')) })()"
-    )
+    page.locator("#stage input").evaluate("(it) => { it.value = 20; it.dispatchEvent(new Event('input')) }")
     page.wait_for_function("Math.abs(Number(document.querySelector('#stage rect').getAttribute('x')) - 100) < 4")
     page.click("#ask")
     page.wait_for_selector("#answer dl")
@@ -141,10 +134,7 @@ def test_the_dataset_is_looked_through(page: Any) -> None:
     page.locator("#found button").nth(1).click()
     page.wait_for_function("location.search.includes('row=')")
     assert page.locator("#facts li").count() >= 1 and page.locator("#above svg").count() == 1
-    assert (
-        page.locator("#count").inner_text().endswith("page 1 of 1")
-        or "clips with" in page.locator("#count").inner_text()
-    )
+    assert "clips with" in page.locator("#count").inner_text()
     address, facts = page.url, page.locator("#facts").inner_text()
     page.goto(address)
     page.wait_for_function("document.querySelector('#facts li') !== null")

@@ -10,8 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+import yaml
+
 from stvlm.demo.clips import Clip
 from stvlm.demo.uploads import take
+from stvlm.records import DataError
 
 KEPT_S = 3600
 """So long an uploaded clip is there at least, and no longer once somebody sends another."""
@@ -61,3 +64,16 @@ def _sweep(work: Path) -> None:
     for folder in work.iterdir():
         if time.time() - folder.stat().st_mtime > KEPT_S:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def default_model(space: Path) -> str:
+    """The model beside a Space's app.py, else the first that its card names. Raises DataError where there is none."""
+    beside = space / "st-vlm-tiny"
+    if beside.is_dir():
+        return str(beside)
+    try:
+        card = yaml.safe_load((space / "README.md").read_text(encoding="utf-8").split("---\n", 2)[1])
+        return str(card["models"][0])
+    except (OSError, ValueError, LookupError, TypeError, yaml.YAMLError) as error:
+        cure = "train it with `make quickstart` and put or link it there, or name another in ST_VLM_MODEL"
+        raise DataError(f"{beside}: there is no model; {cure}") from error

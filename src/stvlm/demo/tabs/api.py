@@ -14,7 +14,8 @@ from stvlm.demo.clips import Study, add_mark, example_study, follow, mark_of, sh
 from stvlm.demo.desk import Desk, receive
 from stvlm.demo.exploring import Catalogue, find
 from stvlm.demo.judging import score_text
-from stvlm.demo.measuring import Course, Setting, answers, measure
+from stvlm.demo.measuring import Course, Setting, answers
+from stvlm.demo.measuring import measure as by_geometry
 from stvlm.demo.tabs.ask import answered, asked_about, question_of
 from stvlm.demo.tabs.parts import friendly
 from stvlm.records import DataError, Question, Rejected
@@ -34,11 +35,9 @@ def build(desk: Desk, catalogue: Catalogue | None) -> None:
 
         Args:
             video: a video file of at least two seconds; nothing where `clip` names an example.
-            boxes: a list of {"color": "red", "time_s": 0.0, "box": [x0, y0, x1, y1]}, in pixels of the video as it
-                was decoded, at most 640 wide and high; red is the first object, then blue, then green.
+            boxes: a list of {"color": "red", "time_s": 0.0, "box": [x0, y0, x1, y1]}, in pixels of at most 640 a side.
             clip: the id of an example clip, with boxes of its own.
-            task: traveled_distance, traveling_speed, movement_direction, direction_timestamp,
-                traveled_distance_comparison, traveling_speed_comparison or movement_direction_comparison.
+            task: one of stvlm's tasks: traveled_distance, traveling_speed, movement_direction, direction_timestamp, ...
             hour: the clock hour that direction_timestamp asks about.
             question: other words for it; nothing for the library's own.
         """
@@ -62,7 +61,7 @@ def build(desk: Desk, catalogue: Catalogue | None) -> None:
             _remove(folder)
 
     @friendly
-    def measured(
+    def measure(
         video: str | None, boxes: Any, clip: str, categories: Any, hfov_deg: float, height_m: float, motion_by: Any
     ) -> dict[str, Any]:
         """Measure by geometry how boxed objects in a video move: paths, distances, speeds and directions.
@@ -71,8 +70,7 @@ def build(desk: Desk, catalogue: Catalogue | None) -> None:
             video: a video file of at least two seconds; nothing where `clip` names an example.
             boxes: as for `ask`.
             clip: the id of an example clip, whose camera is known.
-            categories: a list with the class of each object: car, truck, bus, trailer, motorcycle, bicycle, person,
-                animal or vehicle.
+            categories: a list with the class of each object, such as car, truck, bus, motorcycle, bicycle or person.
             hfov_deg: the camera's horizontal field of view.
             height_m: the camera's height above the ground; 0 where it is not known.
             motion_by: opencv_vo (found from the road), static_camera, or known_poses for an example.
@@ -80,7 +78,9 @@ def build(desk: Desk, catalogue: Catalogue | None) -> None:
         study, folder = _study(desk, video, boxes, clip)
         try:
             classes = tuple(str(it) for it in categories or ()) or Setting().categories
-            found = measure(study, Setting(classes, hfov_deg, height_m or None, motion_by), lambda share, words: None)
+            found = by_geometry(
+                study, Setting(classes, hfov_deg, height_m or None, motion_by), lambda share, words: None
+            )
         finally:
             _remove(folder)
         return {
@@ -148,7 +148,7 @@ def build(desk: Desk, catalogue: Catalogue | None) -> None:
         inputs = [video, boxes, clip, task, hour, question]
         gr.Button().click(ask, inputs, asked, api_name="ask", concurrency_id="model", concurrency_limit=1)
         inputs = [video, boxes, clip, classes, hfov_deg, height_m, motion_by]
-        gr.Button().click(measured, inputs, found, api_name="measure", concurrency_id="video", concurrency_limit=2)
+        gr.Button().click(measure, inputs, found, api_name="measure", concurrency_id="video", concurrency_limit=2)
     gr.api(explore, api_name="explore")
     gr.api(score, api_name="score")
 

@@ -118,7 +118,7 @@ def build(desk: Desk) -> Ask:
         return gr.update(visible=task == "direction_timestamp"), words, _link(now, task, hour)
 
     @friendly
-    def ask(now: Study | None, task: str, hour: int, question: str) -> Iterator[tuple[str, Any]]:
+    def answer(now: Study | None, task: str, hour: int, question: str) -> Iterator[tuple[str, Any]]:
         if now is None:
             raise DataError(NO_CLIP)
         shown = shown_to_model(now)
@@ -143,7 +143,7 @@ def build(desk: Desk) -> Ask:
         chosen.input(compose, [study, task, hour], [hour, question, link], **hidden)
     inputs, outputs = [study, task, hour, question], [card, frames]
     asking = gr.on(
-        [button.click, question.submit], ask, inputs, outputs, **hidden, concurrency_id="model", concurrency_limit=1
+        [button.click, question.submit], answer, inputs, outputs, **hidden, concurrency_id="model", concurrency_limit=1
     )
     stop.click(None, cancels=[asking], **hidden)
     return Ask(study, link, open_example, opened)

@@ -47,9 +47,9 @@ def build(rows: Mapping[str, Row], results: Path | None) -> None:
             raise DataError("This is no text. Send JSON lines, or a table.") from None
 
     @friendly
-    def score(text: str) -> tuple[str, str]:
+    def judge_all(text: str) -> tuple[str, str]:
         scored = score_text(text, rows)
         return showing.score_table(scored), showing.answers_table(scored)
 
     upload.upload(read, upload, text, **hidden)
-    button.click(score, text, [scores, answers], **hidden)
+    button.click(judge_all, text, [scores, answers], **hidden)
