@@ -1,4 +1,7 @@
-"""The demo. ST_VLM_MODEL and ST_VLM_DATASET choose another model and dataset: a folder, or an id of the Hub."""
+"""The demo. ST_VLM_MODEL and ST_VLM_DATASET choose another model and dataset: a folder, or an id of the Hub.
+
+python app.py
+"""
 
 import os
 import tempfile
@@ -15,25 +18,31 @@ from stvlm.demo.examples import read_plain
 from stvlm.demo.exploring import read_catalogue
 from stvlm.demo.page import build_page, launch_options
 from stvlm.evaluation.backends.transformers import TransformersModel
+from stvlm.programs import run_program
 
 HERE = Path(__file__).parent
-MODEL = os.environ.get("ST_VLM_MODEL") or default_model(HERE)
-DATASET = os.environ.get("ST_VLM_DATASET") or str(HERE / "examples")
+MOST_TOKENS = 128
+GPU_S = 60
+"""That an answer may take where a GPU is lent."""
 
-model = TransformersModel(MODEL, max_new_tokens=128)
-if GPU is not None:
-    model.stream = GPU(duration=60)(model.stream)
-desk = Desk(
-    model=model,
-    model_name=Path(MODEL).name,
-    frame_size_px=model.frame_size_px,
-    dataset=DATASET,
-    examples=read_plain(Path(DATASET)),
-    results=Path(os.environ["ST_VLM_RESULTS"]) if os.environ.get("ST_VLM_RESULTS") else None,
-    work=Path(tempfile.mkdtemp(prefix="st-vlm-")),
-)
-catalogue = read_catalogue(DATASET)
-demo = build_page(desk, catalogue)
+
+def main() -> None:
+    model_name = os.environ.get("ST_VLM_MODEL") or default_model(HERE)
+    dataset = os.environ.get("ST_VLM_DATASET") or str(HERE / "examples")
+    results = os.environ.get("ST_VLM_RESULTS")
+    catalogue = read_catalogue(dataset)
+    model = TransformersModel(model_name, MOST_TOKENS)
+    with tempfile.TemporaryDirectory(prefix="st-vlm-", ignore_cleanup_errors=True) as work:
+        desk = Desk(
+            stream=model.stream if GPU is None else GPU(duration=GPU_S)(model.stream),
+            model_name=Path(model_name).name,
+            frame_size_px=model.frame_size_px,
+            examples=read_plain(Path(dataset)),
+            work=Path(work),
+            results=Path(results) if results else None,
+        )
+        build_page(desk, catalogue).launch(**launch_options(desk, catalogue))
+
 
 if __name__ == "__main__":
-    demo.launch(**launch_options(desk, catalogue))
+    run_program(main)

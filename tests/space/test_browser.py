@@ -77,7 +77,7 @@ def draw(page: Any, box: tuple[float, float, float, float], by_corners: bool) ->
 
 def test_an_upload_is_boxed_asked_about_and_measured(page: Any, video: Path) -> None:
     is_phone = page.viewport_size["width"] < 500
-    page.set_input_files("#upload input[type=file]", str(video))
+    page.locator("input[type=file]").first.set_input_files(str(video))
     page.wait_for_function("document.querySelector('#stage input').max === '39'")
     page.wait_for_function("document.querySelector('#stage video').readyState === 4")
     page.locator("#stage svg").scroll_into_view_if_needed()
@@ -163,7 +163,7 @@ def test_a_link_opens_the_same_question(page: Any, app: Served) -> None:
 
 def test_mistakes_are_told_kindly(page: Any, tmp_path: Path) -> None:
     (tmp_path / "fake.mp4").write_bytes(b"PK\x03\x04" * 100)
-    page.set_input_files("#upload input[type=file]", str(tmp_path / "fake.mp4"))
+    page.locator("input[type=file]").first.set_input_files(str(tmp_path / "fake.mp4"))
     page.wait_for_selector(".toast-body")
     assert "no video that can be read here" in page.locator(".toast-body").inner_text()
 

@@ -1,14 +1,14 @@
-"""What all visitors share: the model, the dataset with its examples, and a folder for what they send."""
+"""What all visitors share: the model, the examples, and a folder for what they send."""
 
 from __future__ import annotations
 
 import secrets
 import shutil
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import yaml
 
@@ -20,23 +20,19 @@ KEPT_S = 3600
 """So long an uploaded clip is there at least, and no longer once somebody sends another."""
 
 
-class Model(Protocol):
-    """Who answers."""
-
-    def stream(self, video: Any, times_s: Sequence[float], prompt: str) -> Iterator[str]:
-        """The answer to a prompt behind a video (n, 3, H, W) uint8 RGB tensor, as it grows."""
+Stream = Callable[[Any, Sequence[float], str], Iterator[str]]
+"""A video (n, 3, H, W) uint8 RGB tensor, its frames' seconds and a prompt -> the answer, as it grows."""
 
 
 @dataclass(frozen=True)
 class Desk:
     """What the tabs work with."""
 
-    model: Model
+    stream: Stream
+    """The model."""
     model_name: str
     frame_size_px: tuple[int, int] | None
     """To which the model brings every frame, where it is always the same."""
-    dataset: str
-    """A built folder, or a dataset of the Hub."""
     examples: Mapping[str, tuple[str, Clip]]
     """Clips to ask about, by id, and what each is called."""
     work: Path

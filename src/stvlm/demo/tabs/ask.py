@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator
+from html import escape
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
@@ -152,7 +153,7 @@ def build(desk: Desk) -> Ask:
 def answered(desk: Desk, study: Study, shown: Shown, question: str) -> Iterator[str]:
     """What the model says, as it grows."""
     video = torch.from_numpy(shown.frames).permute(0, 3, 1, 2).contiguous()
-    yield from desk.model.stream(video, shown.times_s, prompt_for(study, shown.times_s, question))
+    yield from desk.stream(video, shown.times_s, prompt_for(study, shown.times_s, question))
 
 
 def asked_about(study: Study, shown: Shown, task: str, hour: int, question: str) -> Asked | None:
@@ -210,7 +211,8 @@ def _coverage(study: Study, color: str) -> str:
 def _seen_card(desk: Desk, seen: str) -> str:
     size = desk.frame_size_px
     how = f"each brought to {size[0]} × {size[1]} pixels" if size else "in a resolution of its choice"
-    return f'<p class="quiet">What the model sees: a frame every half second, boxes drawn, {how}.</p>{seen}'
+    told = f"What {escape(desk.model_name)} sees: a frame every half second, boxes drawn, {how}."
+    return f'<p class="quiet">{told}</p>{seen}'
 
 
 def _shelf_of(desk: Desk) -> str:

@@ -93,7 +93,7 @@ def build(desk: Desk, study: gr.State) -> None:
         shown = shown_to_model(now, (found.first_s, last_s))
         video = torch.from_numpy(shown.frames).permute(0, 3, 1, 2).contiguous()
         for i, row in enumerate(rows):
-            for text in desk.model.stream(video, shown.times_s, prompt_for(now, shown.times_s, row.asked.question)):
+            for text in desk.stream(video, shown.times_s, prompt_for(now, shown.times_s, row.asked.question)):
                 said[i] = text
             yield showing.measured_table(found, rows, said), gr.skip()
 
