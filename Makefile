@@ -1,4 +1,5 @@
 # make quickstart   build a simulated dataset, train a tiny model on it, score it: minutes on a CPU
+# make space        the demo on this machine, with the model of the quickstart
 # make test         lint, types and every test
 # make harnesses    the benchmark in lmms-eval and inspect-ai themselves
 # make cards        the cards of what the quickstart made, in cards/
@@ -13,7 +14,7 @@ MODEL := st-vlm-tiny
 RESULTS := results
 CARDS := cards
 
-.PHONY: quickstart test harnesses cards release org lint types setup ffmpeg metric clean
+.PHONY: quickstart space test harnesses cards release org lint types setup ffmpeg metric clean
 
 quickstart: setup
 	$(BIN)/python dataset_builder/build.py dataset_builder/recipes/sample.yaml --out $(DATASET)
@@ -29,6 +30,13 @@ cards: setup
 # What `make quickstart` made, or what RESULTS holds: model, benchmark and dataset are where it says.
 release: org setup
 	$(BIN)/python model_card/release.py $(ORG) --results $(RESULTS) $(if $(DRY_RUN),--dry-run)
+
+space: setup space/examples
+	ST_VLM_MODEL=$${ST_VLM_MODEL:-$(MODEL)} $(BIN)/python space/app.py
+
+space/examples: $(VENV)/.ready
+	$(BIN)/python space/make_examples.py
+	touch $@
 
 # A file's tests share what they made, and stay in one process.
 test: setup lint types
@@ -79,4 +87,4 @@ metric: setup
 		Path('evaluate_metric/stkit_bench/README.md').write_text(card(Path('benchmarks/results')), encoding='utf-8')"
 
 clean:
-	rm -rf $(VENV) $(DATASET) $(BENCH) $(MODEL) $(RESULTS) $(CARDS) .release .harnesses .$(DATASET).build .$(BENCH).build .$(MODEL).training
+	rm -rf $(VENV) space/examples $(DATASET) $(BENCH) $(MODEL) $(RESULTS) $(CARDS) .release .harnesses .$(DATASET).build .$(BENCH).build .$(MODEL).training

@@ -69,13 +69,20 @@ _HEADS = (
 
 
 def main_table(results: Sequence[Results], clip_count: int | None) -> Table:
-    """The paper's Table 3 and, under it, each results' model with its controls, then the best constant answers."""
-    paper, first = published(), results[0]
+    """The paper's Table 3 and, under it, each results' model with its controls, then the best constant answers.
+
+    Of no results it is the paper's alone.
+    """
+    paper = published()
     groups = [
         Group(f"{kind}, published", [Line(name, [_cell(scores, *key) for key in _KEYS]) for name, scores in of.items()])
         for kind, of in paper.groups.items()
     ]  # fmt: skip
-    lines = []
+    heads = [*(heading for heading, _, _ in COLUMNS), "Read"]
+    origin = f"Published rows: {paper.source}, {CAUTION}."
+    if not results:
+        return Table("stkit-bench", f"Accuracy in %. {origin}", _HEADS, heads, groups)
+    first, lines = results[0], []
     for r in results:
         lines.append(_line(r.name, r.scores[MODEL]))
         lines += [_line(NAMES.get(name, name), r.scores[name], is_indented=True) for name in r.controls]
@@ -89,9 +96,9 @@ def main_table(results: Sequence[Results], clip_count: int | None) -> Table:
         f"Results on {dataset} ({first.dataset['split']}: {about}). Accuracy in %; MAE over the answers that could be "
         "read, whose share stands in the last column; in brackets 95 % intervals over clips. Indented: the "
         "same model without what the control takes from it; the best constant answer is a floor for every model. "
-        f"Published rows: {paper.source}, {CAUTION}."
+        + origin
     )
-    return Table("stkit-bench", caption, _HEADS, [*(heading for heading, _, _ in COLUMNS), "Read"], groups)
+    return Table("stkit-bench", caption, _HEADS, heads, groups)
 
 
 def _line(name: str, scores: Mapping[str, float], is_indented: bool = False) -> Line:

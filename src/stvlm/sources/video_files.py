@@ -67,7 +67,7 @@ def size_px(path: Path) -> tuple[int, int]:
         with av.open(str(path)) as container:
             stream = _stream(path, container)
             for frame in container.decode(stream):
-                height_px, width_px = _as_shown(frame, stream.sample_aspect_ratio).shape[:2]
+                height_px, width_px = as_shown(frame, stream.sample_aspect_ratio).shape[:2]
                 return width_px, height_px
     except (av.FFmpegError, OSError, ValueError) as error:
         raise _unopened(path, error) from error
@@ -117,7 +117,7 @@ def _unopened(path: Path, reason: object) -> ImageError:
     return ImageError(f"{path}: the video cannot be opened ({reason})")
 
 
-def _as_shown(frame: av.VideoFrame, pixel_aspect: Fraction | None) -> Array:
+def as_shown(frame: av.VideoFrame, pixel_aspect: Fraction | None) -> Array:
     """The image (H, W, 3) uint8 RGB, with square pixels and upright."""
     if frame.is_corrupt:
         raise ValueError("it is damaged")
@@ -168,7 +168,7 @@ class _Reader:
         if frame is None or frame.pts != wanted:
             raise ValueError("it is damaged")
         self.ahead = None
-        return _as_shown(frame, self.stream.sample_aspect_ratio)
+        return as_shown(frame, self.stream.sample_aspect_ratio)
 
     def _decode_to(self, wanted: int) -> bool:
         """Goes on until `ahead` is shown at a time or later; whether it came so far."""

@@ -14,10 +14,11 @@ import copy
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import takewhile
 from pathlib import Path
+from threading import Event, Thread
 from typing import Any
 
 import torch
-from transformers import AutoModelForImageTextToText, AutoProcessor
+from transformers import AutoModelForImageTextToText, AutoProcessor, TextIteratorStreamer
 from transformers.utils import logging
 
 from stvlm.evaluation.answering import Answered, adapter_base
@@ -84,6 +85,12 @@ class TransformersModel:
         self._most: int | None = None  # that fit into memory, once more did not
         self.shares = self._model.config.model_type in SHARING
 
+    @property
+    def frame_size_px(self) -> tuple[int, int] | None:
+        """Width and height to which all frames are brought, of any shape; None where that depends on the video."""
+        size = self._processor.video_processor.size
+        return (size["width"], size["height"]) if size.get("width") and size.get("height") else None
+
     def answer(self, batches: Iterable[Sequence[Asked]]) -> Iterator[Answered]:
         """Greedy answers. Where memory runs out the batch is halved, for this one and all that follow."""
         for batch in batches:
@@ -121,6 +128,41 @@ class TransformersModel:
         with torch.inference_mode():
             tokens = self._model.generate(**inputs, max_new_tokens=most, **self._settings)
         return self._as_answers(tokens[:, inputs["input_ids"].shape[1] :])
+
+    def stream(self, video: torch.Tensor, times_s: Sequence[float], prompt: str) -> Iterator[str]:
+        """The greedy answer to a prompt behind a video (n, 3, H, W) uint8 RGB, each time all that there is of it.
+
+        Whoever closes the iterator stops the model. Raises DataError where memory does not suffice.
+        """
+        inputs = self._process([[video]], [times_s], [prompt]).to(self._model.device, self._model.dtype)
+        grown = TextIteratorStreamer(self._processor.tokenizer, skip_prompt=True, skip_special_tokens=True)
+        stopped, failures = Event(), []
+
+        def generate() -> None:
+            try:
+                with torch.inference_mode():
+                    self._model.generate(
+                        **inputs, max_new_tokens=self._max_new_tokens, streamer=grown, **self._settings,
+                        stopping_criteria=[lambda ids, scores: torch.full(ids.shape[:1], stopped.is_set())],
+                    )  # fmt: skip
+            except Exception as error:
+                failures.append(error)
+                grown.end()
+
+        thread = Thread(target=generate, daemon=True)
+        thread.start()
+        try:
+            text = ""
+            for piece in grown:
+                text += piece
+                yield text.strip()
+        finally:
+            stopped.set()
+            thread.join()
+        if failures and isinstance(failures[0], torch.OutOfMemoryError):
+            raise DataError("the question does not fit into memory; use a smaller model or a larger device")
+        if failures:
+            raise failures[0]
 
     def _answer(self, asked: Sequence[Asked]) -> list[str]:
         """Answers to questions on clips of equally many frames, which may share clips."""

@@ -1,0 +1,1 @@
+"""The demo Space: clips of visitors and of the simulated world, asked about, measured, browsed and scored."""

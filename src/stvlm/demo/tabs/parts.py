@@ -1,0 +1,72 @@
+"""What several tabs are made of: the stage that a clip plays on, the shelf of examples, and errors in one line."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import logging
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from stvlm.records import DataError
+
+HERE = Path(__file__).parent.parent
+LOG = logging.getLogger("stvlm.demo")
+_SHELF_JS = """
+element.addEventListener('click', (event) => {
+  const button = event.target.closest('[data-id]');
+  if (button) trigger('choose', { id: button.dataset.id });
+});
+"""
+
+
+def make_stage(value: dict[str, object] | None = None, **options: Any) -> Any:
+    """A clip that plays with its boxes over it; its events `mark` and `clear` say that one was drawn or none is wanted.
+
+    A function and no class: gradio writes a file beside each module that derives from its classes.
+    """
+    template = (HERE / "stage.html").read_text(encoding="utf-8")
+    script = (HERE / "stage.js").read_text(encoding="utf-8")
+    return gr.HTML(value, html_template=template, js_on_load=script, apply_default_css=False, **options)
+
+
+def make_shelf(value: str, **options: Any) -> Any:
+    """Pictures to choose from; its event `choose` says which."""
+    return gr.HTML(value, js_on_load=_SHELF_JS, apply_default_css=False, **options)
+
+
+def friendly(work: Callable[..., Any]) -> Callable[..., Any]:
+    """The same, but whatever goes wrong is one line for the visitor, and for the log where it is our fault."""
+    if inspect.isgeneratorfunction(work):
+
+        @functools.wraps(work)
+        def in_steps(*args: Any, **kwargs: Any) -> Iterator[Any]:
+            try:
+                yield from work(*args, **kwargs)
+            except Exception as error:
+                raise _in_one_line(error) from None
+
+        return in_steps
+
+    @functools.wraps(work)
+    def at_once(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return work(*args, **kwargs)
+        except Exception as error:
+            raise _in_one_line(error) from None
+
+    return at_once
+
+
+def _in_one_line(error: Exception) -> gr.Error:
+    if isinstance(error, gr.Error):
+        return error
+    if isinstance(error, DataError):
+        return gr.Error(str(error), title="Sorry", print_exception=False)
+    LOG.error("%s", error, exc_info=error)
+    return gr.Error(
+        "Something went wrong on our side. Try again, or try another clip.", title="Sorry", print_exception=False
+    )

@@ -1,0 +1,174 @@
+"""Examples, measuring and browsing, on a small world that is made once."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tests.demo.worlds import make_examples
+
+from stvlm.demo import drawing, showing
+from stvlm.demo.asking import ask_by_task
+from stvlm.demo.clips import Clip, Study, example_study, shown_to_model
+from stvlm.demo.examples import read_plain
+from stvlm.demo.exploring import Catalogue, find, picture, read_catalogue
+from stvlm.demo.measuring import Course, Setting, answers, measure, speed_of
+from stvlm.kinematics import traveled_distance
+from stvlm.records import NOISELESS, DataError, Question, Rejected
+
+SILENT = lambda share, words: None  # noqa: E731  nobody listens
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_examples(tmp_path_factory.mktemp("space") / "examples")
+
+
+@pytest.fixture(scope="module")
+def clips(folder: Path) -> dict[str, tuple[str, Clip]]:
+    return read_plain(folder)
+
+
+@pytest.fixture(scope="module")
+def catalogue(folder: Path) -> Catalogue:
+    return read_catalogue(str(folder))
+
+
+def test_examples_are_clips_of_the_dataset(clips: dict[str, tuple[str, Clip]], catalogue: Catalogue) -> None:
+    assert len(clips) == 2 and clips.keys() <= catalogue.items.keys()
+    for clip_id, (name, clip) in clips.items():
+        assert name.startswith("crossroads: ")
+        row = catalogue.items[clip_id].rows[0]
+        shown = shown_to_model(example_study(clip))
+        assert shown.times_s == row["frame_times_s"]
+        # A model is shown here what it is in the dataset.
+        for k, thing in enumerate(row["objects"]):
+            box_px = thing["boxes_px"][0]
+            assert clip.known is not None
+            assert clip.known.boxes_px[k, 0] == pytest.approx(box_px, abs=0.01)
+
+
+def test_the_truth_of_an_example_is_its_rows(clips: dict[str, tuple[str, Clip]], catalogue: Catalogue) -> None:
+    compared = 0
+    for clip_id, (_, clip) in clips.items():
+        study = example_study(clip)
+        for row in catalogue.items[clip_id].rows:
+            whole = row["start_s"] == 0 and row["end_s"] == row["frame_times_s"][-1]
+            if row["task"] == "traveled_distance" and whole and row["objects"][0]["color"] in row["question"]:
+                asked = ask_by_task(row["task"], len(study.colors), len(row["frame_times_s"]), truth=study.truth)
+                assert isinstance(asked.truth, Question)
+                compared += asked.truth.target == row["target"]
+            if row["task"] == "movement_direction_comparison" and whole:
+                asked = ask_by_task(row["task"], len(study.colors), len(row["frame_times_s"]), truth=study.truth)
+                assert isinstance(asked.truth, Question) and asked.truth.target == row["target"]
+                compared += 1
+    assert compared
+
+
+def test_no_examples_are_no_mistake(tmp_path: Path) -> None:
+    assert read_plain(tmp_path) == {}
+    (tmp_path / "plain").mkdir()
+    (tmp_path / "plain" / "clips.parquet").write_bytes(b"PAR1")
+    with pytest.raises(DataError, match="make the examples again"):
+        read_plain(tmp_path)
+
+
+def test_geometry_finds_where_things_were(clips: dict[str, tuple[str, Clip]]) -> None:
+    found = 0
+    for _, clip in clips.values():
+        measured = measure(example_study(clip), Setting(motion_by="known_poses"), SILENT)
+        for course in measured.courses.values():
+            if isinstance(course, Rejected):
+                continue
+            assert course.truth_m is not None
+            real_m = course.truth_m[np.rint(course.times_s / 0.5).astype(int)]
+            off_m = np.linalg.norm((course.xyz_m - real_m)[:, :2], axis=1)
+            assert np.median(off_m / course.sigma_m) < 3  # as uncertain as it says
+            ratio = traveled_distance(course.xyz_m[:, :2]).value / traveled_distance(real_m[:, :2]).value
+            assert 0.6 < ratio < 1.6
+            found += 1
+    assert found
+
+
+def test_what_is_said_of_a_camera_is_checked(clips: dict[str, tuple[str, Clip]]) -> None:
+    _, clip = next(iter(clips.values()))
+    study = example_study(clip)
+    unknown = replace(study, clip=replace(clip, known=None))
+    for setting, words in (
+        (Setting(hfov_deg=5), "20 to 150 degrees"),
+        (Setting(camera_height_m=-1), "0.1 to 100 meters"),
+        (Setting(motion_by="known_poses"), "Only examples"),
+        (Setting(categories=("ship", "car", "car")), "'ship' is no class"),
+    ):
+        with pytest.raises(DataError, match=words):
+            measure(unknown, setting, SILENT)
+    with pytest.raises(DataError, match="Draw a box"):
+        measure(Study(clip), Setting(), SILENT)
+
+
+def test_speed_and_its_noise() -> None:
+    times_s, xyz_m = np.array([0.0, 0.5, 1.0]), np.array([[0.0, 0, 0], [3, 4, 9], [3, 4, 9]])
+    speed = speed_of(times_s, xyz_m, NOISELESS._replace(step_m=1.0, stretch=0.1))
+    assert speed.times_s.tolist() == [0.25, 0.75]
+    assert speed.kmh.tolist() == [36, 0]  # 5 m in half a second; height is no travel here
+    assert speed.sigma_kmh == pytest.approx([7.2 * np.hypot(np.sqrt(0.5), 0.5), 7.2 * np.sqrt(0.5)])
+
+
+def course(xy_m: list[list[float]]) -> Course:
+    xyz_m = np.array([[x, y, 0.0] for x, y in xy_m])
+    return Course(np.arange(len(xyz_m)) * 0.5, xyz_m, np.full(len(xyz_m), 0.5), NOISELESS, "A")
+
+
+def test_the_view_from_above_looks_where_the_camera_does() -> None:
+    pose = np.eye(4)
+    pose[:3, :3] = [[0, 0, 1], [-1, 0, 0], [0, -1, 0]]  # looks along x of the world: that is upwards
+    svg = drawing.top_view({"red": course([[0, 0], [10, 0]])}, pose[None])
+    # 10 m fill 348 pixels of 400, the camera at the bottom in the middle.
+    assert 'class="path box-red" points="200.0,374.0 200.0,26.0"' in svg
+    svg = drawing.top_view({"red": course([[0, 0], [0, -10]])}, pose[None])
+    assert 'points="26.0,200.0 374.0,200.0"' in svg  # to its right
+
+
+def test_the_clock_has_a_right_turn_at_three() -> None:
+    svg = drawing.clock({"red": course([[0, 0], [2, 0], [4, 0], [4, -2], [4, -4]])})
+    assert '<circle class="fill-red" r="4.5" cx="230.0" cy="130.0"/>' in svg  # the rim, right of the middle
+    assert "box-red" not in drawing.clock({"red": course([[0, 0]] * 3)})
+
+
+def test_clips_are_found_by_what_they_show(catalogue: Catalogue) -> None:
+    everything = find(catalogue)
+    assert len(everything) == len(catalogue.items) > 2
+    far, near = find(catalogue, distance="over 30"), find(catalogue, distance="under 10")
+    assert all(max(item.distances_m) >= 30 for item in far) and all(min(item.distances_m) < 10 for item in near)
+    category = catalogue.categories[0]
+    assert all(category in item.categories for item in find(catalogue, category=category))
+    compared = find(catalogue, task="traveled_distance_comparison")
+    assert all("traveled_distance_comparison" in item.tasks for item in compared)
+    assert find(catalogue, source="nuscenes") == []
+    with pytest.raises(DataError, match="is no range"):
+        find(catalogue, speed="fast")
+    assert picture(everything[0]).shape == (280, 448, 3)
+    assert catalogue.labels.startswith("<svg") and "before selection" in catalogue.labels
+
+
+def test_a_clips_facts_are_told(catalogue: Catalogue) -> None:
+    item = next(iter(catalogue.items.values()))
+    row = dict(item.rows[0]) | {"question": "<script>", "target_sigma": 0.5, "label_grade": "B", "label_type": "pseudo"}
+    told = showing.clip_facts(item._replace(rows=[row]))
+    assert "&lt;script&gt;" in told and "± 0.5" in told and "label: pseudo, grade B" in told
+
+
+def test_a_folder_that_is_no_dataset_says_so(tmp_path: Path) -> None:
+    with pytest.raises(DataError):
+        read_catalogue(str(tmp_path / "none"))
+
+
+def test_every_task_has_an_answer_or_a_reason(clips: dict[str, tuple[str, Clip]]) -> None:
+    for _, clip in clips.values():
+        study = example_study(clip)
+        measured = measure(study, Setting(motion_by="known_poses"), SILENT)
+        rows = answers(measured, study.truth)
+        assert all(bool(row.value) != bool(row.why_not) for row in rows)
+        if rows:
+            table = showing.measured_table(measured, rows, [""] * len(rows))
+            assert "Geometry" in table and "Truth" in table
