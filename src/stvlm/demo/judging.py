@@ -26,7 +26,7 @@ class Scored(NamedTuple):
     """Answers, the rows they are answers to, and what `score_all` makes of them."""
 
     predictions: list[str]
-    rows: list[Mapping[str, Any]]
+    rows: Sequence[Mapping[str, Any]]
     scores: dict[str, Any]
 
 
