@@ -109,7 +109,7 @@ def train(recipe: Curriculum, chat_template: str) -> Path:
     work = out.absolute().parent / f".{out.name}.training"
     identity = json.loads(json.dumps({"recipe": to_mapping(recipe)}))  # as it is read again
     _check_place(out, work, identity)
-    if out.exists():
+    if (out / RECORD).exists():
         return out
     work.mkdir(parents=True, exist_ok=True)
     write_json(work / "run.json", identity)
@@ -139,8 +139,10 @@ def train(recipe: Curriculum, chat_template: str) -> Path:
 def _check_place(out: Path, work: Path, identity: dict[str, Any]) -> None:
     """Raises where either folder holds the work of another recipe."""
     for path, claim in ((out, out / RECORD), (work, work / "run.json")):
-        known = read_json(claim) if claim.is_file() else {}
-        if path.exists() and any(path.iterdir()) and any(known.get(key) != value for key, value in identity.items()):
+        known = read_json(claim) if claim.is_file() else None
+        if known is None and (path == work or not path.exists() or not any(path.iterdir())):
+            continue
+        if known is None or any(known.get(key) != value for key, value in identity.items()):
             raise DataError(f"{path}: holds something else; remove it or choose another --output_dir")
 
 
@@ -231,11 +233,7 @@ class Learner:
         self, clips: SimulatedClips, count: int, rng: np.random.Generator, name: str
     ) -> dict[str, torch.Tensor]:
         """On single frames."""
-        cuts = []
-        for cut in (clips.draw(int(rng.choice(clips.lengths)), rng) for _ in range(count)):
-            t = slice(at := int(rng.integers(len(cut.frames))), at + 1)
-            poses = cut.world_SE3_camera[t]
-            cuts.append(Cut(cut.frames[t], cut.colors, cut.boxes[:, t], cut.xyz_m[:, t], poses))
+        cuts = [clips.draw(int(rng.choice(clips.lengths)), rng, whole=False) for _ in range(count)]
         return {"boxes": self._heads.boxes_loss(features_of(self.model, self._pixels(cuts)), stacked(cuts))}
 
     def _learn_motion(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from functools import cache
+from functools import cache, partial
 from itertools import combinations
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -98,23 +98,27 @@ class SimulatedClips:
         self._all: dict[int, list[Window]] = defaultdict(list)
         self._turned: dict[int, dict[int, list[Window]]] = defaultdict(lambda: defaultdict(list))
         for number, recording in enumerate(recordings):
+            hours = cache(partial(_hours, recording, limits.max_frames))
             for window, n in _windows(number, recording, limits):
                 self._all[n].append(window)
                 for track in window.tracks:
-                    if hour := _hour(recording.xyz_m[track, window.first : window.first + n]):
+                    if hour := hours(track, window.first)[n - 1]:
                         self._turned[n][hour].append(window)
         if not self._all:
             raise DataError("no two objects of the simulated recordings are seen together; make more recordings")
         self.lengths = sorted(self._all)
 
-    def draw(self, n: int, rng: np.random.Generator) -> Cut:
-        """A clip of n frames."""
+    def draw(self, n: int, rng: np.random.Generator, whole: bool = True) -> Cut:
+        """A clip of n frames, or one frame of it."""
         windows, turned = self._all[n], self._turned[n]
         if rng.random() < self._turning and turned:
             windows = turned[sorted(turned)[rng.integers(len(turned))]]
         window = windows[rng.integers(len(windows))]
-        recording = self._recordings[window.recording]
-        tracks, shown = rng.permutation(window.tracks), slice(window.first, window.first + n)
+        recording, tracks = self._recordings[window.recording], rng.permutation(window.tracks)
+        shown = slice(window.first, window.first + n)
+        if not whole:
+            at = window.first + int(rng.integers(n))
+            shown = slice(at, at + 1)
         boxes_px = np.where(recording.visible[tracks, shown, None], recording.boxes_px[tracks, shown], np.nan)
         colors = tuple(COLORS_RGB)[: len(tracks)]
         cut = Cut(
@@ -138,15 +142,22 @@ def mirrored(cut: Cut) -> Cut:
     )
 
 
-def _hour(xyz_m: Array) -> int:
-    """The hour nearest to where an object heads in the end; 0 for straight on, and where that is not known."""
-    turn_rad = turns(xyz_m)[0][-1]
-    return int(np.rint(turn_rad / HOUR_RAD)) % 12 if np.isfinite(turn_rad) else 0
+def _hours(recording: Recorded, most: int, track: int, first: int) -> list[int]:
+    """The hour nearest to where an object heads after each length of a clip; 0 for straight on, and where unknown."""
+    turn_rad = turns(recording.xyz_m[track, first : first + most])[0]
+    return [round(angle / HOUR_RAD) % 12 for angle in np.nan_to_num(turn_rad).tolist()]
+
+
+def _ways_m(recording: Recorded, most: int, track: int, first: int) -> Array:
+    """How far an object has got at most from where it was, after each length of a clip, in metres."""
+    xy_m = recording.xyz_m[track, first : first + most, :2]
+    return np.fmax.accumulate(np.linalg.norm(xy_m - xy_m[0], axis=1))
 
 
 def _windows(number: int, recording: Recorded, limits: ClipLimits) -> list[tuple[Window, int]]:
     """Every window of every two tracks that would do as a clip, shorter ones within longer ones too."""
     known = np.isfinite(recording.xyz_m[..., 0])
+    ways_m = cache(partial(_ways_m, recording, limits.max_frames))
     windows = []
     for pair in combinations(range(len(known)), 2):
         seen = np.logical_and(*recording.visible[list(pair)])
@@ -161,14 +172,9 @@ def _windows(number: int, recording: Recorded, limits: ClipLimits) -> list[tuple
                     continue
                 last, n = end, end - first + 1
                 often = count[end + 1] - count[first] >= (1 - MAX_HIDDEN_SHARE) * n
-                if n >= limits.min_frames and often and all(_gets_away(recording, t, first, n, limits) for t in pair):
+                if n >= limits.min_frames and often and all(ways_m(t, first)[n - 1] >= limits.min_net_m for t in pair):
                     windows.append((Window(number, pair, first), n))
     return windows
-
-
-def _gets_away(recording: Recorded, track: int, first: int, n: int, limits: ClipLimits) -> bool:
-    xy_m = recording.xyz_m[track, first : first + n, :2]
-    return bool(np.linalg.norm(xy_m - xy_m[0], axis=1).max() >= limits.min_net_m)
 
 
 @cache
