@@ -17,13 +17,17 @@ from trl import SFTConfig
 
 from stvlm.evaluation.dataset import Split, load_split, may_be_on_the_hub
 from stvlm.evaluation.frames import FrameReader
+from stvlm.evaluation.trajectories import load_trajectories
 from stvlm.evaluation.versions import versions
 from stvlm.files import read_json, write_json
 from stvlm.programs import first_line
+from stvlm.questions.asking import QuestionGates
 from stvlm.recipes import to_mapping
 from stvlm.records import DataError
 from stvlm.training.callbacks import LossBar, StopWhenAsked
 from stvlm.training.collator import VideoCollator
+from stvlm.training.dataset_clips import DatasetClips
+from stvlm.training.learner import Learner
 from stvlm.training.new_model import make_model, make_processor, train_tokenizer
 from stvlm.training.optimizer import MuonAndAdamW
 from stvlm.training.plan import make_items, make_plan
@@ -57,7 +61,10 @@ def train(recipe: SFTRecipe, chat_template: str) -> Path:
     processor, model = _open_model(recipe, split, chat_template)
     trainer, stop = _make_trainer(recipe, split, processor, model, work)
     write_json(work / CLAIM, identity)
-    trainer.train(resume_from_checkpoint=_last_checkpoint(work / "checkpoints"))
+    checkpoint = _last_checkpoint(work / "checkpoints")
+    if recipe.trajectories is not None and checkpoint is None:
+        _learn_trajectories(recipe, split, processor, model, work)
+    trainer.train(resume_from_checkpoint=checkpoint)
     if stop.requested:
         raise KeyboardInterrupt
     trainer.save_model(str(work / "model"))
@@ -124,6 +131,14 @@ def _open_model(recipe: SFTRecipe, split: Split, chat_template: str) -> tuple[An
         raise DataError(f"{recipe.model}: cannot be loaded as a model ({first_line(error)})") from error
     processor.chat_template = chat_template
     return processor, model
+
+
+def _learn_trajectories(recipe: SFTRecipe, split: Split, processor: Any, model: PreTrainedModel, work: Path) -> None:
+    assert recipe.trajectories is not None
+    reader = FrameReader(processor.video_processor, work / "frames" if recipe.cache_frames else None)
+    clips = DatasetClips(split.rows, load_trajectories(recipe.dataset, recipe.split), reader)
+    learner = Learner(model, processor, recipe.trajectories, QuestionGates(parts=0), recipe.seed)
+    learner.run(clips, work / "trajectories.pt")
 
 
 def _make_trainer(

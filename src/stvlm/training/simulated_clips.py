@@ -26,7 +26,7 @@ from stvlm.kinematics import HOUR_RAD, MAX_GAP_S, STEP_S, interpolate
 from stvlm.records import COLORS_RGB, Array, DataError, Scene
 from stvlm.simulation.source import SimulationSource
 from stvlm.training.augment import CHANNEL
-from stvlm.training.trajectories import Cut, turns
+from stvlm.training.trajectories import Cut, mirrored, turns
 
 
 class Recorded(NamedTuple):
@@ -129,17 +129,6 @@ class SimulatedClips:
             recording.world_SE3_camera[shown],
         )
         return mirrored(cut) if rng.random() < 0.5 else cut
-
-
-def mirrored(cut: Cut) -> Cut:
-    """The clip of a world whose left is right."""
-    return Cut(
-        cut.frames.flip(-1),
-        cut.colors,
-        cut.boxes[..., [2, 1, 0, 3]] * (-1, 1, -1, 1) + (1, 0, 1, 0),
-        cut.xyz_m * (1.0, -1.0, 1.0),
-        np.diag((1.0, -1.0, 1.0, 1.0)) @ cut.world_SE3_camera @ np.diag((-1.0, 1.0, 1.0, 1.0)),
-    )
 
 
 def _hours(recording: Recorded, most: int, track: int, first: int) -> list[int]:

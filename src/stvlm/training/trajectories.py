@@ -48,6 +48,17 @@ class Cut(NamedTuple):
     world_SE3_camera: Array  # (n, 4, 4)
 
 
+def mirrored(cut: Cut) -> Cut:
+    """The clip of a world whose left is right."""
+    return Cut(
+        cut.frames.flip(-1),
+        cut.colors,
+        cut.boxes[..., [2, 1, 0, 3]] * (-1, 1, -1, 1) + (1, 0, 1, 0),
+        cut.xyz_m * (1.0, -1.0, 1.0),
+        np.diag((1.0, -1.0, 1.0, 1.0)) @ cut.world_SE3_camera @ np.diag((-1.0, 1.0, 1.0, 1.0)),
+    )
+
+
 class Targets(NamedTuple):
     """What is to be told of n frames, for C colours; NaN, and UNKNOWN of the hours, where it is not known."""
 
