@@ -138,7 +138,14 @@ class Learner:
         labels = batch.pop("labels")[:, 1:]
         seen, answered = read(self.model, self._recipe.layer, pixels, **batch), labels != IGNORED
         answers = cross_entropy(self.model.lm_head(seen.hidden[:, :-1][answered]), labels[answered])
-        losses = self._heads.losses(seen.features, seen.seen, self._targets(cuts))._asdict()
+        targets = self._targets(cuts)
+        losses = self._heads.losses(seen.features, seen.seen, targets)._asdict()
+        # What stands before the video does not see it.
+        is_word = (batch["input_ids"] != video) & (batch["input_ids"] != self._processor.tokenizer.pad_token_id)
+        is_word[:, : len(self._start)] = False
+        losses["told_motion"], losses["told_hours"] = self._heads.clip_losses(
+            seen.later[is_word], torch.nonzero(is_word)[:, 0], targets
+        )
         return {"answers": answers} | {k: self._recipe.weight * loss for k, loss in losses.items()}
 
     def _draw_asked(

@@ -6,7 +6,8 @@ vision tower is asked in the same way where the boxes are. All objects and frame
 needed, and the heads are thrown away afterwards: what is left is a LLaVA-OneVision like any other.
 
 The heads read some layers below the last. A question's tokens can look at what they find there, and have layers left to
-make words of it; what only the last layer knows of a frame, no other token ever sees.
+make words of it; what only the last layer knows of a frame, no other token ever sees. That words do look at frames is
+asked for as well: one layer later, every token of a text is to tell what the last frame's told.
 """
 
 from __future__ import annotations
@@ -181,6 +182,21 @@ class Heads(nn.Module):  # type: ignore[misc]
             cross_entropy(hours.reshape(-1, HOURS), targets.hours.reshape(-1), ignore_index=UNKNOWN),
         )
 
+    def clip_losses(
+        self, hidden: torch.Tensor, clip: torch.Tensor, targets: Targets
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Of motion and hours, at the last frame of clips (K,) int64, told by hidden states (K, hidden) of words."""
+        hidden = self.norm(hidden)
+        motion = self.motion(hidden).view(-1, len(COLORS), MOTION)
+        pairs = self.pairs(hidden).view(-1, len(PAIRS), 2)
+        told = [(motion, targets.motion[clip, :, -1]), (pairs, targets.pairs[clip, :, -1])]
+        return (
+            torch.stack([_error(a, b, _EXACT) for a, b in told]).sum(),
+            cross_entropy(
+                self.hours(hidden).reshape(-1, HOURS), targets.hours[clip, :, -1].reshape(-1), ignore_index=UNKNOWN
+            ),
+        )
+
 
 def _error(told: torch.Tensor, truth: torch.Tensor, exact: float) -> torch.Tensor:
     known = torch.isfinite(truth)
@@ -205,6 +221,7 @@ class Read(NamedTuple):
     hidden: torch.Tensor  # (B, L, hidden) last hidden states
     features: torch.Tensor  # (B, n, T, hidden) of frames' tokens, before the language model
     seen: torch.Tensor  # (B, n, hidden) hidden states of frames' last tokens after `layer` layers
+    later: torch.Tensor  # (B, L, hidden) of all tokens after one layer more, or after the last
 
 
 def read(model: Any, layer: int, pixel_values: torch.Tensor, input_ids: torch.Tensor, **batch: torch.Tensor) -> Read:
@@ -219,7 +236,8 @@ def read(model: Any, layer: int, pixel_values: torch.Tensor, input_ids: torch.Te
         states.view(b, -1, hidden.shape[-1])[:, :-1].unflatten(1, (n, -1))
         for states in (output.video_hidden_states, of_video)
     )
-    return Read(hidden, features, seen[:, :, -1])
+    later = output.hidden_states[min(layer + 1, len(output.hidden_states) - 1)]
+    return Read(hidden, features, seen[:, :, -1], later)
 
 
 def features_of(model: Any, pixel_values: torch.Tensor) -> torch.Tensor:
