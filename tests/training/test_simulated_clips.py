@@ -16,6 +16,8 @@ OPTIONS = {
     "frame_rate_hz": 2, "annotation_rate_hz": 2, "camera_height_m": [12, 16], "pitch_deg": [30, 40],
     "camera_motions": {"fixed": 1.0}, "monochrome": True,
 }  # fmt: skip
+POSE = np.array([[0, 0, 1, 0], [-1, 0, 0, 0], [0, -1, 0, 10], [0, 0, 0, 1]], dtype=float)
+"""10 m above the origin, looking along the world's x."""
 LIMITS = ClipLimits(min_frames=5, max_frames=8)
 
 
@@ -48,8 +50,8 @@ def recording(*ways, hidden=()):
         visible[track, frame] = False
     count = len(ways[0])
     boxes_px = np.tile([4.0, 4.0, 12.0, 12.0], (len(ways), count, 1))
-    poses = np.tile(np.eye(4), (count, 1, 1))
-    return Recorded(np.zeros((count, 16, 16), np.uint8), (32, 24), np.stack(ways), boxes_px, visible, poses)
+    poses = np.tile(POSE, (count, 1, 1))
+    return Recorded(np.zeros((count, 32, 32), np.uint8), (32, 24), np.stack(ways), boxes_px, visible, poses)
 
 
 def test_windows_are_those_that_a_dataset_would_take():
@@ -57,7 +59,7 @@ def test_windows_are_those_that_a_dataset_would_take():
     # Both are seen in frames 1 to 5, and 8 and 9: any longer window has more than a fifth of its frames hidden.
     assert clips.lengths == [5]
     cut = clips.draw(5, np.random.default_rng(0))
-    assert cut.frames.shape == (5, 3, 16, 16)
+    assert cut.frames.shape == (5, 3, 32, 32)
     assert sorted(np.ptp(cut.xyz_m[..., 0], axis=1).tolist()) == [4.0, 8.0]
 
 

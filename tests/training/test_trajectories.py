@@ -4,12 +4,11 @@ import numpy as np
 import pytest
 import torch
 from tests.training.test_run import SIZES, TEMPLATE
+from tests.training.test_simulated_clips import POSE
 
 from stvlm.training.new_model import make_model, make_processor, train_tokenizer
 from stvlm.training.trajectories import UNKNOWN, Cut, Heads, features_of, mirrored, read, stacked, targets_of, turns
 
-# A camera at the origin, 10 m up, that looks along world x and straight ahead: its x is world -y.
-POSE = np.array([[0, 0, 1, 0], [-1, 0, 0, 0], [0, -1, 0, 10], [0, 0, 0, 1]], dtype=float)
 RIGHT_TURN = np.array([[10.0, 0, 0], [12, 0, 0], [14, 0, 0], [14, -2, 0], [14, -4, 0]])
 BOX = np.array([[0.2, 0.4, 0.4, 0.8]] * 5)
 
@@ -85,3 +84,20 @@ def test_heads_read_each_frame_of_its_own_clip():
     assert all(torch.isfinite(loss) for loss in losses)
     assert heads.boxes.weight.grad[4:].abs().sum() == 0  # no blue and no green object
     assert heads.boxes.weight.grad[:4].abs().sum() > 0
+
+
+def test_words_are_held_to_the_last_frame_of_their_own_clip():
+    torch.manual_seed(0)
+    straight = RIGHT_TURN[0] + np.array([[k, 0, 0] for k in range(5)], dtype=float)
+    targets = stacked([cut_of(RIGHT_TURN), cut_of(straight)])
+    heads = Heads(8, 4)
+    with torch.no_grad():  # say, whatever is asked: the last frame of the right turn
+        for layer in (heads.motion, heads.hours, heads.pairs):
+            layer.weight.zero_()
+            layer.bias.zero_()
+        heads.motion.bias[:14] = targets.motion[0, 0, -1]
+        heads.hours.bias[[3, 12 + 3]] = 100.0
+    right = heads.clip_losses(torch.randn(3, 8), torch.tensor([0, 0, 0]), targets)
+    wrong = heads.clip_losses(torch.randn(3, 8), torch.tensor([0, 1, 0]), targets)
+    assert [round(loss.item(), 6) for loss in right] == [0, 0]
+    assert all(loss > 0.1 for loss in wrong)
