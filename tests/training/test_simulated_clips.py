@@ -55,12 +55,15 @@ def recording(*ways, hidden=()):
 
 
 def test_windows_are_those_that_a_dataset_would_take():
-    clips = SimulatedClips([recording(walker(2), walker(4), walker(0.1), hidden=[(0, 0), (1, 6), (1, 7)])], LIMITS, 0.0)
-    # Both are seen in frames 1 to 5, and 8 and 9: any longer window has more than a fifth of its frames hidden.
-    assert clips.lengths == [5]
-    cut = clips.draw(5, np.random.default_rng(0))
-    assert cut.frames.shape == (5, 3, 32, 32)
-    assert sorted(np.ptp(cut.xyz_m[..., 0], axis=1).tolist()) == [4.0, 8.0]
+    hidden = [(0, 0), (1, 3), (1, 5)]
+    clips = SimulatedClips([recording(walker(2), walker(4), walker(0.1), hidden=hidden)], LIMITS, 0.0)
+    # From frame 4 to 8 and to 9; any other that begins and ends in sight has more than a fifth of its frames hidden.
+    assert clips.lengths == [5, 6]
+    for n, ways_m in ((5, [4.0, 8.0]), (6, [5.0, 10.0])):
+        cut = clips.draw(n, np.random.default_rng(0))
+        assert cut.frames.shape == (n, 3, 32, 32)
+        assert sorted(np.ptp(cut.xyz_m[..., 0], axis=1).tolist()) == ways_m
+        assert cut.xyz_m[:, 0, 0].min() == 14
 
 
 def test_turns_are_drawn_by_the_hour():
