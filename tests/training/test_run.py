@@ -17,7 +17,7 @@ from transformers import AutoModelForImageTextToText, AutoProcessor
 from trl import SFTTrainer
 
 from stvlm.records import DataError
-from stvlm.training.recipe import Grounding, NewModel, SFTRecipe
+from stvlm.training.recipe import Grounding, NewModel, SFTRecipe, Stage, Stages
 from stvlm.training.run import train
 from stvlm.training.trainer import VideoSFTTrainer
 
@@ -77,6 +77,22 @@ def test_a_stopped_run_goes_on_to_the_same_weights(dataset, tmp_path, monkeypatc
     resumed = train(recipe_for(dataset, tmp_path / "stopped"), TEMPLATE)
     expected, found = (load_file(out / "model.safetensors") for out in (straight, resumed))
     assert all(torch.equal(expected[name], found[name]) for name in expected)
+
+
+def test_trajectories_are_learned_before_the_rows_and_once(dataset, tmp_path, monkeypatch):
+    stages = Stages((Stage("boxes", 1, 2), Stage("questions", 1, 2)), layer=1)
+    seen = []
+    monkeypatch.setattr(
+        VideoSFTTrainer, "train", lambda self, **kwargs: seen.append(self.model.lm_head.weight.detach().clone())
+    )
+    train(recipe_for(dataset, tmp_path / "without"), TEMPLATE)
+    train(recipe_for(dataset, tmp_path / "with", trajectories=stages), TEMPLATE)
+    assert not torch.equal(*seen)
+    monkeypatch.undo()
+    record = json.loads(
+        (train(recipe_for(dataset, tmp_path / "again", trajectories=stages), TEMPLATE) / "training.json").read_text()
+    )
+    assert record["recipe"]["trajectories"]["layer"] == 1
 
 
 def test_the_torso_of_a_checkpoint_is_passed_over(dataset, tmp_path, monkeypatch):

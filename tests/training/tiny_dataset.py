@@ -25,6 +25,7 @@ def write_dataset(out: Path, clips_per_split: int = 4) -> Path:
     """Clips of 5 and 6 frames in turn, four questions each."""
     (out / "README.md").parent.mkdir(parents=True)
     (out / "README.md").write_text(README)
+    trajectories = []
     for split in ("train", "test"):
         folder = out / "simulation" / split
         (folder / "videos").mkdir(parents=True)
@@ -35,8 +36,24 @@ def write_dataset(out: Path, clips_per_split: int = 4) -> Path:
             boxes = {color: _boxes(number, color, frames) for color in STEPS_PX}
             write_video(folder / "videos" / f"{clip_id}.mp4", iter(_images(boxes, frames)), VideoSettings())
             rows += _rows(split, clip_id, boxes, frames)
+            trajectories.append(_trajectory(split, clip_id, boxes, frames))
         pq.write_table(pa.Table.from_pylist(rows, SCHEMA), folder / "metadata.parquet")
+    (out / "trajectories").mkdir()
+    pq.write_table(pa.Table.from_pylist(trajectories), out / "trajectories" / "clips.parquet")
     return out
+
+
+def _trajectory(split, clip_id, boxes, frames):
+    """Half a metre to the right for each pixel, 20 m before a camera that looks along the world's x."""
+    pose = [0.0, 0, 1, 0, -1, 0, 0, 0, 0, -1, 0, 1.5, 0, 0, 0, 1]
+    xyz_m = [[[20.0, -box[0] / 2, 0.5] for box in of_object] for of_object in boxes.values()]
+    return {
+        "clip_id": clip_id,
+        "split": split,
+        "domain": "driving",
+        "xyz_m": xyz_m,
+        "world_SE3_camera": [pose] * frames,
+    }
 
 
 def _boxes(number, color, frames):

@@ -165,6 +165,8 @@ def check(recipe: SFTRecipe, chat_template: str) -> str:
 def _check_surroundings(recipe: SFTRecipe) -> str:
     """The model's type. Raises DataError where the machine, the model, a package or the Hub would end the run."""
     check_device(recipe)
+    if recipe.trajectories is not None and PartialState().num_processes > 1:
+        raise DataError("trajectories are learned by one process; start it without accelerate")
     if recipe.report_to != "none" and find_spec(recipe.report_to) is None:
         raise DataError(f"report_to: {recipe.report_to} is not installed; type: pip install {recipe.report_to}")
     kind = model_type(recipe)

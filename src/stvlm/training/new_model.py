@@ -58,10 +58,14 @@ def train_tokenizer(texts: Iterable[str], vocabulary: int) -> PreTrainedTokenize
 def make_processor(sizes: NewModel, tokenizer: PreTrainedTokenizerFast, chat_template: str) -> LlavaOnevisionProcessor:
     """A processor that gives frames in the new model's size."""
     side = {"height": sizes.image_size_px, "width": sizes.image_size_px}
+    values = {
+        "image_mean": [0.5] * 3,
+        "image_std": [0.5] * 3,
+    }  # as the checkpoints' own; the classes' default is CLIP's
     pinpoints = [[sizes.image_size_px * rows, sizes.image_size_px * columns] for rows in (1, 2) for columns in (1, 2)]
     return LlavaOnevisionProcessor(
-        image_processor=LlavaOnevisionImageProcessor(size=side, image_grid_pinpoints=pinpoints),
-        video_processor=LlavaOnevisionVideoProcessor(size=side),
+        image_processor=LlavaOnevisionImageProcessor(size=side, image_grid_pinpoints=pinpoints, **values),
+        video_processor=LlavaOnevisionVideoProcessor(size=side, **values),
         tokenizer=tokenizer,
         num_image_tokens=(sizes.image_size_px // sizes.patch_size_px) ** 2,
         vision_feature_select_strategy="full",

@@ -13,6 +13,7 @@ Tracker = Literal["none", "tensorboard", "trackio", "wandb"]
 Export = Literal["adapter", "merged"]
 FourBits = Literal["nf4", "fp4"]
 Reader = Literal["llava_video", "open_spatial", "conversations"]
+Subject = Literal["boxes", "motion", "questions"]
 
 
 @dataclass(frozen=True)
@@ -156,6 +157,41 @@ class Blend:
 
 
 @dataclass(frozen=True)
+class Stage:
+    """Some optimizer steps on one subject; those before it are learned on beside it."""
+
+    learn: Subject
+    steps: int
+    batch_size: int
+    """Clips, or of boxes single frames."""
+    learning_rate: float = 3e-3
+    decay_share: float = 0.0
+    """Of the steps: how many, at the end, the learning rate falls to zero over."""
+
+    def __post_init__(self) -> None:
+        if self.learn not in get_args(Subject):
+            raise ValueError(f"learn is one of {', '.join(get_args(Subject))}; got {self.learn!r}")
+        if min(self.steps, self.batch_size) < 1 or not 0 <= self.decay_share <= 1:
+            raise ValueError("steps and batch_size are at least 1, decay_share is between 0 and 1")
+
+
+@dataclass(frozen=True)
+class Stages:
+    """What a new model learns from clips whose trajectories are known (see `trajectories`)."""
+
+    stages: tuple[Stage, ...]
+    layer: int = 4
+    """After how many of the language model's layers frames are asked how objects move."""
+    weight: float = 0.5
+    """Of these answers, where questions are learned as well."""
+    save_steps: int = 200
+
+    def __post_init__(self) -> None:
+        if not self.stages or self.layer < 1 or self.save_steps < 1:
+            raise ValueError("stages holds at least one entry; layer and save_steps are at least 1")
+
+
+@dataclass(frozen=True)
 class SFTRecipe:
     """A fine-tuning run. The defaults are the paper's (section 5.1): one epoch, batches of 128, cosine from 1e-5."""
 
@@ -185,6 +221,8 @@ class SFTRecipe:
     max_length: int | None = None
     """Tokens of a sequence at most; what has more is left out and counted, and refused where a video alone has more."""
     grounding: Grounding | None = None
+    trajectories: Stages | None = None
+    """What a new model learns from the clips' trajectories before it is trained on their rows."""
     augment: bool = False
     """Whether box colours are exchanged, in the image and in the words, and clips are mirrored where hours allow it."""
     optimizer: Optimizer = "adamw"
@@ -224,5 +262,7 @@ class SFTRecipe:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
         if self.max_length is not None and self.max_length < 1:
             raise ValueError(f"max_length must be at least 1, got {self.max_length}")
+        if self.trajectories is not None and self.new_model is None:
+            raise ValueError("trajectories are for a new_model; a checkpoint can see already")
         if self.grounding is not None and not self.pack_questions:
             raise ValueError("grounding needs pack_questions: its questions share a clip's sequence")

@@ -19,19 +19,24 @@ from transformers.trainer_utils import get_last_checkpoint
 from transformers.utils import logging
 from trl import SFTConfig
 
+from stvlm.evaluation.dataset import load_split
 from stvlm.evaluation.frames import FrameReader
+from stvlm.evaluation.trajectories import load_trajectories
 from stvlm.evaluation.versions import versions
 from stvlm.files import write_json
 from stvlm.programs import first_line
 from stvlm.publishing.hub import upload
+from stvlm.questions.asking import QuestionGates
 from stvlm.recipes import to_mapping
 from stvlm.records import DataError
 from stvlm.training.beginning import Start, begin, in_main_process, spreads_weights
 from stvlm.training.benchmarking import AnswerBenchmark
 from stvlm.training.callbacks import LossBar, StopAtNonsense, StopWhenAsked
 from stvlm.training.collator import Collator
+from stvlm.training.dataset_clips import DatasetClips
 from stvlm.training.exporting import export
 from stvlm.training.families import family_of
+from stvlm.training.learner import Learner
 from stvlm.training.opening import open_model
 from stvlm.training.optimizer import MuonAndAdamW
 from stvlm.training.ownership import CLAIM, RECORD, places, remove_torsos
@@ -76,7 +81,10 @@ def _make(recipe: SFTRecipe, start: Start, work: Path, out: Path, started: float
         remove_torsos(checkpoints)
         write_json(work / CLAIM, start.identity)
     machine.wait_for_everyone()
-    trainer.train(resume_from_checkpoint=get_last_checkpoint(str(checkpoints)) if checkpoints.is_dir() else None)
+    checkpoint = get_last_checkpoint(str(checkpoints)) if checkpoints.is_dir() else None
+    if recipe.trajectories is not None and checkpoint is None:
+        _learn_trajectories(recipe, start, model, work)
+    trainer.train(resume_from_checkpoint=checkpoint)
     if stop.requested:
         raise KeyboardInterrupt
     trainer.save_model(str(work / "trained"))
@@ -112,6 +120,20 @@ def _finish(recipe: SFTRecipe, record: dict[str, Any], processor: Any, work: Pat
     write_json(work / "model" / RECORD, record)
     (work / "model").replace(out)
     shutil.rmtree(work)
+
+
+def _learn_trajectories(recipe: SFTRecipe, start: Start, model: PreTrainedModel, work: Path) -> None:
+    """Teaches a new model how the dataset's clips move, before their rows; goes on where it was killed."""
+    assert recipe.trajectories is not None  # the caller has seen to it
+    rows = load_split(recipe.dataset, recipe.split, None, recipe.config).rows
+    clips = DatasetClips(rows, load_trajectories(recipe.dataset, recipe.split), _reader(recipe, start, model, work))
+    learner = Learner(model, start.processor, recipe.trajectories, QuestionGates(parts=0), recipe.seed)
+    learner.run(clips, work / "trajectories.pt")
+
+
+def _reader(recipe: SFTRecipe, start: Start, model: PreTrainedModel, work: Path) -> FrameReader:
+    cache = work / "frames" if recipe.cache_frames else None
+    return FrameReader(start.processor.video_processor, cache, family_of(model.config.model_type).resized)
 
 
 def _make_trainer(
@@ -154,13 +176,10 @@ def _make_trainer(
         remove_unused_columns=False,
         max_length=None,
     )
-    kind = model.config.model_type
     collator = Collator(
         start.processor,
-        kind,
-        FrameReader(
-            start.processor.video_processor, work / "frames" if recipe.cache_frames else None, family_of(kind).resized
-        ),
+        model.config.model_type,
+        _reader(recipe, start, model, work),
         start.samples,
         augment=recipe.augment,
         comparisons_per_clip=recipe.grounding.comparisons_per_clip if recipe.grounding else 0,

@@ -1,0 +1,81 @@
+"""Endless clips of a built dataset whose trajectories are known: cut to windows, mirrored, box colours exchanged."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from itertools import permutations
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import av
+import numpy as np
+
+from stvlm.evaluation.frames import FrameReader
+from stvlm.evaluation.trajectories import Trajectories, Trajectory, trajectory_of
+from stvlm.records import Array, DataError
+from stvlm.training.augment import CHANNEL
+from stvlm.training.trajectories import Cut, mirrored
+
+LEAST_WINDOW = 5
+"""Frames, as in the shortest clips."""
+
+
+class _Known(NamedTuple):
+    path: Path
+    colors: tuple[str, ...]
+    boxes: Array  # (J, n, 4) shares of the image; NaN where unseen
+    trajectory: Trajectory
+
+
+class DatasetClips:
+    """The clips of rows, from their mp4s; each row's video shows all frames of its clip."""
+
+    def __init__(self, rows: Iterable[Mapping[str, Any]], trajectories: Trajectories, reader: FrameReader) -> None:
+        """Raises DataError where a clip has no trajectory."""
+        self._reader = reader
+        self._known: dict[int, list[_Known]] = defaultdict(list)
+        seen: set[str] = set()
+        for row in rows:
+            if row["clip_id"] not in seen:
+                seen.add(row["clip_id"])
+                known = _known(row, trajectory_of(row, trajectories))
+                for n in range(LEAST_WINDOW, known.boxes.shape[1] + 1):
+                    self._known[n].append(known)
+        if not self._known:
+            raise DataError(f"no clip has {LEAST_WINDOW} frames")
+        self.lengths = sorted(self._known)
+
+    def draw(self, n: int, rng: np.random.Generator, whole: bool = True) -> Cut:
+        """A clip of n frames, or one frame of it; it follows from the generator."""
+        clips = self._known[n]
+        path, colors, boxes, (_, xyz_m, poses) = clips[rng.integers(len(clips))]
+        first = int(rng.integers(boxes.shape[1] - n + 1))
+        if not whole:
+            first, n = first + int(rng.integers(n)), 1
+        shown = slice(first, first + n)
+        cut = Cut(self._reader(path)[shown], colors, boxes[:, shown], xyz_m[:, shown], poses[shown])
+        cut = _exchanged(cut, rng)
+        return mirrored(cut) if rng.random() < 0.5 else cut
+
+
+def _known(row: Mapping[str, Any], trajectory: Trajectory) -> _Known:
+    path = Path(row["video_path"])
+    with av.open(str(path)) as container:
+        size_px = container.streams.video[0].width, container.streams.video[0].height
+    nowhere = [np.nan] * 4
+    boxes_px = np.array([[box or nowhere for box in item["boxes_px"]] for item in row["objects"]])
+    return _Known(path, tuple(item["color"] for item in row["objects"]), boxes_px / np.tile(size_px, 2), trajectory)
+
+
+def _exchanged(cut: Cut, rng: np.random.Generator) -> Cut:
+    """The clip with its objects' colours exchanged among them; exact where the recording is grey."""
+    orders = list(permutations(cut.colors))
+    colors = orders[rng.integers(len(orders))]
+    source = list(range(3))
+    for old, new in zip(cut.colors, colors, strict=True):
+        source[CHANNEL[new]] = CHANNEL[old]
+    order = sorted(
+        range(len(colors)), key=lambda j: cut.colors.index(colors[j])
+    )  # objects in the order of their colours
+    return Cut(cut.frames[:, source], cut.colors, cut.boxes[order], cut.xyz_m[order], cut.world_SE3_camera)

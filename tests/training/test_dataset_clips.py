@@ -1,0 +1,49 @@
+"""Clips that are cut from a built dataset while training."""
+
+import numpy as np
+import pytest
+import torch
+from tests.training.tiny_dataset import STEPS_PX, write_dataset
+
+from stvlm.evaluation.dataset import load_split
+from stvlm.evaluation.frames import decode
+from stvlm.evaluation.trajectories import load_trajectories
+from stvlm.records import DataError
+from stvlm.training.augment import CHANNEL
+from stvlm.training.dataset_clips import DatasetClips
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory):
+    return str(write_dataset(tmp_path_factory.mktemp("data") / "tiny"))
+
+
+def test_each_colour_is_where_its_box_is_and_moves_as_its_object(dataset):
+    clips = DatasetClips(load_split(dataset, "train").rows, load_trajectories(dataset, "train"), decode)
+    assert clips.lengths == [5, 6]
+    seen = set()
+    for seed in range(16):
+        cut = clips.draw(5, np.random.default_rng(seed))
+        assert cut.frames.shape == (5, 3, 64, 64)
+        for color, boxes, xyz_m in zip(cut.colors, cut.boxes, cut.xyz_m, strict=True):
+            grey = cut.frames.float().mean(dim=1)
+            strength = cut.frames[:, CHANNEL[color]].float() - grey
+            columns = torch.nonzero(strength[0].amax(dim=0) > 60).flatten() / 64
+            assert columns.min() == pytest.approx(boxes[0, 0], abs=0.06)
+            assert columns.max() == pytest.approx(boxes[0, 2], abs=0.06)
+            way_m = np.linalg.norm(np.diff(xyz_m, axis=0), axis=1).sum()
+            way_px = 64 * abs(boxes[-1, 0] - boxes[0, 0])
+            assert way_m == pytest.approx(way_px / 2)
+            seen.add((color, round(way_m)))
+    assert seen == {(color, 2 * step_px) for color in STEPS_PX for step_px in STEPS_PX.values()}
+
+
+def test_one_frame_of_a_clip(dataset):
+    clips = DatasetClips(load_split(dataset, "train").rows, load_trajectories(dataset, "train"), decode)
+    cut = clips.draw(6, np.random.default_rng(0), whole=False)
+    assert [len(part) for part in (cut.frames, cut.boxes[0], cut.xyz_m[0], cut.world_SE3_camera)] == [1, 1, 1, 1]
+
+
+def test_a_clip_without_a_trajectory_is_refused(dataset):
+    with pytest.raises(DataError, match=r"clips\.parquet has no clip"):
+        DatasetClips(load_split(dataset, "train").rows, {}, decode)
