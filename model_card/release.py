@@ -38,7 +38,7 @@ def main() -> None:
     parser.add_argument("--dry-run", action="store_true", help="make all ready and list it; send nothing")
     args = parser.parse_args()
 
-    from stvlm.publishing.hub import check_org
+    from stvlm.hub import check_org
     from stvlm.publishing.release import Release, as_table, left_out_lines, prepare, publish
 
     release = Release(

@@ -9,9 +9,9 @@ import pytest
 
 PACKAGE = Path(__file__).parent.parent / "src" / "stvlm"
 ORDER = (
-    "__init__", "records", "hashing", "files", "recipes", "programs", "chat_api", "geometry", "kinematics", "scoring",
-    "engine", "recording_folder", "simulation", "sources", "questions", "dataset", "pseudo_labels", "evaluation",
-    "training", "cards", "publishing", "demo",
+    "__init__", "records", "hashing", "files", "recipes", "programs", "chat_api", "hub", "geometry", "kinematics",
+    "scoring", "engine", "recording_folder", "simulation", "sources", "questions", "dataset", "pseudo_labels",
+    "evaluation", "training", "cards", "publishing", "demo",
 )  # fmt: skip
 MODULES = sorted(PACKAGE.rglob("*.py"))
 

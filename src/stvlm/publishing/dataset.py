@@ -25,8 +25,8 @@ from stvlm.cards.dataset import (
 from stvlm.dataset.folder import BUILD, with_video_first
 from stvlm.dataset.report import TASKS
 from stvlm.files import read_json, whole_file, write_json
+from stvlm.hub import check_target, upload
 from stvlm.publishing.croissant import croissant
-from stvlm.publishing.hub import check_target, upload
 from stvlm.records import DataError
 from stvlm.sources.licences import licence_of
 

@@ -25,9 +25,9 @@ from stvlm.cards.variant import Kind, render_variant_card
 from stvlm.dataset.folder import BUILD
 from stvlm.evaluation.answering import fingerprint
 from stvlm.files import read_json, whole_file, write_json
+from stvlm.hub import Kind as Item
+from stvlm.hub import changes, check_org, check_target, collect, set_variable, upload
 from stvlm.publishing.dataset import EVALUATION, stage
-from stvlm.publishing.hub import Kind as Item
-from stvlm.publishing.hub import changes, check_org, check_target, collect, set_variable, upload
 from stvlm.publishing.quantised import is_possible, quantise
 from stvlm.records import DataError
 

@@ -17,7 +17,7 @@ from datasets import Dataset
 from stvlm.evaluation.answering import fingerprint
 from stvlm.evaluation.dataset import Row, load_split
 from stvlm.files import read_json
-from stvlm.publishing.hub import check_target
+from stvlm.hub import check_target
 from stvlm.records import DataError
 from stvlm.training.benchmarking import load_questions
 from stvlm.training.blend.make import MANIFEST, make_samples

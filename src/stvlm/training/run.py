@@ -24,8 +24,8 @@ from stvlm.evaluation.frames import FrameReader
 from stvlm.evaluation.trajectories import load_trajectories
 from stvlm.evaluation.versions import versions
 from stvlm.files import write_json
+from stvlm.hub import upload
 from stvlm.programs import first_line
-from stvlm.publishing.hub import upload
 from stvlm.questions.asking import QuestionGates
 from stvlm.recipes import to_mapping
 from stvlm.records import DataError

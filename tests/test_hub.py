@@ -15,7 +15,7 @@ LOGIN = "type: hf auth login, or set HF_TOKEN to a token that may write"
 START = """
 import json, os
 from pathlib import Path
-from stvlm.publishing.hub import check_target, upload
+from stvlm.hub import check_target, upload
 from stvlm.records import DataError
 
 def said(name="me/x", token=None, **options):
