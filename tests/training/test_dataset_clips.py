@@ -15,7 +15,7 @@ from stvlm.training.dataset_clips import DatasetClips
 
 @pytest.fixture(scope="module")
 def dataset(tmp_path_factory):
-    return str(write_dataset(tmp_path_factory.mktemp("data") / "tiny"))
+    return str(write_dataset(tmp_path_factory.mktemp("data") / "tiny", trajectories=True))
 
 
 def test_each_colour_is_where_its_box_is_and_moves_as_its_object(dataset):

@@ -26,7 +26,7 @@ RECIPES = sorted(path for path in (ROOT / "training" / "recipes").glob("*.yaml")
 def world(tmp_path_factory):
     """What the recipes name, in small: the dataset and its benchmark, what it is blended with, and the base models."""
     root = tmp_path_factory.mktemp("world")
-    card = write_dataset(root / "stkit") / "README.md"
+    card = write_dataset(root / "stkit", trajectories=True) / "README.md"
     labelled = '- config_name: labeled\n  data_files:\n  - {split: train, path: "simulation/train/**"}\n---\n'
     card.write_text(card.read_text().removesuffix("---\n") + labelled)
     write_llava_video(root / "LLaVA-Video-178K")

@@ -30,7 +30,7 @@ SIZES = NewModel(
 
 @pytest.fixture(scope="module")
 def dataset(tmp_path_factory):
-    return write_dataset(tmp_path_factory.mktemp("data") / "tiny")
+    return write_dataset(tmp_path_factory.mktemp("data") / "tiny", trajectories=True)
 
 
 def recipe_for(dataset, out, **changes):

@@ -21,11 +21,11 @@ configs:
 """
 
 
-def write_dataset(out: Path, clips_per_split: int = 4) -> Path:
-    """Clips of 5 and 6 frames in turn, four questions each."""
+def write_dataset(out: Path, clips_per_split: int = 4, trajectories: bool = False) -> Path:
+    """Clips of 5 and 6 frames in turn, four questions each; with or without where their objects were."""
     (out / "README.md").parent.mkdir(parents=True)
     (out / "README.md").write_text(README)
-    trajectories = []
+    moved = []
     for split in ("train", "test"):
         folder = out / "simulation" / split
         (folder / "videos").mkdir(parents=True)
@@ -36,10 +36,11 @@ def write_dataset(out: Path, clips_per_split: int = 4) -> Path:
             boxes = {color: _boxes(number, color, frames) for color in STEPS_PX}
             write_video(folder / "videos" / f"{clip_id}.mp4", iter(_images(boxes, frames)), VideoSettings())
             rows += _rows(split, clip_id, boxes, frames)
-            trajectories.append(_trajectory(split, clip_id, boxes, frames))
+            moved.append(_trajectory(split, clip_id, boxes, frames))
         pq.write_table(pa.Table.from_pylist(rows, SCHEMA), folder / "metadata.parquet")
-    (out / "trajectories").mkdir()
-    pq.write_table(pa.Table.from_pylist(trajectories), out / "trajectories" / "clips.parquet")
+    if trajectories:
+        (out / "trajectories").mkdir()
+        pq.write_table(pa.Table.from_pylist(moved), out / "trajectories" / "clips.parquet")
     return out
 
 
