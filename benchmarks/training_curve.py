@@ -52,7 +52,8 @@ def main() -> None:
                           textcoords="offset points", color=FAINT, fontsize=8)  # fmt: skip
             step += stage["steps"]
         axes.set(xlabel="optimizer step", ylabel="loss", yscale="log", xlim=(0, step))
-        axes.legend(frameon=False)
+        axes.yaxis.set_major_formatter("{x:g}")
+        axes.legend(frameon=False, loc="upper left", bbox_to_anchor=(0, 0.93))
         with whole_file(args.out) as temporary:
             figure.savefig(
                 temporary, format=args.out.suffix[1:], metadata={"Date": None} if args.out.suffix == ".svg" else None

@@ -23,7 +23,7 @@ WORLD = {
 }  # fmt: skip
 RECIPE = {
     "name": "examples", "title": "Examples", "sources": {"simulation": WORLD}, "splits": {"train": "train"},
-    "clips": {"max_frames": 11}, "questions": {"parts": 0}, "select": {"rows_per_task": 6}, "visibility": {"min_size": 0.08},
+    "clips": {"max_frames": 11}, "questions": {"parts": 0}, "visibility": {"min_size": 0.08},
 }  # fmt: skip
 
 

@@ -16,6 +16,7 @@ from stvlm.training.recipe import Stage, Stages
 from stvlm.training.simulated_clips import SimulatedClips
 
 GATES = QuestionGates(parts=0)
+STAGE = Stage("questions", 10, 2)
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +58,7 @@ def test_only_words_after_the_video_are_asked_what_it_showed(learner, clips, mon
         return trajectories.read(model, layer, pixels, **batch)
 
     monkeypatch.setattr(learning, "read", read)
-    learner._learn_questions(clips, 2, np.random.default_rng(0), "name")
+    learner._learn_questions(clips, STAGE, np.random.default_rng(0), "name")
     ids, video = found["input_ids"], learner._processor.video_token_id
     last = [int(torch.nonzero(row == video).max()) for row in ids]
     padding = learner._processor.tokenizer.pad_token_id
@@ -78,4 +79,4 @@ def test_the_rate_warms_up_holds_and_falls(learner):
 def test_clips_that_nothing_can_be_asked_about_are_refused(learner, clips, monkeypatch):
     monkeypatch.setattr(learning, "questions_of", lambda *_: [])
     with pytest.raises(DataError, match="no question can be asked"):
-        learner._learn_questions(clips, 2, np.random.default_rng(0), "name")
+        learner._learn_questions(clips, STAGE, np.random.default_rng(0), "name")

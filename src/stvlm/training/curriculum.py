@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from transformers import set_seed
 
 from stvlm.dataset.clips import ClipLimits
@@ -72,7 +73,7 @@ def train(recipe: Curriculum, chat_template: str) -> Path:
     )
     log = learner.run(clips, work / "checkpoint.pt")
     model = work / "model"
-    learner.model.save_pretrained(model)
+    learner.model.to(torch.bfloat16).save_pretrained(model)
     processor.save_pretrained(model)
     record = {
         "recipe": to_mapping(recipe),

@@ -1,4 +1,4 @@
-"""Endless clips of a built dataset whose trajectories are known: cut to windows, mirrored, box colours exchanged."""
+"""Endless clips of a built dataset whose trajectories are known: cut, mirrored, zoomed, box colours exchanged."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from typing import Any, NamedTuple
 
 import av
 import numpy as np
+import torch
+from torch.nn.functional import affine_grid, grid_sample
 
 from stvlm.evaluation.frames import FrameReader
 from stvlm.evaluation.trajectories import Trajectories, Trajectory, trajectory_of
@@ -17,6 +19,8 @@ from stvlm.records import Array, DataError
 from stvlm.training.augment import CHANNEL
 from stvlm.training.trajectories import Cut, mirrored
 
+LEAST_ZOOM, MOST_ZOOM = 0.75, 1.4
+"""Of focal lengths; recordings hold few, and how far something moved in the image tells nothing without them."""
 LEAST_WINDOW = 5
 """Frames, as in the shortest clips."""
 
@@ -55,7 +59,7 @@ class DatasetClips:
             first, n = first + int(rng.integers(n)), 1
         shown = slice(first, first + n)
         cut = Cut(self._reader(path)[shown], colors, boxes[:, shown], xyz_m[:, shown], poses[shown])
-        cut = _exchanged(cut, rng)
+        cut = _zoomed(_exchanged(cut, rng), rng)
         return mirrored(cut) if rng.random() < 0.5 else cut
 
 
@@ -79,3 +83,13 @@ def _exchanged(cut: Cut, rng: np.random.Generator) -> Cut:
         range(len(colors)), key=lambda j: cut.colors.index(colors[j])
     )  # objects in the order of their colours
     return Cut(cut.frames[:, source], cut.colors, cut.boxes[order], cut.xyz_m[order], cut.world_SE3_camera)
+
+
+def _zoomed(cut: Cut, rng: np.random.Generator) -> Cut:
+    """The clip by another focal length, black around it where that is shorter; no box leaves the image."""
+    reach = 2 * np.nanmax(np.abs(cut.boxes - 0.5), initial=0.0, where=np.isfinite(cut.boxes))
+    zoom = np.exp(rng.uniform(np.log(LEAST_ZOOM), np.log(min(MOST_ZOOM, 1 / max(reach, 1 / MOST_ZOOM)))))
+    scaled = torch.tensor([[1 / zoom, 0, 0], [0, 1 / zoom, 0]], dtype=torch.float32).expand(len(cut.frames), 2, 3)
+    grid = affine_grid(scaled, list(cut.frames.shape), align_corners=False)
+    frames = grid_sample(cut.frames.float(), grid, align_corners=False)
+    return cut._replace(frames=frames.round().to(torch.uint8), boxes=0.5 + (cut.boxes - 0.5) * zoom)

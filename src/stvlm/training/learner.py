@@ -79,7 +79,7 @@ class Learner:
         for number, (s, step) in enumerate(bar, start=done + 1):
             stage, rng = self._recipe.stages[s], np.random.default_rng([self._seed, s, step])
             self._set_rate(stage, step)
-            losses = learn[stage.learn](clips, stage.batch_size, rng, f"{s}-{step}")
+            losses = learn[stage.learn](clips, stage, rng, f"{s}-{step}")
             self._step(sum(losses.values()))
             if number % LOGGED_EVERY == 0 or number == len(steps):
                 told = {name: round(loss.item(), 4) for name, loss in losses.items()}
@@ -110,14 +110,14 @@ class Learner:
         frames = [cut.frames for cut in cuts]
         return as_pixel_values(self._processor.video_processor, frames).to(self.model.device)
 
-    def _learn_boxes(self, clips: Clips, count: int, rng: np.random.Generator, name: str) -> dict[str, torch.Tensor]:
+    def _learn_boxes(self, clips: Clips, stage: Stage, rng: np.random.Generator, name: str) -> dict[str, torch.Tensor]:
         """On single frames."""
-        cuts = [clips.draw(int(rng.choice(clips.lengths)), rng, whole=False) for _ in range(count)]
+        cuts = [clips.draw(int(rng.choice(clips.lengths)), rng, whole=False) for _ in range(stage.batch_size)]
         return {"boxes": self._heads.boxes_loss(features_of(self.model, self._pixels(cuts)), self._targets(cuts))}
 
-    def _learn_motion(self, clips: Clips, count: int, rng: np.random.Generator, name: str) -> dict[str, torch.Tensor]:
+    def _learn_motion(self, clips: Clips, stage: Stage, rng: np.random.Generator, name: str) -> dict[str, torch.Tensor]:
         """On clips without words."""
-        cuts = _draw(clips, count, rng)
+        cuts = _draw(clips, stage.batch_size, rng)
         pixels = self._pixels(cuts)
         until = [*self._start, *self._tokens_of(pixels).ids.tolist()]
         seen = read(self.model, self._recipe.layer, pixels, torch.tensor([until] * len(cuts), device=pixels.device))
@@ -125,10 +125,10 @@ class Learner:
         return losses
 
     def _learn_questions(
-        self, clips: Clips, count: int, rng: np.random.Generator, name: str
+        self, clips: Clips, stage: Stage, rng: np.random.Generator, name: str
     ) -> dict[str, torch.Tensor]:
         """On clips with their questions; the heads go on reading what the words follow."""
-        cuts, asked = self._draw_asked(clips, count, rng, name)
+        cuts, asked = self._draw_asked(clips, stage.batch_size, rng, name)
         pixels, video = self._pixels(cuts), self._processor.video_token_id
         tokens = self._tokens_of(pixels)
         sequences = [
@@ -147,7 +147,7 @@ class Learner:
         losses["told_motion"], losses["told_hours"] = self._heads.clip_losses(
             seen.later[is_word], torch.nonzero(is_word)[:, 0], targets
         )
-        return {"answers": answers} | {k: self._recipe.weight * loss for k, loss in losses.items()}
+        return {"answers": answers} | {k: stage.weight * loss for k, loss in losses.items()}
 
     def _draw_asked(
         self, clips: Clips, count: int, rng: np.random.Generator, name: str

@@ -167,6 +167,8 @@ class Stage:
     learning_rate: float = 3e-3
     decay_share: float = 0.0
     """Of the steps: how many, at the end, the learning rate falls to zero over."""
+    weight: float = 0.5
+    """Of what frames and words are asked about motion, where questions are learned as well."""
 
     def __post_init__(self) -> None:
         if self.learn not in get_args(Subject):
@@ -182,8 +184,6 @@ class Stages:
     stages: tuple[Stage, ...]
     layer: int = 4
     """After how many of the language model's layers frames are asked how objects move."""
-    weight: float = 0.5
-    """Of these answers, where questions are learned as well."""
     save_steps: int = 200
 
     def __post_init__(self) -> None:
