@@ -17,13 +17,13 @@ from stvlm.recipes import from_mapping
 from stvlm.simulation.source import SimulationSource
 
 WORLD = {
-    "seed": 12, "split": "train", "recordings": 8, "duration_s": 6.0, "width_px": 448, "height_px": 280,
+    "seed": 1, "split": "train", "recordings": 4, "duration_s": 6.0, "width_px": 448, "height_px": 280,
     "layouts": ["crossroads"], "camera_motions": {"fixed": 1.0}, "camera_height_m": [4, 5], "objects": [5, 6],
-    "car_speed_mps": [2, 5], "bicycle_speed_mps": [2, 4],
+    "car_speed_mps": [2, 8], "bicycle_speed_mps": [2, 4],
 }  # fmt: skip
 RECIPE = {
     "name": "examples", "title": "Examples", "sources": {"simulation": WORLD}, "splits": {"train": "train"},
-    "clips": {"max_frames": 11}, "questions": {"parts": 0}, "visibility": {"min_size": 0.08},
+    "clips": {"max_frames": 11}, "select": {"rows_per_task": 6}, "visibility": {"min_size": 0.08},
 }  # fmt: skip
 
 
