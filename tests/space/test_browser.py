@@ -37,16 +37,18 @@ def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(params=SIZES)
 def page(request: pytest.FixtureRequest, browser: Any, app: Served) -> Iterator[Any]:
-    """A page that complains at the end about errors in its console, and about requests to anybody else."""
+    """A page that complains at the end about errors in its console, and about requests to anybody else; as do others
+    that are opened beside it."""
     is_phone = request.param == "phone"
     own = (app.url, "data:", "blob:")
     context = browser.new_context(viewport=SIZES[request.param], has_touch=is_phone, is_mobile=is_phone)
     context.set_default_timeout(SLOW_MS)
-    opened, complaints = context.new_page(), []
-    opened.on("console", lambda said: complaints.append(said.text) if said.type == "error" else None)
-    opened.on("pageerror", lambda error: complaints.append(str(error)))
-    opened.on("request", lambda it: complaints.append(it.url) if not it.url.startswith(own) else None)
-    opened.on("response", lambda it: complaints.append(f"{it.status} {it.url}") if it.status >= 400 else None)
+    complaints: list[str] = []
+    context.on("console", lambda said: complaints.append(said.text) if said.type == "error" else None)
+    context.on("weberror", lambda told: complaints.append(str(told.error)))
+    context.on("request", lambda it: complaints.append(it.url) if not it.url.startswith(own) else None)
+    context.on("response", lambda it: complaints.append(f"{it.status} {it.url}") if it.status >= 400 else None)
+    opened = context.new_page()
     opened.goto(app.url)
     opened.wait_for_selector("#examples button")
     opened.wait_for_function("document.querySelector('#stage video').readyState === 4")
@@ -57,6 +59,13 @@ def page(request: pytest.FixtureRequest, browser: Any, app: Served) -> Iterator[
 
 def open_tab(page: Any, name: str) -> None:
     page.get_by_role("tab", name=name).click()
+
+
+def open_beside(page: Any) -> Any:
+    """The page's address in another tab of the browser."""
+    opened = page.context.new_page()
+    opened.goto(page.url)
+    return opened
 
 
 def draw(page: Any, box: tuple[float, float, float, float], by_corners: bool) -> None:
@@ -135,10 +144,9 @@ def test_the_dataset_is_looked_through(page: Any) -> None:
     page.wait_for_function("location.search.includes('row=')")
     assert page.locator("#facts li").count() >= 1 and page.locator("#above svg").count() == 1
     assert "clips with" in page.locator("#count").inner_text()
-    address, facts = page.url, page.locator("#facts").inner_text()
-    page.goto(address)
-    page.wait_for_function("document.querySelector('#facts li') !== null")
-    assert page.locator("#facts").inner_text() == facts
+    other = open_beside(page)
+    other.wait_for_function("document.querySelector('#facts li') !== null")
+    assert other.locator("#facts").inner_text() == page.locator("#facts").inner_text()
 
 
 def test_answers_are_scored(page: Any) -> None:
@@ -150,15 +158,14 @@ def test_answers_are_scored(page: Any) -> None:
     assert "ST-VLM-7B" in page.locator("#leaderboard").inner_text()
 
 
-def test_a_link_opens_the_same_question(page: Any, app: Served) -> None:
+def test_a_link_opens_the_same_question(page: Any) -> None:
     page.locator("#examples button").nth(1).click()
     page.wait_for_function("location.search.includes('clip=')")
     page.get_by_text("How fast is it?").click()
     page.wait_for_function("location.search.includes('task=traveling_speed')")
-    words = page.locator("#question textarea").input_value()
-    page.goto(page.url)
-    page.wait_for_function("document.querySelector('#question textarea')?.value.includes('fast')")
-    assert page.locator("#question textarea").input_value() == words
+    other = open_beside(page)
+    other.wait_for_function("document.querySelector('#question textarea')?.value.includes('fast')")
+    assert other.locator("#question textarea").input_value() == page.locator("#question textarea").input_value()
 
 
 def test_mistakes_are_told_kindly(page: Any, tmp_path: Path) -> None:

@@ -99,7 +99,7 @@ def build(catalogue: Catalogue) -> Explore:
         return [*found(page + by, values)]
 
     @friendly
-    def choose(*values: str, event: gr.EventData) -> list[Any]:
+    def choose(event: gr.EventData, *values: str) -> list[Any]:
         clip_id = str(event._data.get("id"))
         return [*clip_shown(clip_id), address(clip_id, values)]
 
