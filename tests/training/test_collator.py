@@ -14,12 +14,9 @@ from torch.utils.data import DataLoader
 from stvlm.evaluation.chat import as_messages
 from stvlm.evaluation.dataset import load_split
 from stvlm.evaluation.frames import FrameReader, decode
-from stvlm.questions.templates import wordings
 from stvlm.records import COLORS_RGB
-from stvlm.scoring import parse_answer
-from stvlm.training.augment import Drawn, exchange_colors, shift
+from stvlm.training.augment import Drawn, exchange_colors
 from stvlm.training.collator import Collator
-from stvlm.training.grounding import clear_winners, compared_in_the_image, moves_farther
 from stvlm.training.new_model import make_model, make_processor, train_tokenizer
 from stvlm.training.packing import IGNORED
 from stvlm.training.plan import Group
@@ -27,7 +24,6 @@ from stvlm.training.recipe import NewModel
 from stvlm.training.samples import Asked, of_rows, write_samples
 
 TEMPLATE = (Path(__file__).parents[2] / "training" / "chat_template.jinja").read_text()
-ALL_TEMPLATES = {wording.template_id for of_task in wordings().values() for wording in of_task}
 SIZES = NewModel(
     image_size_px=32, patch_size_px=8, hidden_size=16, heads=2, vision_layers=1, language_layers=2, vocabulary=500
 )
@@ -62,13 +58,13 @@ def alone(rows, tmp_path_factory):
     return write_samples(of_rows(rows, pack_questions=False), tmp_path_factory.mktemp("alone") / "samples.arrow")
 
 
-def collator_of(processor, samples, comparisons=0, augment=False):
+def collator_of(processor, samples, augment=False):
     reader = FrameReader(processor.video_processor)
-    return Collator(processor, "llava_onevision", reader, samples, augment=augment, comparisons_per_clip=comparisons)
+    return Collator(processor, "llava_onevision", reader, samples, augment=augment)
 
 
-def group(*samples, stage="questions", seed=0):
-    return [Group(stage, samples, seed)._asdict()]
+def group(*samples, seed=0):
+    return [Group(samples, seed)._asdict()]
 
 
 def answers_in(processor, batch):
@@ -119,48 +115,6 @@ def test_tokens_are_those_of_the_processor(rows, alone, processor):
     assert torch.equal(batch["pixel_values_videos"], expected["pixel_values_videos"])
 
 
-def test_grounding_asks_about_the_boxes_in_the_rows(packed, processor):
-    collator = collator_of(processor, packed, comparisons=2)
-    batch = collator(group(0, stage="frames"))
-    assert batch["pixel_values_videos"].shape == (1, 1, 3, 32, 32)
-    # The first clip's boxes end at heights 22 and 47 of 64 pixels: tenths 3 and 7.
-    assert [answer[-1] for answer in answers_in(processor, batch).split("<|im_end|>")[:2]] == ["3", "7"]
-    batch = collator(group(0, 2, stage="plain"))
-    assert batch["pixel_values_videos"].shape == (2, 5, 3, 32, 32)
-    assert answers_in(processor, batch) == 4 * "The object in the red bounding box.<|im_end|>"
-
-
-def test_grounding_compares_ways_in_the_image_in_the_datasets_wordings(rows):
-    """Red moves 6 pixels a frame and blue 2: whoever is asked for, the answer says so."""
-    asked = compared_in_the_image(rows[0]["objects"], 200, random.Random(0), ALL_TEMPLATES)
-    assert len({question for question, _ in asked}) > 20
-    for question, answer in asked:
-        assert "in the image" in question or "In the image" in question
-        named = [color for color in question.split() if color in ("red", "blue")]
-        parsed = parse_answer("traveled_distance_comparison", answer, named or ["red", "blue"], question)
-        asks_for_less = any(word in question for word in ("least", "less", "short", "small", "slow", "low"))
-        assert parsed.value == ("blue" if asks_for_less else "red"), (question, answer)
-
-
-def test_grounding_keeps_to_the_wordings_of_the_dataset(rows):
-    asked = compared_in_the_image(rows[0]["objects"], 50, random.Random(0), {"traveling_speed_comparison/1"})
-    assert {question for question, _ in asked} == {"Which object moves the fastest in the image?"}
-
-
-def test_grounding_leaves_out_what_is_close(rows):
-    def moving(**step_px):
-        boxes = {color: [[i * step, 0, i * step + 9, 9] for i in range(5)] for color, step in step_px.items()}
-        return [{"color": color, "boxes_px": of_object} for color, of_object in boxes.items()]
-
-    assert clear_winners(moving(red=10)) == {}
-    assert clear_winners(moving(red=10, blue=9)) == {}
-    assert clear_winners(moving(red=10, blue=5)) == {"most": "red", "least": "blue"}
-    assert clear_winners(moving(red=10, blue=9, green=4)) == {"least": "green"}
-    assert clear_winners(moving(red=0, blue=0)) == {}
-    assert compared_in_the_image(moving(red=10, blue=9), 3, random.Random(0), ALL_TEMPLATES) == []
-    assert moves_farther(moving(red=10, blue=9), 3, random.Random(0)) == []
-
-
 def test_exchanged_colors_agree_in_image_and_words():
     """A box drawn in red is in the channel of whatever colour the words then say, and nowhere else."""
     frames = torch.zeros(2, 3, 4, 4, dtype=torch.uint8)
@@ -178,21 +132,6 @@ def test_exchanged_colors_agree_in_image_and_words():
             assert (changed[:, channel, row] == 255).all()
             assert changed[:, channel].sum() == 2 * 4 * 255
     assert seen == set(permutations(COLORS_RGB, 2))
-
-
-def test_shifted_boxes_stay_in_the_image():
-    image = torch.zeros(1, 3, 40, 80, dtype=torch.uint8)
-    image[..., 10:20, 60:76] = 255
-    objects = [{"color": "red", "boxes_px": [[120.0, 20.0, 152.0, 40.0], None]}]  # in an image of twice the size
-    places = set()
-    for seed in range(60):
-        moved = shift(image, objects, (160, 80), random.Random(seed))
-        rows, columns = (moved[0, 0] > 0).nonzero().T
-        assert (rows.max() - rows.min(), columns.max() - columns.min()) == (9, 15)
-        places.add((int(rows.min()), int(columns.min())))
-    assert min(y for y, _ in places) >= 0 and max(y for y, _ in places) <= 20  # 10 up to the border, 10 down: a quarter
-    assert min(x for _, x in places) == 40 and max(x for _, x in places) <= 64
-    assert len(places) > 40
 
 
 def test_mirrored_clips_are_not_asked_for_hours(rows, packed, processor, tmp_path):
@@ -234,9 +173,8 @@ def test_group_that_only_fills_up_carries_no_loss(packed, processor, model):
 
 
 def test_batches_are_the_same_with_any_number_of_workers(packed, processor):
-    stages = ("questions", "plain", "motion", "frames")
-    groups = [Group(stage, (0, 2), seed)._asdict() for stage in stages for seed in (1, 2)]
-    collator = collator_of(processor, packed, comparisons=2, augment=True)
+    groups = [Group((0, 2), seed)._asdict() for seed in range(4)]
+    collator = collator_of(processor, packed, augment=True)
     alone, helped = (list(DataLoader(groups, collate_fn=collator, num_workers=workers)) for workers in (0, 2))
     for first, second in zip(alone, helped, strict=True):
         assert first.keys() == second.keys()

@@ -44,7 +44,7 @@ def collator_of(kind, processor, samples):
 
 
 def batch_of(kind, processor, samples, *indices):
-    return collator_of(kind, processor, samples)([Group("questions", indices, 0)._asdict()])
+    return collator_of(kind, processor, samples)([Group(indices, 0)._asdict()])
 
 
 def as_the_processor_has_it(processor, sample):
@@ -138,7 +138,7 @@ def test_texts_with_a_blank_video_train_as_they_do_without(kind, loaded, samples
     calls = []
     hook = tower_of(model).register_forward_pre_hook(lambda *_: calls.append(1))
     for indices in ((0, VIDEO), (IMAGE, BROAD), (TEXT, 6)):
-        batch = seeing([Group("questions", indices, 0)._asdict()])
+        batch = seeing([Group(indices, 0)._asdict()])
         loss, gradients = loss_and_gradients(model, batch)
         assert len(calls) == 1
         calls.clear()
@@ -251,7 +251,7 @@ def test_visual_tokens_are_never_cut_off(kind, loaded, samples):
 def test_collator_goes_to_another_process(kind, loaded, samples):
     _, processor = loaded
     sent = pickle.loads(pickle.dumps(collator_of(kind, processor, samples)))
-    groups = [Group("questions", (VIDEO, IMAGE, TEXT), 0)._asdict()]
+    groups = [Group((VIDEO, IMAGE, TEXT), 0)._asdict()]
     expected, found = collator_of(kind, processor, samples)(groups), sent(groups)
     assert expected.keys() == found.keys()
     assert all(torch.equal(expected[name], found[name]) for name in expected)

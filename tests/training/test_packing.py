@@ -76,7 +76,7 @@ def tables(tmp_path_factory):
 
 def batch_of(kind, processor, samples, **how):
     reader = FrameReader(processor.video_processor, resize=family_of(kind).resized)
-    group = Group("questions", tuple(range(len(samples))), 0)
+    group = Group(tuple(range(len(samples))), 0)
     return Collator(processor, kind, reader, samples, **how)([group._asdict()])
 
 

@@ -1,7 +1,6 @@
 """The order of a run: every sample as often as the recipe says, in groups that fit."""
 
 import dataclasses
-from collections import Counter
 
 import numpy as np
 import pytest
@@ -11,7 +10,7 @@ from stvlm.evaluation.dataset import load_split
 from stvlm.records import DataError
 from stvlm.training.lengths import Lengths
 from stvlm.training.plan import SHORT, STRETCH, Group, fill_up, make_plan
-from stvlm.training.recipe import Grounding, SFTRecipe
+from stvlm.training.recipe import SFTRecipe
 from stvlm.training.samples import Asked, Sample, of_rows, write_samples
 
 RECIPE = SFTRecipe(dataset="", output_dir="", epochs=3, batch_size=4, batch_size_per_device=2, pack_questions=True)
@@ -39,18 +38,12 @@ CLIPS = lengths_of(["video"] * 4, [5, 6, 5, 6], [90, 100, 90, 100])
 
 
 def test_every_clip_is_shown_once_an_epoch_in_groups_of_one_length(clips):
-    recipe = dataclasses.replace(RECIPE, grounding=Grounding(5, 8, 4, 1))
-    plan = make_plan(clips, CLIPS, recipe, groups_per_step=2)
-    stages = Counter(group.stage for group in plan)
-    assert stages.pop("plain") + stages.pop("motion") == 8
-    assert stages == {"frames": 10, "questions": 6}
-    assert {len(group.samples) for group in plan if group.stage == "frames"} == {8}
+    plan = make_plan(clips, CLIPS, RECIPE, groups_per_step=2)
+    assert len(plan) == 6
     for group in plan:
-        if group.stage != "frames":
-            assert len({CLIPS.frames[index] for index in group.samples}) == 1
-    shown = [index for group in plan if group.stage == "questions" for index in group.samples]
-    assert sorted(shown) == sorted(3 * list(range(4)))
-    assert plan == make_plan(clips, CLIPS, recipe, 2) != make_plan(clips, CLIPS, dataclasses.replace(recipe, seed=1), 2)
+        assert len({CLIPS.frames[index] for index in group.samples}) == 1
+    assert sorted(index for group in plan for index in group.samples) == sorted(3 * list(range(4)))
+    assert plan == make_plan(clips, CLIPS, RECIPE, 2) != make_plan(clips, CLIPS, dataclasses.replace(RECIPE, seed=1), 2)
 
 
 def test_groups_hold_one_medium_of_like_frames_and_lengths(texts):
@@ -95,10 +88,10 @@ def test_too_long_texts_are_left_out(texts):
 
 
 def test_devices_get_equally_many_groups_and_what_fills_up_does_not_count():
-    plan = [Group("questions", (index,), index) for index in range(5)]
+    plan = [Group((index,), index) for index in range(5)]
     filled = fill_up(plan, 4)
     assert filled[:5] == plan
-    assert filled[5:] == [Group("questions", (4,), 4, counts=False)] * 3
+    assert filled[5:] == [Group((4,), 4, counts=False)] * 3
     assert fill_up(plan, 5) == fill_up(plan, 1) == plan
     with pytest.raises(DataError, match="6 devices are more than the 5 groups of samples"):
         fill_up(plan, 6)

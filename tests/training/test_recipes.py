@@ -13,7 +13,7 @@ from tests.training.tiny_dataset import write_dataset
 from stvlm.recipes import load_recipe
 from stvlm.training.families import family_of
 from stvlm.training.opening import model_type
-from stvlm.training.recipe import BlendSource, Grounding, NewModel, SFTRecipe, Stage, Stages
+from stvlm.training.recipe import BlendSource, NewModel, SFTRecipe, Stage, Stages
 from stvlm.training.run import train
 
 ROOT = Path(__file__).parents[2]
@@ -43,7 +43,6 @@ def in_small(recipe, world, out):
     changes |= {"batch_size_per_device": small, "batch_size": 2 * small, "save_steps": 1, "warmup_steps": 0}
     if recipe.new_model is not None:
         changes["new_model"] = NewModel(32, 8, 16, 2, 1, 1, 400)
-        changes["grounding"] = recipe.grounding and Grounding(0, 2, 0, recipe.grounding.comparisons_per_clip)
         changes["trajectories"] = recipe.trajectories and Stages((Stage("boxes", 1, 2), Stage("questions", 1, 2)), 1)
         changes |= {"epochs": 4}
     else:

@@ -17,7 +17,7 @@ from transformers import AutoModelForImageTextToText, AutoProcessor
 from trl import SFTTrainer
 
 from stvlm.records import DataError
-from stvlm.training.recipe import Grounding, NewModel, SFTRecipe, Stage, Stages
+from stvlm.training.recipe import NewModel, SFTRecipe, Stage, Stages
 from stvlm.training.run import train
 from stvlm.training.trainer import VideoSFTTrainer
 
@@ -36,7 +36,7 @@ def dataset(tmp_path_factory):
 def recipe_for(dataset, out, **changes):
     recipe = SFTRecipe(
         dataset=str(dataset), output_dir=str(out), model=None, new_model=SIZES, epochs=1, batch_size=2,
-        batch_size_per_device=2, pack_questions=True, grounding=Grounding(1, 2, 1, 1), optimizer="muon",
+        batch_size_per_device=2, pack_questions=True, optimizer="muon",
         learning_rate=1e-2, warmup_steps=0, bf16=False, gradient_checkpointing=False, cache_frames=True, workers=0,
         save_steps=2,
     )  # fmt: skip
@@ -47,7 +47,7 @@ def test_saved_model_loads_and_answers(dataset, tmp_path):
     out = train(recipe_for(dataset, tmp_path / "model"), TEMPLATE)
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
     record = json.loads((out / "training.json").read_text())
-    assert record["steps"] == 4  # one on frames, one on motion, four clips in two groups
+    assert record["steps"] == 2  # four clips in two groups
     assert record["recipe"]["learning_rate"] == 1e-2
     model, processor = AutoModelForImageTextToText.from_pretrained(out), AutoProcessor.from_pretrained(out)
     messages = [{"role": "user", "content": [{"type": "video"}, {"type": "text", "text": "Which is faster?"}]}]
@@ -117,7 +117,7 @@ def test_a_start_that_failed_claims_nothing(dataset, tmp_path):
 
 def test_a_checkpoint_is_fine_tuned_with_unpacked_questions(dataset, tmp_path):
     first = train(recipe_for(dataset, tmp_path / "first"), TEMPLATE)
-    changes = {"model": str(first), "new_model": None, "pack_questions": False, "grounding": None, "optimizer": "adamw"}
+    changes = {"model": str(first), "new_model": None, "pack_questions": False, "optimizer": "adamw"}
     second = train(recipe_for(dataset, tmp_path / "second", **changes), TEMPLATE)
     assert json.loads((second / "training.json").read_text())["steps"] == 8  # sixteen questions in twos
     before, after = (load_file(out / "model.safetensors") for out in (first, second))
@@ -141,7 +141,7 @@ def test_loss_is_the_one_of_trl(dataset, tmp_path, monkeypatch):
 
     monkeypatch.setattr(VideoSFTTrainer, "compute_loss", both)
     train(recipe_for(dataset, tmp_path / "model", batch_size_per_device=1), TEMPLATE)
-    assert len(losses) == 8
+    assert len(losses) == 4
     assert all(found == pytest.approx(expected, rel=1e-5) for expected, found in losses)
 
 

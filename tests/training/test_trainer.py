@@ -26,7 +26,7 @@ def test_a_step_follows_the_mean_over_all_tokens_of_its_groups(kind, tmp_path):
     samples = write_samples(make_samples(tmp_path / "media"), tmp_path / "samples.arrow")
     reader = FrameReader(processor.video_processor, resize=family_of(kind).resized)
     collator = Collator(processor, kind, reader, samples)
-    groups = [Group("questions", (0,), 0), Group("questions", (5,), 0), Group("questions", (6,), 0, counts=False)]
+    groups = [Group((0,), 0), Group((5,), 0), Group((6,), 0, counts=False)]
     batches = [collator([group._asdict()]) for group in groups]
     before = copy.deepcopy(model.state_dict())
     parts = [loss_and_gradients(model, batch) for batch in batches[:2]]

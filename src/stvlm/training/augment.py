@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Mapping, Sequence
 from itertools import permutations
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 
@@ -15,8 +14,6 @@ from stvlm.training.samples import Asked
 
 CHANNEL = {color: rgb.index(255) for color, rgb in COLORS_RGB.items()}
 """Each box colour is one channel of an image, so that exchanging channels exchanges colours."""
-LARGEST_SHIFT = 0.25
-"""Of the image's width and height."""
 
 _COLOR = re.compile(rf"\b({'|'.join(COLORS_RGB)})\b")
 
@@ -46,21 +43,3 @@ def exchange_colors(drawn: Drawn, rng: random.Random) -> Drawn:
 def mirror(frames: torch.Tensor) -> torch.Tensor:
     """Left and right exchanged: distances, speeds and who wins stay, clock hours do not."""
     return frames.flip(-1)
-
-
-def shift(
-    frames: torch.Tensor, objects: Sequence[Mapping[str, Any]], size_px: tuple[int, int], rng: random.Random
-) -> torch.Tensor:
-    """The image moved by up to a quarter of its sides, its border stretched; no box of `objects` leaves the image.
-
-    Args:
-        size_px: width and height of the image that the objects' boxes are given in.
-    """
-    boxes = [box for item in objects for box in item["boxes_px"] if box is not None]
-    indices = []
-    for axis, length in ((1, frames.shape[-2]), (0, frames.shape[-1])):
-        low = min(box[axis] for box in boxes) / size_px[axis]
-        high = max(box[axis + 2] for box in boxes) / size_px[axis]
-        by = round(length * rng.uniform(max(-low, -LARGEST_SHIFT), min(1 - high, LARGEST_SHIFT)))
-        indices.append((torch.arange(length) - by).clamp(0, length - 1))
-    return frames[..., indices[0], :][..., indices[1]]

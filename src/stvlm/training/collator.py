@@ -15,7 +15,7 @@ from stvlm.training.drawing import Drawing, Shown
 from stvlm.training.families import family_of
 from stvlm.training.packing import IGNORED, Packed, as_batch, sequence, unasked
 from stvlm.training.plan import Group
-from stvlm.training.samples import OF_OBJECTS, Sample
+from stvlm.training.samples import Sample
 
 BLANK = torch.zeros(2, 3, 32, 32, dtype=torch.uint8)
 """Black frames."""
@@ -33,7 +33,6 @@ class Collator:
         reader: of its frames.
         samples: the table that groups count in.
         augment: whether clips of STKit are changed.
-        comparisons_per_clip: how many questions about ways in the image are added to each of them.
         padding_free: whether a group's sequences stand in one row.
         always_visual: whether texts alone are given a blank video that nothing is asked about. Processes that share a
             model's weights among them gather those of its vision tower together, and wait for one that has no use for
@@ -48,7 +47,6 @@ class Collator:
         samples: Dataset,
         *,
         augment: bool = False,
-        comparisons_per_clip: int = 0,
         padding_free: bool = False,
         always_visual: bool = False,
     ) -> None:
@@ -59,16 +57,13 @@ class Collator:
                 f"padding_free: positions of {model_type} have {axes} axes, and do not tell where in a row a sequence "
                 "ends; set it to false"
             )
-        template_ids = {wording for wordings in samples["template_ids"] for wording in wordings}
-        self._drawing = Drawing(reader, augment, comparisons_per_clip, frozenset(template_ids))
-        # Boxes are most of a row; without them a clip is shown as it is.
-        self._samples = samples if augment or comparisons_per_clip else samples.remove_columns(OF_OBJECTS)
+        self._samples, self._drawing = samples, Drawing(reader, augment)
 
     def __call__(self, groups: Sequence[dict[str, Any]]) -> dict[str, torch.Tensor]:
         """The batch of one `Group`, given as a dict: what `as_batch` makes, and what the family gives beside it."""
         group = Group(**groups[0])
-        samples = [Sample.of_row(self._samples[index]) for index in group.samples]
-        shown = self._drawing(samples, group.stage, random.Random(group.seed))
+        rng = random.Random(group.seed)
+        shown = [self._drawing(Sample.of_row(self._samples[index]), rng) for index in group.samples]
         sequences = [self._sequence(one) for one in shown]
         videos, images = ([one.pixels for one in shown if one.medium == medium] for medium in ("video", "image"))
         family = family_of(self._model_type)

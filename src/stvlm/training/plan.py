@@ -4,31 +4,22 @@ from __future__ import annotations
 
 import random
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
-from itertools import islice
+from collections.abc import Iterator, Sequence
 from operator import itemgetter
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from datasets import Dataset
 
 from stvlm.records import DataError
-from stvlm.training.grounding import clear_winners
 from stvlm.training.lengths import Lengths, too_long
 from stvlm.training.recipe import SFTRecipe
 
-FRAMES_END = 0.15
-"""Single frames are shown from a run's start to here."""
-PLAIN_END = 0.6
-"""From there to here motion is compared in one plain wording; beside that, and on to the end, in the dataset's own."""
-PLAIN_SHARE = 0.4
-"""Of the comparisons of motion: how many are plain."""
 SHORT = 1024
 """Sequences of up to so many tokens may share a group, whatever their lengths: padding them costs little."""
 STRETCH = 1.25
 """Of longer ones the longest of a group has less than this many times the tokens of the shortest."""
 
-Stage = Literal["frames", "plain", "motion", "questions"]
 Bucket = tuple[str, int, int]
 """Medium, frames, and a class of lengths."""
 
@@ -36,7 +27,6 @@ Bucket = tuple[str, int, int]
 class Group(NamedTuple):
     """Samples that pass through a device at once."""
 
-    stage: Stage
     samples: tuple[int, ...]
     seed: int
     """Of what is drawn when the batch is made."""
@@ -47,19 +37,13 @@ class Group(NamedTuple):
 def make_plan(samples: Dataset, lengths: Lengths, recipe: SFTRecipe, groups_per_step: int) -> list[Group]:
     """Every group of the run, in order, the same for any number of devices. Raises DataError where there is none.
 
-    A group has samples of one medium, with equally many frames and of like lengths. With grounding, what is easier
-    comes earlier, but never alone: a model that meets new words all at once forgets what it learned.
+    A group has samples of one medium, with equally many frames and of like lengths.
     """
     rng = random.Random(recipe.seed)
     fitting = [int(index) for index in np.flatnonzero(~too_long(lengths, recipe.max_length))]
     if not fitting:
         raise DataError(f"max_length: all samples are longer than {recipe.max_length} tokens; raise it")
-    buckets = _buckets(lengths)
-    size = recipe.batch_size_per_device
-    plan = list(_by_bucket("questions", buckets, fitting, size, recipe.epochs, rng))
-    if recipe.grounding is not None:
-        boxed = {index: objects for index in fitting if (objects := samples[index]["objects"])}
-        plan = _grounded(plan, boxed, buckets, recipe, groups_per_step, rng)
+    plan = list(_by_bucket(_buckets(lengths), fitting, recipe.batch_size_per_device, recipe.epochs, rng))
     return _balanced(plan, lengths, groups_per_step)
 
 
@@ -82,36 +66,8 @@ def _buckets(lengths: Lengths) -> list[Bucket]:
     return list(zip(lengths.media.tolist(), lengths.frames.tolist(), classes.tolist(), strict=True))
 
 
-def _grounded(
-    plan: Sequence[Group],
-    boxed: Mapping[int, Sequence[Mapping[str, object]]],
-    buckets: Sequence[Bucket],
-    recipe: SFTRecipe,
-    groups_per_step: int,
-    rng: random.Random,
-) -> list[Group]:
-    """The plan among groups that only ask where boxes are; `boxed` are the objects of the samples that have some."""
-    assert recipe.grounding is not None  # the caller has seen to it
-    indices, size = list(boxed), recipe.grounding.frames_per_step
-    frames = [
-        Group("frames", tuple(rng.choices(indices, k=size)), rng.getrandbits(32))
-        for _ in range(recipe.grounding.frame_steps * groups_per_step)
-    ]
-    compared = [index for index, objects in boxed.items() if clear_winners(objects)]
-    wanted = recipe.grounding.motion_steps * groups_per_step if compared else 0
-    motion = list(islice(_by_bucket("motion", buckets, compared, recipe.batch_size_per_device, wanted, rng), wanted))
-    placed = [(rng.uniform(0, FRAMES_END), group) for group in frames]
-    for group in motion:
-        if rng.random() < PLAIN_SHARE:
-            placed.append((rng.uniform(FRAMES_END, PLAIN_END), group._replace(stage="plain")))
-        else:
-            placed.append((rng.uniform(FRAMES_END, 1), group))
-    placed += [(rng.random() ** 0.5, group) for group in plan]
-    return [group for _, group in sorted(placed, key=itemgetter(0))]
-
-
 def _by_bucket(
-    stage: Stage, buckets: Sequence[Bucket], indices: Sequence[int], size: int, epochs: int, rng: random.Random
+    buckets: Sequence[Bucket], indices: Sequence[int], size: int, epochs: int, rng: random.Random
 ) -> Iterator[Group]:
     """Groups of `size` samples of one bucket. What fills none waits for the next epoch, and joins what is left of like
     buckets at the end.
@@ -127,7 +83,7 @@ def _by_bucket(
                 same.clear()
         rng.shuffle(full)
         for group in full:
-            yield Group(stage, group, rng.getrandbits(32))
+            yield Group(group, rng.getrandbits(32))
     left: dict[tuple[str, int], list[int]] = defaultdict(list)
     for bucket in waiting:
         left[bucket[:2]] += []  # in the order in which they came up
@@ -135,7 +91,7 @@ def _by_bucket(
         left[bucket[:2]] += waiting[bucket]
     for rest in left.values():
         for start in range(0, len(rest), size):
-            yield Group(stage, tuple(rest[start : start + size]), rng.getrandbits(32))
+            yield Group(tuple(rest[start : start + size]), rng.getrandbits(32))
 
 
 def _balanced(plan: Sequence[Group], lengths: Lengths, groups_per_step: int) -> list[Group]:

@@ -40,23 +40,6 @@ class NewModel:
 
 
 @dataclass(frozen=True)
-class Grounding:
-    """Questions about where boxes are in the image, made from the rows' boxes while training (see `grounding`)."""
-
-    frame_steps: int
-    """Optimizer steps on single frames: where is the box?"""
-    frames_per_step: int
-    motion_steps: int
-    """Steps on clips: which box moves farther in the image?"""
-    comparisons_per_clip: int
-    """How often that is asked about one clip, there and beside the clip's own questions."""
-
-    def __post_init__(self) -> None:
-        if min(self.frame_steps, self.motion_steps) < 0 or min(self.frames_per_step, self.comparisons_per_clip) < 1:
-            raise ValueError("grounding: steps are at least 0, frames_per_step and comparisons_per_clip at least 1")
-
-
-@dataclass(frozen=True)
 class Lora:
     """Low-rank adapters (LoRA), trained in place of the weights that they are added to."""
 
@@ -220,7 +203,6 @@ class SFTRecipe:
     """Whether what passes through a device at once stands in one row, without padding."""
     max_length: int | None = None
     """Tokens of a sequence at most; what has more is left out and counted, and refused where a video alone has more."""
-    grounding: Grounding | None = None
     trajectories: Stages | None = None
     """What a new model learns from the clips' trajectories before it is trained on their rows."""
     augment: bool = False
@@ -264,5 +246,3 @@ class SFTRecipe:
             raise ValueError(f"max_length must be at least 1, got {self.max_length}")
         if self.trajectories is not None and self.new_model is None:
             raise ValueError("trajectories are for a new_model; a checkpoint can see already")
-        if self.grounding is not None and not self.pack_questions:
-            raise ValueError("grounding needs pack_questions: its questions share a clip's sequence")

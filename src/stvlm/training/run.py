@@ -182,7 +182,6 @@ def _make_trainer(
         _reader(recipe, start, model, work),
         start.samples,
         augment=recipe.augment,
-        comparisons_per_clip=recipe.grounding.comparisons_per_clip if recipe.grounding else 0,
         padding_free=recipe.padding_free,
         always_visual=spreads_weights(),
     )

@@ -21,12 +21,6 @@ Medium = Literal["video", "image", ""]
 """The last is no medium: text alone."""
 BATCH_ROWS = 1000
 
-_OBJECT = {
-    "color": Value("string"),
-    "track_id": Value("string"),
-    "category": Value("string"),
-    "boxes_px": List(List(Value("float64"))),
-}
 FEATURES = Features(
     {
         "id": Value("string"),
@@ -37,15 +31,10 @@ FEATURES = Features(
         "frame_indices": List(Value("int32")),
         "conversations": List(List({"prompt": Value("string"), "answer": Value("string")})),
         "tasks": List(Value("string")),
-        "template_ids": List(Value("string")),
-        "preamble": Value("string"),
-        "objects": List(_OBJECT),
         "size_px": List(Value("int32")),
     }
 )
 """The table's columns, which are the fields of `Sample`."""
-OF_OBJECTS = ["tasks", "template_ids", "preamble", "objects", "size_px"]
-"""Those that only STKit fills, for augmentation and grounding."""
 
 
 class Asked(NamedTuple):
@@ -74,18 +63,12 @@ class Sample(NamedTuple):
     conversations: Sequence[Conversation]
     tasks: Sequence[str] = ()
     """STKit's task of each conversation. This and what follows is empty for all other data."""
-    template_ids: Sequence[str] = ()
-    """The wording of each conversation."""
-    preamble: str = ""
-    """What each prompt begins with: the clip's length, times and boxes."""
-    objects: Sequence[Mapping[str, Any]] = ()
-    """As in the dataset's rows."""
     size_px: Sequence[int] = ()
-    """Width and height that the objects' boxes are given in."""
+    """Width and height of the video."""
 
     @classmethod
     def of_row(cls, row: Mapping[str, Any]) -> Sample:
-        """A row of the table, of all or of the first columns."""
+        """A row of the table, of all or of some columns."""
         conversations = [[Asked(**turn) for turn in turns] for turns in row["conversations"]]
         return cls(**{**row, "conversations": conversations})
 
@@ -122,9 +105,6 @@ def of_rows(rows: Sequence[Mapping[str, Any]], pack_questions: bool) -> Iterator
             frame_indices=(),
             conversations=[[Asked(row["prompt"], row["answer"])] for row in asked],
             tasks=[row["task"] for row in asked],
-            template_ids=[row["template_id"] for row in asked],
-            preamble=clip["prompt"].removesuffix(clip["question"]),
-            objects=clip["objects"],
             size_px=(video.width_px, video.height_px),
         )
 
@@ -166,8 +146,8 @@ def _check(sample: Sample) -> None:
         wrong = "has no conversation, or one without a turn"
     elif not all(turn.answer for turns in sample.conversations for turn in turns):
         wrong = "has a turn without an answer"
-    elif sample.objects and not all(len(turns) == 1 for turns in sample.conversations):
-        wrong = "asks about its objects in several turns, which nothing here makes"
+    elif sample.tasks and not all(len(turns) == 1 for turns in sample.conversations):
+        wrong = "has a task with several turns, which nothing here makes"
     if wrong:
         raise DataError(f"sample {sample.id} of {sample.source}: {wrong}; leave it out or mend it")
 
