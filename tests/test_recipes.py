@@ -159,10 +159,11 @@ def kitti(text: str) -> Recipe:
     return from_mapping(Recipe, {"name": "a", "title": "A", "sources": {"kitti": {}}, **yaml.safe_load(text)}, "x")
 
 
-def test_the_sample_benchmark_shows_nothing_of_the_sample() -> None:
+@pytest.mark.parametrize("bench", ["sample_bench", "sample_bench_moving"])
+def test_the_sample_benchmarks_show_nothing_of_the_sample(bench: str) -> None:
     train, test = (
         yaml.safe_load((SHIPPED[0].parent / f"{name}.yaml").read_text())["sources"]["simulation"]
-        for name in ("sample", "sample_bench")
+        for name in ("sample", bench)
     )
     assert train["seed"] != test["seed"]
     assert not set(train["layouts"]) & set(test["layouts"])
