@@ -49,7 +49,7 @@ class Course(NamedTuple):
 
     times_s: Array  # (n,)
     xyz_m: Array  # (n, 3)
-    sigma_m: Array  # (n,) one standard deviation of the place, along its worst direction on the ground
+    sigma_m: Array  # (n,) one standard deviation of the place on the ground, with what is wrong with the whole course
     noise: Noise
     grade: str
     truth_m: Array | None = None  # (k, 3) where it really was, every half second of the clip, in the same world
@@ -60,7 +60,7 @@ class Measured(NamedTuple):
 
     courses: Mapping[str, Course | Rejected]  # by colour
     world_SE3_camera: Array  # (N, 4, 4)
-    motion: Motion | None  # of all objects on the grid, where they have places together
+    motion: Motion | None  # on the grid, of the first objects as far as they have places, where these have some together
     first_s: float  # where the motion begins in the clip
     notes: tuple[str, ...]
 
@@ -83,7 +83,7 @@ def measure(study: Study, setting: Setting, tell: Tell) -> Measured:
     labels = _sound(labels_of(tracks, objects, world, recipe.filters))
     found: dict[str, Label | Rejected] = {**_rejected(places), **_rejected(smooth), **labels}
     poses = world.geometry.world_SE3_camera
-    courses = {color: _course(found[color], clip, poses[0], study) for color in study.colors}
+    courses = {color: _course(found[color], clip, poses, study) for color in study.colors}
     motion, first_s = _together(courses, clip)
     notes = (
         f"camera: {'did not move' if geometry.provenance.tool == 'static_camera' else 'moved'} "
@@ -102,17 +102,14 @@ class Answer(NamedTuple):
 
 
 def answers(measured: Measured, truth: Motion | None) -> list[Answer]:
-    """An answer to each task that can be asked of these objects, over the seconds in which all of them have places.
-
-    `truth` is that of the whole clip.
-    """
+    """An answer to each task that can be asked of the measured motion. `truth` is that of the whole clip."""
     motion = measured.motion
     if motion is None:
         return []
     count, frames = motion.xyz_m.shape[:2]
     if truth is not None:
         first = round(measured.first_s / STEP_S)
-        truth = truth._replace(xyz_m=truth.xyz_m[:, first : first + frames])
+        truth = truth._replace(noise=truth.noise[:count], xyz_m=truth.xyz_m[:count, first : first + frames])
     out = []
     for task in tasks_for(count):
         hour = hours_of(truth or motion)[-1] if task == "direction_timestamp" else 0
@@ -205,7 +202,7 @@ def _rejected(items: Mapping[str, object]) -> dict[str, Label | Rejected]:
     return {key: item for key, item in items.items() if isinstance(item, Rejected)}
 
 
-def _course(label: Label | Rejected, clip: Clip, pose: Array, study: Study) -> Course | Rejected:
+def _course(label: Label | Rejected, clip: Clip, poses: Array, study: Study) -> Course | Rejected:
     if isinstance(label, Rejected):
         return label
     track = label.track
@@ -217,18 +214,24 @@ def _course(label: Label | Rejected, clip: Clip, pose: Array, study: Study) -> C
     if here.sum() < LEAST_POINTS:
         return Rejected("it is to be seen too briefly")
     nearest = np.abs(track.times_s[:, None] - grid_s[here]).argmin(axis=0)
-    sigma_m = np.sqrt(np.linalg.eigvalsh(track.covariance_m2[nearest, :2, :2])[:, -1])
+    away_m = np.linalg.norm((xyz_m - poses[:: round(STEP_S / clip.step_s), :3, 3])[here, :2], axis=1)
+    by_chance_m = np.sqrt(np.linalg.eigvalsh(track.covariance_m2[nearest, :2, :2])[:, -1])
+    sigma_m = np.hypot(by_chance_m, label.noise.stretch * away_m)
     truth_m = None
     if study.truth is not None and clip.known is not None:
-        ours_SE3_theirs = pose @ inverse_se3(clip.known.world_SE3_camera[0])
+        ours_SE3_theirs = poses[0] @ inverse_se3(clip.known.world_SE3_camera[0])
         truth_m = transform(ours_SE3_theirs, study.truth.xyz_m[study.colors.index(track.track_id)])
     return Course(grid_s[here], xyz_m[here], sigma_m, label.noise, label.grade, truth_m)
 
 
 def _together(courses: Mapping[str, Course | Rejected], clip: Clip) -> tuple[Motion | None, float]:
-    """The motion of all objects while all have places, and when that begins."""
-    known = [course for course in courses.values() if isinstance(course, Course)]
-    if len(known) < len(courses):
+    """The motion of the first objects up to one that has no course, while all of them have places; when that begins."""
+    known: list[Course] = []
+    for course in courses.values():
+        if isinstance(course, Rejected):
+            break
+        known.append(course)
+    if not known:
         return None, 0.0
     first_s, last_s = max(course.times_s[0] for course in known), min(course.times_s[-1] for course in known)
     if last_s - first_s < (LEAST_POINTS - 1) * STEP_S - 1e-6:

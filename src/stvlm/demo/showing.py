@@ -116,8 +116,8 @@ def measured_table(measured: Measured, rows: Sequence[MeasuredAnswer], said: Seq
         asked = row.asked
         cells = [escape(TITLES[asked.task]), _geometry(row), _model(asked, text)]
         if has_truth:
-            known = isinstance(asked.truth, Question)
-            cells.append(escape(as_words(asked.task, asked.truth.target)) if known else "–")  # type: ignore[union-attr]
+            truth = asked.truth
+            cells.append(escape(as_words(asked.task, truth.target)) if isinstance(truth, Question) else "–")
         body.append(_row(cells))
     assert measured.motion is not None
     end_s = measured.first_s + (measured.motion.xyz_m.shape[1] - 1) * STEP_S
