@@ -14,7 +14,7 @@ from stvlm.kinematics import direction_intervals
 from stvlm.questions.asking import Motion, Query, Span, answer, common_prompt, make_question, name_of
 from stvlm.questions.templates import pair_words, wordings
 from stvlm.records import NOISELESS, DataError, Question, Rejected, Task
-from stvlm.scoring import COMPARISONS, TASKS, Outcome, Parsed, parse_answer, score
+from stvlm.scoring import COMPARISONS, Outcome, Parsed, parse_answer, score
 
 TITLES: dict[Task, str] = {
     "traveled_distance": "How far does it travel?",
@@ -58,13 +58,14 @@ def tasks_for(count: int) -> list[Task]:
     return [task for task in TITLES if task not in COMPARISONS or count > 1]
 
 
-def ask_by_task(task: Task, count: int, frames: int, hour: int = DEFAULT_HOUR, truth: Motion | None = None) -> Asked:
+def ask_by_task(name: str, count: int, frames: int, hour: int = DEFAULT_HOUR, truth: Motion | None = None) -> Asked:
     """The question of a task about all of a clip of so many frames with so many objects.
 
     Raises DataError for a task that needs more objects than there are.
     """
-    if task not in TASKS:
-        raise DataError(f"{task!r} is no task; choose one of {', '.join(TASKS)}")
+    task = next((it for it in TITLES if it == name), None)
+    if task is None:
+        raise DataError(f"{name!r} is no task; choose one of {', '.join(TITLES)}")
     if task in COMPARISONS and count < 2:
         raise DataError("A comparison needs two objects: draw a second box, in blue.")
     if task not in COMPARISONS:

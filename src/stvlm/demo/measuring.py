@@ -60,7 +60,7 @@ class Measured(NamedTuple):
 
     courses: Mapping[str, Course | Rejected]  # by colour
     world_SE3_camera: Array  # (N, 4, 4)
-    motion: Motion | None  # on the grid, of the first objects as far as they have places, where these have some together
+    motion: Motion | None  # on the grid: of the first objects up to one without a course, if they have places together
     first_s: float  # where the motion begins in the clip
     notes: tuple[str, ...]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
+from concurrent.futures import Future
 from queue import SimpleQueue
 from threading import Event, Thread
 from typing import NamedTuple, TypeVar
@@ -30,8 +31,9 @@ def in_steps(work: Callable[[Tell], T]) -> Generator[Told, None, T]:
 
     Closing the generator stops the work the next time that it tells something.
     """
-    news: SimpleQueue[Told | tuple[T | None, Exception | None]] = SimpleQueue()
+    news: SimpleQueue[Told | None] = SimpleQueue()  # None at the end
     stopped = Event()
+    outcome: Future[T] = Future()
 
     def tell(share: float, words: str) -> None:
         if stopped.is_set():
@@ -40,22 +42,16 @@ def in_steps(work: Callable[[Tell], T]) -> Generator[Told, None, T]:
 
     def do() -> None:
         try:
-            news.put((work(tell), None))
+            outcome.set_result(work(tell))
         except Exception as error:
-            news.put((None, error))
+            outcome.set_exception(error)
+        news.put(None)
 
     Thread(target=do, daemon=True).start()
     try:
-        while True:
-            item = news.get()
-            while isinstance(item, Told) and not news.empty():  # the newest is enough
-                item = news.get()
-            if isinstance(item, Told):
-                yield item
-                continue
-            result, error = item
-            if error is not None:
-                raise error
-            return result  # type: ignore[return-value]
+        while (told := news.get()) is not None:
+            if news.empty():  # the newest is enough
+                yield told
+        return outcome.result()
     finally:
         stopped.set()

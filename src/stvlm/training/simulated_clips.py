@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from torch.nn.functional import interpolate as resize
+from tqdm import trange
 
 from stvlm.dataset.clips import MAX_HIDDEN_SHARE, ClipLimits
 from stvlm.dataset.video import outline_px
@@ -78,7 +79,7 @@ def _image(scene: Scene, index: int) -> Array:
 def recorded(options: Mapping[str, Any], gates: VisibilityGates, side_px: int, folder: Path) -> list[Recorded]:
     """Every recording of a family, kept in a folder from then on."""
     source, found = SimulationSource(options), []
-    for index in range(source.parameters.recordings):
+    for index in trange(source.parameters.recordings, desc="rendering", unit="recording"):
         place = folder / f"{source.recordings()[index].scene_id}.npz"
         if not place.exists():
             with whole_file(place) as temporary, temporary.open("wb") as file:

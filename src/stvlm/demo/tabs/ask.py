@@ -165,13 +165,13 @@ def asked_about(study: Study, shown: Shown, task: str, hour: int, question: str)
     truth = study.truth
     if truth is not None and truth.xyz_m.shape[1] != len(shown.frames):
         truth = None
-    asked = ask_by_task(task, len(study.colors), len(shown.frames), hour, truth)  # type: ignore[arg-type]
+    asked = ask_by_task(task, len(study.colors), len(shown.frames), hour, truth)
     return asked if asked.question == question.strip() else None
 
 
 def question_of(study: Study, task: str, hour: int) -> str:
     """The words of a task's question about a clip."""
-    return ask_by_task(task, max(len(study.colors), 1), 5, hour).question  # type: ignore[arg-type]
+    return ask_by_task(task, max(len(study.colors), 1), 5, hour).question
 
 
 def _choices(count: int) -> list[tuple[str, str]]:
