@@ -1,6 +1,8 @@
 """What every test relies on."""
 
+import os
 import signal
+import tempfile
 from collections.abc import Iterator
 
 import pytest
@@ -8,6 +10,9 @@ from tests.hub_server import HubServer
 
 # Started in the background, a shell's jobs ignore Ctrl-C and pass that on; the programs under test must not inherit it.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# trackio reads it when it is imported, which trl does.
+os.environ["TRACKIO_DIR"] = tempfile.mkdtemp(prefix="trackio-")
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -44,8 +44,10 @@ def make(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_make_release_runs_the_program() -> None:
-    listed = make("--just-print", "release", "ORG=me", "DRY_RUN=1", "RESULTS=mine")
-    assert "model_card/release.py me --results mine --dry-run\n" in listed.stdout
+    listed = make("--just-print", "release", "ORG=me", "DRY_RUN=1", "RESULTS=mine", "MODEL=tiny", "DATASET=data")
+    assert " ".join(listed.stdout.replace("\\\n", "").split()).endswith(
+        "model_card/release.py me --results mine --model tiny --dataset data --dry-run"
+    )
     refused = make("release")
     assert refused.returncode != 0
     assert refused.stderr.startswith("error: ORG is missing: your user name or an organisation of yours on the Hub\n")

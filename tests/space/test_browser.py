@@ -51,7 +51,7 @@ def page(request: pytest.FixtureRequest, browser: Any, app: Served) -> Iterator[
     opened = context.new_page()
     opened.goto(app.url)
     opened.wait_for_selector("#examples button")
-    opened.wait_for_function("document.querySelector('#stage video').readyState === 4")
+    opened.wait_for_function("document.querySelector('#stage video')?.readyState === 4")
     yield opened
     context.close()
     assert complaints == []
@@ -88,7 +88,7 @@ def test_an_upload_is_boxed_asked_about_and_measured(page: Any, video: Path) -> 
     is_phone = page.viewport_size["width"] < 500
     page.locator("input[type=file]").first.set_input_files(str(video))
     page.wait_for_function("document.querySelector('#stage input').max === '39'")
-    page.wait_for_function("document.querySelector('#stage video').readyState === 4")
+    page.wait_for_function("document.querySelector('#stage video')?.readyState === 4")
     page.locator("#stage svg").scroll_into_view_if_needed()
     draw(page, (40 / 400, 80 / 200, 88 / 400, 128 / 200), by_corners=is_phone)
     page.wait_for_selector("#stage svg rect.box-red:not(.drawn)", state="attached")
@@ -139,7 +139,7 @@ def test_an_example_is_measured_and_seen_from_above(page: Any) -> None:
 
 def test_the_dataset_is_looked_through(page: Any) -> None:
     open_tab(page, "Explore")
-    page.wait_for_function("document.querySelector('#explored-stage video').readyState === 4")
+    page.wait_for_function("document.querySelector('#explored-stage video')?.readyState === 4")
     page.locator("#found button").nth(1).click()
     page.wait_for_function("location.search.includes('row=')")
     assert page.locator("#facts li").count() >= 1 and page.locator("#above svg").count() == 1

@@ -82,8 +82,7 @@ def test_a_loss_that_is_no_number_ends_the_run(recipe, tmp_path, monkeypatch):
     assert all(torch.isfinite(v).all() for v in torch.load(checkpoint / "optimizer.pt")["state"][0].values())
 
 
-def test_trackers_are_told(recipe, tmp_path, monkeypatch):
-    monkeypatch.setenv("TRACKIO_DIR", str(tmp_path / "trackio"))  # which is read when it is imported
+def test_trackers_are_told(recipe, tmp_path):
     from trackio.sqlite_storage import SQLiteStorage
 
     recipe = dataclasses.replace(recipe, output_dir=str(tmp_path / "out"), report_to="trackio", epochs=1)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from stvlm.evaluation.versions import versions
 from stvlm.files import write_json
 from stvlm.questions.asking import QuestionGates
 from stvlm.recipes import to_mapping
+from stvlm.training.cost import Clock
 from stvlm.training.learner import Learner, questions_of
 from stvlm.training.new_model import make_model, make_processor, train_tokenizer
 from stvlm.training.ownership import CLAIM, RECORD, check_unclaimed, is_done, places, that_matters
@@ -63,7 +63,7 @@ def train(recipe: Curriculum, chat_template: str) -> Path:
         return out
     check_unclaimed(work, identity)
     write_json(work / CLAIM, identity)
-    started = time.monotonic()
+    clock = Clock(work)
     clips = _clips(recipe, work)
     set_seed(recipe.seed)
     tokenizer = train_tokenizer(_texts(clips, recipe), recipe.new_model.vocabulary)
@@ -71,7 +71,7 @@ def train(recipe: Curriculum, chat_template: str) -> Path:
     learner = Learner(
         make_model(recipe.new_model, processor), processor, recipe.learning, recipe.questions, recipe.seed
     )
-    log = learner.run(clips, work / "checkpoint.pt")
+    log = learner.run(clips, work / "checkpoint.pt", clock)
     model = work / "model"
     learner.model.to(torch.bfloat16).save_pretrained(model)
     processor.save_pretrained(model)
@@ -80,7 +80,7 @@ def train(recipe: Curriculum, chat_template: str) -> Path:
         "versions": versions(),
         "parameters": sum(parameter.numel() for parameter in learner.model.parameters()),
         "log": log,
-        "wall_s": round(time.monotonic() - started, 1),
+        **clock.cost(),
     }
     write_json(model / RECORD, record)
     model.replace(out)

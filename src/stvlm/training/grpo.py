@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import random
 import shutil
-import time
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
@@ -26,6 +25,7 @@ from stvlm.programs import first_line
 from stvlm.recipes import to_mapping
 from stvlm.records import DataError
 from stvlm.training.callbacks import LossBar, StopWhenAsked
+from stvlm.training.cost import Clock, KeepTime
 from stvlm.training.grpo_recipe import GRPORecipe
 from stvlm.training.grpo_trainer import VideoGRPOTrainer
 from stvlm.training.opening import add_adapters
@@ -60,8 +60,8 @@ def learn(recipe: GRPORecipe) -> Path:
     An interrupted run goes on from its last step when it is started again. Raises DataError where data are missing,
     and where the output folder holds the work of another recipe; KeyboardInterrupt when asked to stop.
     """
-    started = time.monotonic()
     out, work = places(recipe.output_dir)
+    clock = Clock(work)
     rows, questions, fingerprints = load_questions(recipe)
     identity = {
         "recipe": that_matters(recipe),
@@ -78,6 +78,7 @@ def learn(recipe: GRPORecipe) -> Path:
     checkpoints = work / "checkpoints"
     remove_torsos(checkpoints)
     write_json(work / CLAIM, identity)
+    trainer.add_callback(KeepTime(clock))
     trainer.train(resume_from_checkpoint=get_last_checkpoint(str(checkpoints)) if checkpoints.is_dir() else None)
     if stop.requested:
         raise KeyboardInterrupt
@@ -93,7 +94,7 @@ def learn(recipe: GRPORecipe) -> Path:
             "asked": len({asked.row for asked in plan}),
             "steps": trainer.state.global_step,
             "log": trainer.state.log_history,
-            "wall_s": round(time.monotonic() - started, 1),
+            **clock.cost(),
         }
         write_json(work / "model" / RECORD, record)
         (work / "model").replace(out)

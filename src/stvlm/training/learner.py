@@ -18,6 +18,7 @@ from stvlm.files import whole_file
 from stvlm.kinematics import STEP_S
 from stvlm.questions.asking import Motion, QuestionGates, ask, common_prompt
 from stvlm.records import NOISELESS, DataError
+from stvlm.training.cost import Clock
 from stvlm.training.families.llava_onevision import AXES, medium_tokens
 from stvlm.training.optimizer import MuonAndAdamW
 from stvlm.training.packing import IGNORED, MediumTokens, as_batch, sequence, tokenize
@@ -62,7 +63,7 @@ class Learner:
         self._all.get_output_embeddings = model.get_output_embeddings
         self._optimizer = MuonAndAdamW(self._all, recipe.stages[0].learning_rate, 0.0)
 
-    def run(self, clips: Clips, checkpoint: Path) -> list[dict[str, Any]]:
+    def run(self, clips: Clips, checkpoint: Path, clock: Clock) -> list[dict[str, Any]]:
         """All stages, from the checkpoint on where there is one; the losses on the way."""
         steps = [(s, step) for s, stage in enumerate(self._recipe.stages) for step in range(stage.steps)]
         log: list[dict[str, Any]] = []
@@ -89,6 +90,7 @@ class Learner:
                 with whole_file(checkpoint) as temporary:
                     state = {"weights": self._all.state_dict(), "optimizer": self._optimizer.state_dict()}
                     torch.save({**state, "steps": number, "log": log}, temporary)
+                clock.keep()
         self._optimizer.zero_grad()
         return log
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import time
 import warnings
 from datetime import timedelta
 from pathlib import Path
@@ -33,6 +32,7 @@ from stvlm.training.beginning import Start, begin, in_main_process, spreads_weig
 from stvlm.training.benchmarking import AnswerBenchmark
 from stvlm.training.callbacks import LossBar, StopAtNonsense, StopWhenAsked
 from stvlm.training.collator import Collator
+from stvlm.training.cost import Clock, KeepTime
 from stvlm.training.dataset_clips import DatasetClips
 from stvlm.training.exporting import export
 from stvlm.training.families import family_of
@@ -53,19 +53,19 @@ def train(recipe: SFTRecipe, chat_template: str) -> Path:
     An interrupted run goes on from its last step when it is started again. Raises DataError for whatever `begin` finds,
     and where a checkpoint cannot be written or a loss is no number; KeyboardInterrupt when asked to stop.
     """
-    started = time.monotonic()
     out, work = places(recipe.output_dir)
+    clock = Clock(work)
     # Without a GPU and this word, each of several processes would take itself for the only one.
     machine = PartialState(cpu=not torch.cuda.is_available(), timeout=PATIENCE)
     start = in_main_process(lambda: begin(recipe, chat_template))
     if start is not None:
-        _make(recipe, start, work, out, started)
+        _make(recipe, start, work, out, clock)
     if recipe.push_to_hub is not None and machine.is_main_process:
         upload(out, recipe.push_to_hub, "model", marker=RECORD)
     return out
 
 
-def _make(recipe: SFTRecipe, start: Start, work: Path, out: Path, started: float) -> None:
+def _make(recipe: SFTRecipe, start: Start, work: Path, out: Path, clock: Clock) -> None:
     """Makes the output folder."""
     machine = PartialState()
     set_seed(recipe.seed)
@@ -83,7 +83,8 @@ def _make(recipe: SFTRecipe, start: Start, work: Path, out: Path, started: float
     machine.wait_for_everyone()
     checkpoint = get_last_checkpoint(str(checkpoints)) if checkpoints.is_dir() else None
     if recipe.trajectories is not None and checkpoint is None:
-        _learn_trajectories(recipe, start, model, work)
+        _learn_trajectories(recipe, start, model, work, clock)
+    trainer.add_callback(KeepTime(clock))
     trainer.train(resume_from_checkpoint=checkpoint)
     if stop.requested:
         raise KeyboardInterrupt
@@ -98,7 +99,7 @@ def _make(recipe: SFTRecipe, start: Start, work: Path, out: Path, started: float
         "processes": machine.num_processes,
         "steps": trainer.state.global_step,
         "log": trainer.state.log_history,
-        "wall_s": round(time.monotonic() - started, 1),
+        **clock.cost(),
     }
     machine.destroy_process_group()
     if machine.is_main_process:
@@ -122,13 +123,13 @@ def _finish(recipe: SFTRecipe, record: dict[str, Any], processor: Any, work: Pat
     shutil.rmtree(work)
 
 
-def _learn_trajectories(recipe: SFTRecipe, start: Start, model: PreTrainedModel, work: Path) -> None:
+def _learn_trajectories(recipe: SFTRecipe, start: Start, model: PreTrainedModel, work: Path, clock: Clock) -> None:
     """Teaches a new model how the dataset's clips move, before their rows; goes on where it was killed."""
     assert recipe.trajectories is not None  # the caller has seen to it
     rows = load_split(recipe.dataset, recipe.split, None, recipe.config).rows
     clips = DatasetClips(rows, load_trajectories(recipe.dataset, recipe.split), _reader(recipe, start, model, work))
     learner = Learner(model, start.processor, recipe.trajectories, QuestionGates(parts=0), recipe.seed)
-    learner.run(clips, work / "trajectories.pt")
+    learner.run(clips, work / "trajectories.pt", clock)
 
 
 def _reader(recipe: SFTRecipe, start: Start, model: PreTrainedModel, work: Path) -> FrameReader:
