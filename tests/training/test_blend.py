@@ -282,9 +282,7 @@ def test_manifest_says_what_went_in(root, tmp_path):
         chat=listed(text, 1, licence="CC0"),
     )
     assert [sample.source for sample in found] == ["llava_video"] * 3 + ["open_spatial"] * 2 + ["chat"]
-    assert found[-1]._replace(id="") == Sample(
-        "", "chat", "", "", [], [], [[Asked("Hi.", "Hello.")]], [], [], "", [], []
-    )
+    assert found[-1]._replace(id="") == Sample("", "chat", "", "", [], [], [[Asked("Hi.", "Hello.")]], [], [])
     chat = manifest_of(tmp_path / "work", "chat")
     assert (chat["listed"], chat["taken"], chat["made_of"]["count"], chat["licence"]) == (2, 1, 1, "CC0")
     assert chat["left_out"] == {"the same conversation again": {"count": 1, "first": f"{text}, row 1"}}

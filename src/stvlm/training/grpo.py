@@ -232,4 +232,3 @@ def _open_model(recipe: GRPORecipe) -> tuple[Any, Any]:
     if processor.chat_template is None:
         raise DataError(f"{recipe.model}: has no chat template; put its chat_template.jinja there")
     return processor, model if recipe.lora is None else add_adapters(model, recipe.lora)
-

@@ -21,10 +21,10 @@ from stvlm.files import locked, read_json, whole_file, write_json
 from stvlm.hashing import code_version, stable_hash
 from stvlm.questions.asking import frames_told
 from stvlm.records import DataError, Rejected
-from stvlm.training.blend.conversations import Conversations
+from stvlm.training.blend.conversations import read_conversations
 from stvlm.training.blend.llava_video import LlavaVideo
 from stvlm.training.blend.media import Media, Shown
-from stvlm.training.blend.open_spatial import OpenSpatial
+from stvlm.training.blend.open_spatial import read_open_spatial
 from stvlm.training.blend.rows import Reader, Row
 from stvlm.training.recipe import Blend, BlendSource
 from stvlm.training.samples import Sample, open_samples, write_samples
@@ -34,8 +34,8 @@ MANIFEST = "blend.json"
 REPEATED = "the same conversation again"
 READERS: dict[str, Callable[[Path, Path | None, Path], Reader]] = {
     "llava_video": LlavaVideo,
-    "open_spatial": OpenSpatial,
-    "conversations": Conversations,
+    "open_spatial": read_open_spatial,
+    "conversations": read_conversations,
 }
 THREADS = 4 * (os.cpu_count() or 1)
 """That look at media: they wait for the disk most of the time."""
