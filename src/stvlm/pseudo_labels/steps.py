@@ -88,7 +88,7 @@ def geometry_of(
                 place = Path(settings.artefacts.replace("{excerpt}", footage.video_id))
                 return READERS[settings.by](place, footage, settings.model)
             assert settings.command is not None and out is not None
-            return run_tool(settings.by, settings.command, footage, out, frames=view, timeout_s=settings.timeout_s,
+            return run_tool(settings.by, settings.command, footage, view, out, timeout_s=settings.timeout_s,
                             model=settings.model)  # fmt: skip
         except DataError as error:
             return Rejected(TOOL_FAILED, str(error))
