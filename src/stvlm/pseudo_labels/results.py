@@ -114,6 +114,7 @@ class _OfGeometry:
     scale: Scale
     crop: DepthCrop | None
     is_sparse: bool = False
+    scaled_by_height: bool = False
 
 
 @dataclass(frozen=True)
@@ -162,9 +163,7 @@ def write_geometry(
 ) -> None:
     """Writes a geometry; `inputs` is the key of what it was made from, `options` how, `notes` what else is known."""
     files = _write_arrays(folder, geometry, ("times_s", "world_SE3_camera", "K_px"), _MAPS)
-    details = _OfGeometry(
-        geometry.image_size_px, geometry.is_upright, geometry.scale, geometry.crop, geometry.is_sparse
-    )
+    details = _OfGeometry(**{of.name: getattr(geometry, of.name) for of in fields(_OfGeometry)})
     _end(folder, "geometry", geometry.provenance, inputs, options, files, asdict(details), notes=notes)
 
 
