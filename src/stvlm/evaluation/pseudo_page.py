@@ -14,7 +14,8 @@ from scipy.special import erf
 from stvlm import __version__
 from stvlm.evaluation.figures import COLORS, FAINT, INK, MARKERS, RULE, STYLE, check_installed, new_figure
 from stvlm.files import whole_file, write_json
-from stvlm.pseudo_labels.validation import TOLERANCE, Found, Pair, Report, found_of
+from stvlm.pseudo_labels.pairs import Found, Pair, found_of
+from stvlm.pseudo_labels.validation import TOLERANCE, Report
 from stvlm.records import Array
 
 if TYPE_CHECKING:

@@ -20,11 +20,11 @@ from stvlm.engine import Engine
 from stvlm.pseudo_labels import results
 from stvlm.pseudo_labels.artefacts import ObjectTracks, Provenance
 from stvlm.pseudo_labels.filters import Label
+from stvlm.pseudo_labels.pairs import Asking, Pair, compare
 from stvlm.pseudo_labels.pipeline import Done, Request, label_videos
 from stvlm.pseudo_labels.recipe import CameraMotion, Depth, Objects, PseudoLabelling
 from stvlm.pseudo_labels.stages import NOTHING_MOVES, Case, objects_in, tracks_in, world_in
 from stvlm.pseudo_labels.steps import labels_of
-from stvlm.pseudo_labels.validation import Asking, Pair, compare
 from stvlm.pseudo_labels.videos.of_scenes import HiddenLabels
 from stvlm.pseudo_labels.videos.video import Video
 from stvlm.pseudo_labels.views import view_of
