@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -144,6 +145,12 @@ def as_text(scores: Mapping[str, Mapping[str, object]]) -> str:
     lines = ["".join(f"{head:>{width}}" for head, width in heads.items())]
     lines += [_line(name, of_rung) for name, of_rung in scores.items()]
     return "\n".join(lines)
+
+
+def left_out_lines(scores: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Why what moves has no label, a line a rung: the rest of what `as_text` tells."""
+    told = {name: [f"{reason} ({n})" for reason, n in of_rung["left_out"].items()] for name, of_rung in scores.items()}
+    return [f"left out {name}: {'; '.join(reasons)}" for name, reasons in told.items() if reasons]
 
 
 def _line(name: str, scores: Mapping[str, object]) -> str:
