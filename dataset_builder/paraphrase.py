@@ -18,7 +18,7 @@ import shutil
 from pathlib import Path
 
 from stvlm.chat_api import add_endpoint_arguments, endpoint_of
-from stvlm.files import whole_file
+from stvlm.files import write_text
 from stvlm.programs import positive_int, run_program
 from stvlm.questions.paraphrases import as_text, missing_kinds, read_wordings, write_wordings
 from stvlm.records import DataError
@@ -40,8 +40,7 @@ def main() -> None:
         print(f"refused {count:4} x {reason}")
     if not written.accepted:
         raise DataError(f"{args.model}: none of its wordings can be used; try a larger model")
-    with whole_file(args.out) as temporary:
-        temporary.write_text(as_text(written, args.model), encoding="utf-8")
+    write_text(args.out, as_text(written, args.model))
     for kind in missing_kinds(read_wordings(args.out)):
         print(f"no wording for {kind}: such questions will have no paraphrase")
     shutil.rmtree(replies)

@@ -17,7 +17,7 @@ import datasets
 import numpy as np
 from tqdm import tqdm
 
-from stvlm.files import locked, read_json, whole_file, write_json
+from stvlm.files import locked, read_json, write_json, write_text
 from stvlm.hashing import code_version, stable_hash
 from stvlm.questions.asking import frames_told
 from stvlm.records import DataError, Rejected
@@ -127,8 +127,7 @@ def _choose(
                     wanted[found.subject] = None
     reasons = "".join(f"; {entry['count']}: {reason} (as {entry['first']})" for reason, entry in left_out.items())
     if wanted:
-        with whole_file(missing) as temporary:
-            temporary.write_text("".join(f"{medium}\n" for medium in wanted), encoding="utf-8")
+        write_text(missing, "".join(f"{medium}\n" for medium in wanted))
         reasons += f"; {missing} names the {len(wanted)} missing media that would be taken first"
     raise DataError(
         f"{source.path}: has {taken} conversations for {name}, and {source.count} are asked for; mend what is wrong "
