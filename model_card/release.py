@@ -53,7 +53,6 @@ def main() -> None:
         space=args.space,
         library=ROOT / "src" / "stvlm",
         validations=sorted(path.parent for path in (ROOT / "docs" / "validation").glob("*/validation.json")),
-        private=args.private,
         nf4=not args.no_nf4,
     )
     if not args.dry_run:

@@ -92,6 +92,11 @@ def gather(
     training = _training(model or Path(main.model["path"]))
     if training is None:
         missing.append(f"how {main.name} was trained: it has no {TRAINING}")
+    elif "dataset_fingerprint" not in training:
+        raise DataError(
+            f"{main.name}: its {TRAINING} is not of training/sft.py, which cards are made from; give another model by "
+            "--model"
+        )
     place = dataset or (Path(training["recipe"]["dataset"]) if training else None)
     trained_on = None if place is None else _dataset(place, missing, f"what {main.name} was trained on")
     rows = _rows_of(place, training) if training and place and trained_on else []
@@ -126,6 +131,8 @@ def label_errors(validations: Iterable[Validation]) -> list[str]:
     for v in validations:
         for rung, scores in v.rungs.items():
             where = f"{v.recipe} on {', '.join(v.sources)}, {rung}"
+            if scores["kept"] is None:
+                continue  # nothing moved
             within = scores["within_25_percent"]
             kept = f"{scores['kept']['value']:.0%} of {scores['moving']} moving tracks kept"
             if within is None:
