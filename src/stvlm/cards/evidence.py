@@ -68,7 +68,7 @@ def gather(
     model: Path | None = None,
     dataset: Path | None = None,
     bench: Path | None = None,
-    validations: Iterable[Path] = (),
+    validations: Path | None = None,
 ) -> Evidence:
     """Reads what there is about the model whose results lie in a folder.
 
@@ -78,7 +78,7 @@ def gather(
         model: its folder, if it is not where the results say; also decides which model of several is meant.
         dataset: what it was trained on, if it is not where its training.json says.
         bench: what it was asked, if it is not where the results say.
-        validations: folders that validate_pseudo_labels.py wrote.
+        validations: a folder of those that validate_pseudo_labels.py wrote.
 
     Raises DataError, one line, for a folder without results or with several models' where none is chosen, and for a
     benchmark that is not the one that was asked.
@@ -120,7 +120,7 @@ def gather(
         bench=_dataset(bench, missing, "how the benchmark was built"),
         questions=load_rows(main, str(bench)) if bench.is_dir() else None,
         questions_at=bench,
-        validations=[_validation(folder) for folder in validations],
+        validations=[_validation(folder) for folder in _folders_with(validations, VALIDATION)] if validations else [],
         missing=missing,
     )
 

@@ -35,7 +35,7 @@ def write_cards(
     model: Path | None = None,
     dataset: Path | None = None,
     bench: Path | None = None,
-    validations: Iterable[Path] = (),
+    validations: Path | None = None,
 ) -> list[str]:
     """Writes the cards of model, dataset, benchmark and metric into folders of `out`; returns what came of each.
 
@@ -47,7 +47,7 @@ def write_cards(
         model: the model's folder.
         dataset: what it was trained on.
         bench: what it was asked.
-        validations: of pseudo-labels.
+        validations: folder of those of pseudo-labels.
 
     Raises DataError, one line.
     """

@@ -61,7 +61,8 @@ class Release:
     """The demo's folder."""
     library: Path | None = None
     """src/stvlm, which the demo brings along."""
-    validations: Sequence[Path] = ()
+    validations: Path | None = None
+    """Folder of those of pseudo-labels."""
     nf4: bool = True
 
 
@@ -135,8 +136,9 @@ def prepare(release: Release) -> Prepared:
     elif not (model / "config.json").is_file():
         left_out.append("nf4: the model is an adapter, and its base is another's")
     else:
-        quantise(model, release.work / f"{model.resolve().name}-nf4")
-        parts.append(_variant(release.work / f"{model.resolve().name}-nf4", found, names, "nf4", staged))
+        quantised = release.work / f"{model.resolve().name}-nf4"
+        quantise(model, quantised)
+        parts.append(_variant(quantised, found, names, "nf4", staged))
     if release.space is not None and (release.space / "app.py").is_file():
         parts.append(_demo(release.space, release.library, names, staged))
     else:
