@@ -1,8 +1,8 @@
-# make quickstart   build a simulated dataset, train a tiny model on it, score it: minutes on a CPU
-# make space        the demo on this machine, with the model of the quickstart
+# make quickstart   build a simulated dataset, train a small model on it, score it and the one in space/: minutes on a CPU
+# make space        the demo on this machine, with the model in space/
 # make test         lint, types and every test
 # make harnesses    the benchmark in lmms-eval and inspect-ai themselves
-# make cards        the cards of what the quickstart made, in cards/
+# make cards        the cards of the model in space/ and of its data, in cards/
 # make release ORG=NAME [DRY_RUN=1]   all of it on the Hugging Face Hub, or a list of what would be sent
 PYTHON ?= python3
 VENV := .venv
@@ -10,7 +10,8 @@ BIN := $(VENV)/bin
 EXTRAS := train,dev
 DATASET := stkit
 BENCH := stkit-bench
-MODEL := st-vlm-tiny
+QUICK := st-vlm-quickstart
+MODEL := space/st-vlm-tiny
 RESULTS := results
 CARDS := cards
 
@@ -19,20 +20,22 @@ CARDS := cards
 quickstart: setup
 	$(BIN)/python dataset_builder/build.py dataset_builder/recipes/sample.yaml --out $(DATASET)
 	$(BIN)/python dataset_builder/build.py dataset_builder/recipes/sample_bench.yaml --out $(BENCH)
-	$(BIN)/python training/sft.py --config training/recipes/tiny_cpu.yaml --dataset $(DATASET) --output_dir $(MODEL)
-	$(BIN)/python evaluate_metric/evaluate_model.py --model $(MODEL) --dataset $(BENCH) --controls black,static --out $(RESULTS)
-	$(BIN)/python model_card/render.py --results $(RESULTS) --out $(CARDS)
-	@echo "dataset $(DATASET)/, benchmark $(BENCH)/, model $(MODEL)/, answers and scores $(RESULTS)/, cards $(CARDS)/"
+	$(BIN)/python training/sft.py --config training/recipes/tiny_cpu.yaml --dataset $(DATASET) --output_dir $(QUICK)
+	for model in $(QUICK) $(MODEL); do $(BIN)/python evaluate_metric/evaluate_model.py --model $$model --dataset $(BENCH) \
+		--controls black,static --out $(RESULTS)/$$(basename $$model) || exit; done
+	$(BIN)/python model_card/render.py --results $(RESULTS) --model $(MODEL) --dataset $(DATASET) --out $(CARDS)
+	@echo "dataset $(DATASET)/, benchmark $(BENCH)/, model $(QUICK)/, answers and scores $(RESULTS)/, cards $(CARDS)/"
 
 cards: setup
-	$(BIN)/python model_card/render.py --results $(RESULTS) --out $(CARDS)
+	$(BIN)/python model_card/render.py --results $(RESULTS) --model $(MODEL) --dataset $(DATASET) --out $(CARDS)
 
-# What `make quickstart` made, or what RESULTS holds: model, benchmark and dataset are where it says.
+# What `make quickstart` left, with the model in space/; MODEL, RESULTS and DATASET name others.
 release: org setup
-	$(BIN)/python model_card/release.py $(ORG) --results $(RESULTS) $(if $(DRY_RUN),--dry-run)
+	$(BIN)/python model_card/release.py $(ORG) --results $(RESULTS) --model $(MODEL) --dataset $(DATASET) \
+		$(if $(DRY_RUN),--dry-run)
 
 space: setup space/examples
-	ST_VLM_MODEL=$${ST_VLM_MODEL:-$(MODEL)} $(BIN)/python space/app.py
+	$(BIN)/python space/app.py
 
 space/examples: $(VENV)/.ready
 	$(BIN)/python space/make_examples.py
@@ -87,4 +90,4 @@ metric: setup
 		Path('evaluate_metric/stkit_bench/README.md').write_text(card(Path('benchmarks/results')), encoding='utf-8')"
 
 clean:
-	rm -rf $(VENV) space/examples $(DATASET) $(BENCH) $(MODEL) $(RESULTS) $(CARDS) .release .harnesses .$(DATASET).build .$(BENCH).build .$(MODEL).training
+	rm -rf $(VENV) space/examples $(DATASET) $(BENCH) $(QUICK) $(RESULTS) $(CARDS) .release .harnesses .$(DATASET).build .$(BENCH).build .$(QUICK).training

@@ -13,7 +13,7 @@ from tests.training.tiny_dataset import write_dataset
 
 from stvlm.cards.evidence import Evidence, Validation, gather, label_errors
 from stvlm.cards.model import Names, eval_results, limits, not_run, render_model_card, told_other
-from stvlm.cards.model_folder import CAPTIONS
+from stvlm.cards.model_folder import CAPTIONS, write_model_card
 from stvlm.dataset.rows import SCHEMA
 from stvlm.evaluation.dataset import load_split
 from stvlm.files import write_json
@@ -81,8 +81,10 @@ def test_numbers_are_the_files(found: Evidence) -> None:
     assert cells[-2] == "too few clips to tell: fewer than 30"
     assert "| average | 75.0 [" in scores
     assert "42,624 weights" in text and "It was trained from nothing on `me/stkit`" in text
-    assert "| simulated world (`simulation`) | 24 |\n| KITTI (`kitti`) | 8 |" not in text
-    assert "| KITTI (`kitti`) | 8 |\n| simulated world (`simulation`) | 24 |" in section(text, "Training")
+    lines = section(text, "Training").splitlines()
+    assert lines.index("| KITTI (`kitti`) | 8 questions |") + 1 == lines.index(
+        "| simulated world (`simulation`) | 24 questions |"
+    )
     assert "| epochs | 4 |\n| new_model.heads | 2 |" in text and "| seed |" not in text
     assert "Training took 1.5 hours on a device that was not recorded." in section(text, "Environmental cost")
 
@@ -126,6 +128,29 @@ def test_the_hub_reads_scores_and_licences(found: Evidence) -> None:
     assert (card.base_model, card.base_model_relation, card.license) == ("llava-hf/llava", "finetune", "other")
 
 
+def test_what_learned_from_simulated_recordings_has_no_dataset(place: Path, tmp_path: Path) -> None:
+    stages = [{"learn": "boxes", "steps": 50, "batch_size": 9}, {"learn": "questions", "steps": 100, "batch_size": 30}]
+    log = [{"step": 50, "stage": 0, "boxes": 0.5}, {"step": 100, "stage": 1, "answers": 2.0, "boxes": 0.1}]
+    recipe = {"simulation": [{"recordings": 600}, {"recordings": 400}], "learning": {"stages": stages}}
+    training = {"recipe": recipe, "parameters": 7, "wall_s": 60.0, "log": log, "versions": {"stvlm": "0.1.0"}}
+    write_json(tmp_path / "tiny" / "training.json", training)
+    found = gather(place / "results", model=tmp_path / "tiny", dataset=place / "data")
+    text = render_model_card(found, NAMES, FIGURES)
+    assert "It was trained from nothing on a simulated world by" in text and "Recipe: 150 steps" in text
+    assert "| simulated world (`simulation`) | 3,000 clips, drawn from 1,000 recordings and asked about anew |" in text
+    assert "100% of what it was trained on is a simulated world" in text
+    card = ModelCard(text).data
+    assert (card.datasets, card.license) == (None, "apache-2.0")
+    assert "Training took 1 minutes" in text
+    assert "figures/training.png" in write_model_card(found, NAMES, tmp_path / "card")
+
+
+def test_another_benchmark_is_another_setting(found: Evidence) -> None:
+    moving = found.results._replace(dataset={**found.results.dataset, "path": "elsewhere/stkit-bench-moving"})
+    text = render_model_card(found._replace(settings=[moving]), NAMES, FIGURES)
+    assert re.search(r"^\| stkit-bench-moving \| 25.0 \|", text, re.M)
+
+
 def test_what_was_blended_in_is_told_with_its_terms(found: Evidence) -> None:
     blend = {"llava_video": {"taken": 100000, "licence": "academic"}, "mine": {"taken": 7, "licence": None}}
     text = render_model_card(found._replace(training={**(found.training or {}), "blend": blend}), NAMES, FIGURES)
@@ -141,8 +166,8 @@ def test_nothing_is_published_under_no_name(found: Evidence) -> None:
 
 def test_limits_are_measured(found: Evidence) -> None:
     told = "\n".join(limits(found))
-    assert "25% of the questions that it was trained on are about driving" in told
-    assert "75% of the questions that it was trained on are about a simulated world" in told
+    assert "25% of what it was trained on is about driving" in told
+    assert "75% of what it was trained on is a simulated world" in told
     assert "plain video" not in told
     rung = {"kept": {"value": 0.5}, "moving": 32, "median_error": 0.044,
             "within_25_percent": {"value": 0.75, "low": 0.5, "high": 0.9}}  # fmt: skip
@@ -175,7 +200,7 @@ def test_folders_without_results_are_refused(place: Path, tmp_path: Path) -> Non
 
 def test_a_record_of_another_training_is_refused(place: Path, tmp_path: Path) -> None:
     write_json(tmp_path / "tiny" / "training.json", {"recipe": {}, "dataset_fingerprints": {}})  # as grpo.py's
-    with pytest.raises(DataError, match=r"tiny: its training.json is not of training/sft.py"):
+    with pytest.raises(DataError, match=r"tiny: its training.json is of a program whose models have no cards"):
         gather(place / "results", model=tmp_path / "tiny")
 
 

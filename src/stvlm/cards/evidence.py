@@ -46,12 +46,17 @@ class Evidence(NamedTuple):
     general: Sequence[Mapping[str, Any]]
     """Scores on other benchmarks, as evaluate_metric/general.py gathers them."""
     training: Mapping[str, Any] | None
-    """What training/sft.py wrote beside the weights."""
+    """What the program that trained it wrote beside the weights."""
+    steps: int
+    """Of its training."""
     trained_on: Dataset | None
-    trained_on_at: Path | None
-    """Where that lies, or lay."""
+    """None as well where it learned from simulated recordings themselves."""
+    dataset_at: Path | None
+    """Where the dataset lies, or lay, that is published with it: what it was trained on, unless another is named."""
+    recordings: int
+    """How many simulated ones it learned from without a dataset in between."""
     sources: Mapping[str, int]
-    """The questions that it was trained on, by their source."""
+    """The questions that it was trained on, by their source; of such recordings the clips that were drawn."""
     label_types: Mapping[str, int]
     """The same by how they were labelled: lidar, slam, simulated, pseudo."""
     bench: Dataset | None
@@ -76,7 +81,8 @@ def gather(
         results: a folder that evaluate_model.py wrote, or one that holds several of them: of the model in several
             settings, and of others to compare it with.
         model: its folder, if it is not where the results say; also decides which model of several is meant.
-        dataset: what it was trained on, if it is not where its training.json says.
+        dataset: what it was trained on, if it is not where its training.json says; of a model that learned from
+            simulated recordings themselves, the one to publish with it.
         bench: what it was asked, if it is not where the results say.
         validations: a folder of those that validate_pseudo_labels.py wrote.
 
@@ -92,16 +98,27 @@ def gather(
     training = _training(model or Path(main.model["path"]))
     if training is None:
         missing.append(f"how {main.name} was trained: it has no {TRAINING}")
-    elif "dataset_fingerprint" not in training:
+    recipe = training["recipe"] if training else {}
+    place = dataset or (Path(recipe["dataset"]) if "dataset" in recipe else None)
+    families, steps = recipe.get("simulation", ()), training["steps"] if training and "steps" in training else 0
+    sources, label_types, trained_on = Counter[str](), Counter[str](), None
+    if families:
+        stages = recipe["learning"]["stages"]
+        steps = sum(stage["steps"] for stage in stages)
+        drawn = sum(stage["steps"] * stage["batch_size"] for stage in stages if stage["learn"] == "questions")
+        sources, label_types = Counter(simulation=drawn), Counter(simulated=drawn)
+    elif training and "dataset_fingerprint" not in training:
         raise DataError(
-            f"{main.name}: its {TRAINING} is not of training/sft.py, which cards are made from; give another model by "
-            "--model"
+            f"{main.name}: its {TRAINING} is of a program whose models have no cards; name another by --model"
         )
-    place = dataset or (Path(training["recipe"]["dataset"]) if training else None)
-    trained_on = None if place is None else _dataset(place, missing, f"what {main.name} was trained on")
-    rows = _rows_of(place, training) if training and place and trained_on else []
-    if rows is None:
-        raise DataError(f"{place}: holds other rows than {main.name} was trained on; give the right one by --dataset")
+    elif place is not None:
+        trained_on = _dataset(place, missing, f"what {main.name} was trained on")
+        rows = _rows_of(place, training) if training and trained_on else []
+        if rows is None:
+            raise DataError(
+                f"{place}: holds other rows than {main.name} was trained on; give the right one by --dataset"
+            )
+        sources, label_types = (Counter(row[name] for row in rows) for name in ("source", "label_type"))
     bench = bench or Path(main.dataset["path"])
     return Evidence(
         results=main,
@@ -113,10 +130,12 @@ def gather(
         ],
         general=[score for path in _folders_with(results, GENERAL) for score in read_json(path / GENERAL)],
         training=training,
+        steps=steps,
         trained_on=trained_on,
-        trained_on_at=place,
-        sources=dict(sorted(Counter(row["source"] for row in rows).items())),
-        label_types=Counter(row["label_type"] for row in rows),
+        dataset_at=place,
+        recordings=sum(family["recordings"] for family in families),
+        sources=dict(sorted(sources.items())),
+        label_types=label_types,
         bench=_dataset(bench, missing, "how the benchmark was built"),
         questions=load_rows(main, str(bench)) if bench.is_dir() else None,
         questions_at=bench,

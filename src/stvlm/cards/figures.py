@@ -42,6 +42,12 @@ CELL_IN, LINE_CHARACTERS = 2.0, 96
 """Height of an example, and how much of a question stands in a line."""
 PARTS = 4
 """Of the answers, by how far away or fast the object is; equally many in each."""
+STAGE_LOSSES = {
+    "boxes": "boxes in a frame",
+    "motion": "motion until a frame",
+    "hours": "clock hours until a frame",
+    "answers": "answers",
+}
 SMOOTHED = 0.05
 """Of a run's logged steps, how many a point of the smooth loss is a mean of."""
 
@@ -223,11 +229,14 @@ def _range_and_speed(row: Row, trajectories: Trajectories) -> tuple[float, float
     return float(apart_m.mean()), MPS_TO_KMH * moved_m / (row["end_s"] - row["start_s"])
 
 
-def training_curve(log: Sequence[Mapping[str, Any]]) -> Figure | None:
+def training_curve(log: Sequence[Mapping[str, Any]], stages: Sequence[tuple[str, int]] = ()) -> Figure | None:
     """Loss and learning rate by step, and between them accuracy on a benchmark where it was taken meanwhile.
 
-    None where little was logged.
+    Of a model that learned in stages, each a subject and a number of steps: the losses of all that it was asked. None
+    where little was logged.
     """
+    if stages:
+        return _losses_by_stage(log, stages)
     entries = [entry for entry in log if "loss" in entry]
     scored = [entry for entry in log if "eval_average_accuracy" in entry]
     if len(entries) < 3:
@@ -255,6 +264,27 @@ def training_curve(log: Sequence[Mapping[str, Any]]) -> Figure | None:
         axes.grid(True, axis="y", color=RULE)
         axes.set_axisbelow(True)
     figure.align_ylabels()
+    return figure
+
+
+def _losses_by_stage(log: Sequence[Mapping[str, Any]], stages: Sequence[tuple[str, int]]) -> Figure:
+    figure = new_figure(7.0, 3.0)
+    axes = figure.subplots()
+    for color, (name, label) in zip(COLORS, STAGE_LOSSES.items(), strict=False):
+        points = np.array([(entry["step"], entry[name]) for entry in log if name in entry], np.float64)
+        width = max(1, round(SMOOTHED * len(points)))
+        if len(points):
+            axes.plot(*points.T, color=color, linewidth=0.7, alpha=0.35)
+            axes.plot(*(_running_mean(values, width) for values in points.T), color=color, linewidth=1.6, label=label)
+    start = 0
+    for subject, steps in stages:
+        axes.axvline(start, color=RULE, linewidth=0.8)
+        axes.text(start, 1.01, f" {subject}", transform=axes.get_xaxis_transform(), color=FAINT, fontsize=8)
+        start += steps
+    axes.set(xlabel="step", ylabel="loss", yscale="log", xlim=(0, start))
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.grid(True, axis="y", color=RULE)
+    axes.legend(loc="upper right")
     return figure
 
 

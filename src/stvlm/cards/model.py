@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from huggingface_hub import EvalResult, EvalResultEntry, ModelCardData
@@ -69,14 +70,15 @@ def render_model_card(found: Evidence, names: Names, figures: Mapping[str, Figur
         read=as_number(r.scores[MODEL], "parse_rate", 100),
         paper={"model": ST_VLM, "source": published().source, "caution": CAUTION},
         short={task: SHORT[task] for task in _tasks(r)},
-        settings=[_accuracies(told_setting(other), other, r) for other in (r, *found.settings)],
+        settings=[_accuracies(told_setting(other, r), other, r) for other in (r, *found.settings)],
         others=[_accuracies(told_other(other, training, found.training), other, r) for other, training in found.others],
         recipe=_flat({key: value for key, value in recipe.items() if key not in ("dataset", "output_dir", "model")}),
         cost=_cost(found.training) if found.training else None,
         limits=limits(found),
         not_run=not_run(found),
         sources=[
-            {"name": source, "licence": licence_of(source), "rows": rows} for source, rows in found.sources.items()
+            {"name": source, "licence": licence_of(source), "amount": _amount(found, count)}
+            for source, count in found.sources.items()
         ],
         blend=(found.training or {}).get("blend") or {},
         figures=figures,
@@ -112,10 +114,10 @@ def limits(found: Evidence) -> list[str]:
     if total := sum(by_source.values()):
         driving = sum(rows for source, rows in by_source.items() if source in DRIVING)
         if driving:
-            told.append(f"{driving / total:.0%} of the questions that it was trained on are about driving.")
+            told.append(f"{driving / total:.0%} of what it was trained on is about driving.")
         if simulated := by_source.get("simulation", 0):
             told.append(
-                f"{simulated / total:.0%} of the questions that it was trained on are about a simulated world, made of "
+                f"{simulated / total:.0%} of what it was trained on is a simulated world, made of "
                 "simple shapes; what was learned there need not hold for real video."
             )
     if pseudo := found.label_types.get("pseudo", 0):
@@ -156,6 +158,12 @@ def not_run(found: Evidence) -> list[str]:
     return told
 
 
+def _amount(found: Evidence, count: int) -> str:
+    if found.recordings:
+        return f"{count:,} clips, drawn from {found.recordings:,} recordings and asked about anew"
+    return f"{count:,} questions"
+
+
 def _cost(training: Mapping[str, Any]) -> str:
     """How long training took, on what."""
     hours = training["wall_s"] / 3600
@@ -165,10 +173,12 @@ def _cost(training: Mapping[str, Any]) -> str:
     return f"{time} on {training.get('device', 'a device that was not recorded')}{several}"
 
 
-def told_setting(r: Results) -> str:
+def told_setting(r: Results, usual: Results) -> str:
     """What is asked otherwise than on the benchmark as it is."""
     config, settings = r.dataset["config"], r.settings
     told = [] if config == "default" else [VARIANTS_TOLD.get(config, f"config {config}")]
+    if (place := Path(r.dataset["path"]).name) != Path(usual.dataset["path"]).name:
+        told.append(place)
     if settings.get("shots"):
         told.append(f"{settings['shots']} examples before the question")
     if settings.get("context"):
@@ -254,7 +264,7 @@ def _front_matter(found: Evidence, names: Names) -> ModelCardData:
         tags=list(TAGS),
         base_model=base,
         base_model_relation=_relation(found) if base else None,
-        datasets=[names.dataset] if names.demo else None,
+        datasets=[names.dataset] if names.demo and found.trained_on else None,
         model_name=r.name,
         eval_results=[
             EvalResult(

@@ -33,7 +33,7 @@ CAPTIONS = {
     "relative error of the answers that could be read.",
     "errors": "Median relative error of distances and speeds, by how far away the object is and how fast it goes, with "
     "95 % intervals over clips; equally many questions between two ticks.",
-    "training": "Loss of the training by step, as it was logged and (thick) smoothed, the average accuracy on a "
+    "training": "Losses of the training by step, as they were logged and (thick) smoothed; the average accuracy on a "
     "benchmark where it was taken meanwhile, and the learning rate.",
 }
 
@@ -77,7 +77,7 @@ def _draw(found: Evidence) -> Mapping[str, Drawing]:
         "radar": radar([r]),
         "ranges": ranges([r.name], [answers]),
         "errors": drawn.errors(answers[MODEL], trajectories) if rows and trajectories else None,
-        "training": drawn.training_curve(found.training["log"]) if found.training else None,
+        "training": drawn.training_curve(found.training["log"], _stages(found)) if found.training else None,
     }
     return {name: figure for name, figure in figures.items() if figure is not None}
 
@@ -92,7 +92,13 @@ def _pipeline(found: Evidence) -> Drawing | None:
         return [f"{report[name]:,}" for name in ("recordings", "clips", "rows")]
 
     r, steps = found.results, ("Recordings", "Clips", "Questions", "Training", found.results.name)
-    amounts = [*of(train), f"{found.training['steps']:,} steps", f"{found.training['parameters']:,} weights"]
+    amounts = [*of(train), f"{found.steps:,} steps", f"{found.training['parameters']:,} weights"]
     tested = [*of(test), f"{r.dataset['rows']:,}", f"beside {len(r.scores) - 1} controls"]
     names = ("Other recordings", "Clips", "Questions", "Answers", "Scores")
     return drawn.pipeline(list(zip(steps, amounts, strict=True)), list(zip(names, tested, strict=True)))
+
+
+def _stages(found: Evidence) -> list[tuple[str, int]]:
+    """What a model learned one after the other, and for how many steps; empty where all at once."""
+    recipe = found.training["recipe"] if found.training else {}
+    return [(stage["learn"], stage["steps"]) for stage in recipe.get("learning", {}).get("stages", ())]

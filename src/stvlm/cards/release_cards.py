@@ -19,7 +19,7 @@ METRIC, DEMO = "stkit_bench", "st-vlm"
 
 def names_of(found: Evidence, org: str | None) -> Names:
     """What cards call the model, its data and its metric: ids under the name of `org`, else folders."""
-    dataset = found.trained_on_at.resolve().name if found.trained_on_at else "stkit"
+    dataset = found.dataset_at.resolve().name if found.dataset_at else "stkit"
     model, bench = found.results.name, found.questions_at.resolve().name
     if org is None:
         return Names(model, dataset, bench, METRIC)
@@ -57,7 +57,7 @@ def write_cards(
     said += [f"not run: {told}" for told in not_run(found)]
     errors = label_errors(found.validations)
     for kind, flag, name, folder in (
-        ("dataset", "dataset", names.dataset, found.trained_on_at),
+        ("dataset", "dataset", names.dataset, found.dataset_at),
         ("benchmark", "bench", names.bench, found.questions_at),
     ):
         if folder is None or not (folder / BUILD).is_file():

@@ -15,7 +15,7 @@ Kind = Literal["nf4", "lora"]
 
 def render_variant_card(found: Evidence, names: Names, kind: Kind, repo_id: str, weight_bytes: int) -> str:
     """The card's text; adapters are of a model whose recipe names its base."""
-    base = found.training["recipe"]["model"] if found.training else None
+    base = found.training["recipe"].get("model") if found.training else None
     front_matter = ModelCardData(
         language="en",
         library_name="transformers" if kind == "nf4" else "peft",
@@ -23,7 +23,7 @@ def render_variant_card(found: Evidence, names: Names, kind: Kind, repo_id: str,
         tags=[*TAGS, *(["4-bit", "bitsandbytes"] if kind == "nf4" else ["lora"])],
         base_model=names.model if kind == "nf4" else base,
         base_model_relation="quantized" if kind == "nf4" else "adapter",
-        datasets=[names.dataset],
+        datasets=[names.dataset] if found.trained_on else None,
         **licence(found, names, base),
     )
     return render(

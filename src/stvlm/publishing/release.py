@@ -110,7 +110,7 @@ def prepare(release: Release) -> Prepared:
     model = release.model or Path(found.results.model["path"])
     _check_model(model, found)
     names = names_of(found, release.org)
-    for kind, place in (("dataset", found.trained_on_at), ("bench", found.questions_at)):
+    for kind, place in (("dataset", found.dataset_at), ("bench", found.questions_at)):
         if place is None or not (place / BUILD).is_file():
             raise DataError(f"{release.results}: no built {kind} where they say; name its folder by --{kind}")
     if names.dataset == names.bench:
@@ -120,7 +120,7 @@ def prepare(release: Release) -> Prepared:
     staged = release.work / release.org
     shutil.rmtree(staged, ignore_errors=True)
     parts, left_out = [], []
-    for name, place in ((names.dataset, found.trained_on_at), (names.bench, found.questions_at)):
+    for name, place in ((names.dataset, found.dataset_at), (names.bench, found.questions_at)):
         assert place is not None  # as was seen
         parts.append(_dataset(place, name, staged, names.metric, label_errors(found.validations)))
     parts.append(_metric(release, names.metric, staged))
@@ -269,7 +269,9 @@ def _demo(space: Path, library: Path | None, names: Names, staged: Path) -> Part
 def _published(training: Mapping[str, Any] | None, names: Names) -> Mapping[str, Any]:
     """The record of a training with names in place of this machine's folders."""
     assert training is not None  # a model without it is refused
-    recipe = {**training["recipe"], "dataset": names.dataset, "output_dir": names.model.split("/")[1]}
+    recipe = {**training["recipe"], "output_dir": names.model.split("/")[1]}
+    if "dataset" in recipe:
+        recipe["dataset"] = names.dataset
     return dict(_without_folders({**training, "recipe": recipe}))
 
 
