@@ -11,31 +11,16 @@ from __future__ import annotations
 
 import sys
 from collections import defaultdict
-from collections.abc import Iterator
-from itertools import islice
 from pathlib import Path
 
 import numpy as np
+from labelled_tracks import tracks_of
 
 from stvlm.kinematics import interpolate
-from stvlm.records import Array, Recording, Scene, Track
-from stvlm.sources import open_source
+from stvlm.records import Array, Track
 
 LEAST_MOVE_M = 2.0
 SECOND_NS = 1_000_000_000
-
-
-def moving(name: str, path: Path) -> Iterator[Track]:
-    """The tracks of a source that move."""
-    source = open_source(name, path, {})
-    for recording in source.recordings():
-        if isinstance(recording, Recording):
-            scenes = (scene for scene in source.scenes(recording) if isinstance(scene, Scene))
-            for scene in islice(scenes, 1):  # one camera will do: all of a recording see the same tracks
-                for track in scene.tracks:
-                    far = np.linalg.norm(track.xyz_m[-1] - track.xyz_m[0]) >= LEAST_MOVE_M
-                    if far and track.category != "other":
-                        yield track
 
 
 def powers(track: Track) -> Array:
@@ -50,8 +35,9 @@ def main() -> None:
     found: dict[str, list[Array]] = defaultdict(list)
     for argument in sys.argv[1:]:
         name, _, path = argument.rpartition("=")
-        for track in moving(name, Path(path)):
-            if len(of_track := powers(track)):
+        for track in tracks_of(name, Path(path)):
+            is_moving = np.linalg.norm(track.xyz_m[-1] - track.xyz_m[0]) >= LEAST_MOVE_M
+            if is_moving and len(of_track := powers(track)):
                 found[track.category].append(of_track)
     for category, tracks in sorted(found.items()):
         print(f"{category:12}{np.concatenate(tracks).mean():6.2f} m2/s3 of {len(tracks)}")

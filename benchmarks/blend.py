@@ -25,7 +25,7 @@ from stvlm.dataset.video import VideoSettings, write_video
 from stvlm.files import write_json
 from stvlm.training.blend.make import THREADS, _rank
 from stvlm.training.blend.media import Media
-from stvlm.training.blend.open_spatial import OpenSpatial
+from stvlm.training.blend.open_spatial import read_open_spatial
 
 ROWS, VIDEOS = 9_000, 100
 FULL_ROWS, FULL_BYTES = 909_419, 31.9e9
@@ -67,7 +67,7 @@ def measure_list(folder: Path) -> dict[str, Any]:
     path = folder / "list.json"
     write_list(path)
     before_mb, started = anonymous_mb(), time.process_time()
-    reader = OpenSpatial(path, None, folder)
+    reader = read_open_spatial(path, None, folder)
     opened_s = len(reader) and time.process_time() - started
     _rank("open_spatial", reader, 0, {})
     ranked_s = time.process_time() - started - opened_s
@@ -91,7 +91,7 @@ def measure_videos(folder: Path) -> dict[str, Any]:
     seen = Media(folder / "media.jsonl", 32)
     started_s, started_cpu_s = time.monotonic(), time.process_time()
     with ThreadPoolExecutor(THREADS) as pool:
-        frames = {len(shown.times_s) for shown in pool.map(lambda path: seen("video", path), paths)}  # type: ignore[union-attr]
+        frames = {len(shown.times_s) for shown in pool.map(lambda path: seen("video", path), paths)}
     assert frames == {32}
     return {
         "videos": VIDEOS,

@@ -16,13 +16,12 @@ from __future__ import annotations
 import sys
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from itertools import islice
 from pathlib import Path
 
 import numpy as np
+from labelled_tracks import tracks_of
 
-from stvlm.records import Array, Recording, Scene, Track
-from stvlm.sources import open_source
+from stvlm.records import Array, Track
 from stvlm.sources.mps import Trajectory, read_trajectory
 
 STEP_NS, SLACK_NS = 500_000_000, 60_000_000
@@ -53,8 +52,6 @@ def parabola_residuals(times_s: Array, xy_m: Array) -> Array:
 def measure(tracks: Iterable[Track]) -> Iterator[tuple[str, Array]]:
     """("parked", squared steps) or ("moving ...", sums of squared residuals), both in units of two variances."""
     for track in tracks:
-        if track.category == "other":
-            continue
         away_m = np.linalg.norm(track.xyz_m[:, :2] - track.xyz_m[0, :2], axis=1)
         for times_s, xy_m in half_seconds(track):
             if away_m.max() < 0.5:
@@ -64,28 +61,20 @@ def measure(tracks: Iterable[Track]) -> Iterator[tuple[str, Array]]:
                 yield f"moving {kind}", parabola_residuals(times_s, xy_m).ravel()
 
 
-def tracks_of(name: str, path: Path) -> Iterator[Track]:
-    """The tracks of a source, or those of whoever wears Project Aria's glasses, begun at 20 times within 0.5 s."""
-    if not name:
-        trajectory = read_trajectory(path)
-        assert isinstance(trajectory, Trajectory), trajectory
-        for start_ns in range(0, STEP_NS, STEP_NS // 20):
-            times_ns = np.arange(trajectory.times_ns[0] + start_ns, trajectory.times_ns[-1], STEP_NS // 5)
-            yield Track("wearer", "person", times_ns, trajectory.at(times_ns))
-        return
-    source = open_source(name, path, {})
-    for recording in source.recordings():
-        if isinstance(recording, Recording):
-            scenes = (scene for scene in source.scenes(recording) if isinstance(scene, Scene))
-            for scene in islice(scenes, 1):  # one camera will do: all of a recording see the same tracks
-                yield from scene.tracks
+def tracks_of_wearer(path: Path) -> Iterator[Track]:
+    """Those of whoever wears Project Aria's glasses, begun at 20 times within 0.5 s."""
+    trajectory = read_trajectory(path)
+    assert isinstance(trajectory, Trajectory), trajectory
+    for start_ns in range(0, STEP_NS, STEP_NS // 20):
+        times_ns = np.arange(trajectory.times_ns[0] + start_ns, trajectory.times_ns[-1], STEP_NS // 5)
+        yield Track("wearer", "person", times_ns, trajectory.at(times_ns))
 
 
 def main() -> None:
     for argument in sys.argv[1:]:
         name, _, path = argument.rpartition("=")
         found: dict[str, list[Array]] = defaultdict(list)
-        for kind, values in measure(tracks_of(name, Path(path))):
+        for kind, values in measure(tracks_of(name, Path(path)) if name else tracks_of_wearer(Path(path))):
             found[kind].append(values)
         for kind, arrays in sorted(found.items()):
             squares_m2 = np.concatenate(arrays)

@@ -13,14 +13,13 @@ from __future__ import annotations
 import sys
 from collections import defaultdict
 from collections.abc import Iterator
-from itertools import islice
 from pathlib import Path
 
 import numpy as np
 from kitti_labels import read_labels
+from labelled_tracks import tracks_of
 
-from stvlm.records import Array, Recording, Scene
-from stvlm.sources import open_source
+from stvlm.records import Array
 
 LEAST_OBJECTS = 8
 
@@ -32,14 +31,9 @@ def sizes(name: str, path: Path) -> Iterator[tuple[str, Array]]:
             for labels in read_labels(file):
                 yield labels.category, np.median(labels.size_lwh_m, axis=0)
         return
-    source = open_source(name, path, {})
-    for recording in source.recordings():
-        if isinstance(recording, Recording):
-            scenes = (scene for scene in source.scenes(recording) if isinstance(scene, Scene))
-            for scene in islice(scenes, 1):  # one camera will do: all of a recording see the same tracks
-                for track in scene.tracks:
-                    if track.size_lwh_m is not None and track.category != "other":
-                        yield track.category, np.median(track.size_lwh_m, axis=0)
+    for track in tracks_of(name, path):
+        if track.size_lwh_m is not None:
+            yield track.category, np.median(track.size_lwh_m, axis=0)
 
 
 def main() -> None:

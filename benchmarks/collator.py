@@ -143,7 +143,7 @@ def naive_batches(processor: Any, rows: Sequence[Any], size: int, reader: Timed)
 def our_batches(processor: Any, samples: Dataset, size: int, reader: Timed) -> Iterator[Any]:
     """What a run is given."""
     recipe = SFTRecipe(dataset="", output_dir="", batch_size_per_device=size)
-    collate = Collator(processor, KIND, reader, samples)  # type: ignore[arg-type]
+    collate = Collator(processor, KIND, reader, samples)
     for group in make_plan(samples, measure(samples, processor, KIND), recipe, groups_per_step=1):
         yield collate([group._asdict()])
 

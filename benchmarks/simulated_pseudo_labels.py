@@ -23,9 +23,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from stvlm.files import write_json
+from stvlm.pseudo_labels.pairs import Asking, Pair, compare
 from stvlm.pseudo_labels.recipe import PseudoLabelling
 from stvlm.pseudo_labels.simulated import ARBITRARY, EXACT, REALISTIC, rendered, simulated, told_of
-from stvlm.pseudo_labels.validation import Asking, Pair, compare, validate
+from stvlm.pseudo_labels.validation import validate
 from stvlm.records import Recording, Rejected
 from stvlm.simulation.source import SimulationSource
 from stvlm.simulation.streets import LAYOUTS

@@ -16,38 +16,22 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from stvlm.programs import positive_int, run_program
-
-MAX_TOKENS, TIMEOUT_S = 2048, 600.0
-"""Some models think for long before they answer."""
+from stvlm.chat_api import add_endpoint_arguments, endpoint_of
+from stvlm.programs import run_program
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("labelled", type=Path, help="folder that pseudo_label.py wrote")
-    parser.add_argument("--endpoint", metavar="URL", required=True, help="such as http://localhost:8000/v1")
-    parser.add_argument("--model", metavar="NAME", required=True, help="what the endpoint calls it")
+    add_endpoint_arguments(parser)
     parser.add_argument("--out", type=Path, required=True, help="folder to make; it appears when all of it is there")
-    parser.add_argument(
-        "--concurrency", type=positive_int, default=8, metavar="N", help="requests at a time (default: %(default)s)"
-    )
-    parser.add_argument(
-        "--api-key-env",
-        metavar="NAME",
-        default="OPENAI_API_KEY",
-        help="the environment variable that holds the endpoint's key, where it wants one (default: %(default)s)",
-    )
     args = parser.parse_args()
 
     # Here, so that --help and wrong arguments need not wait for them.
-    from stvlm.chat_api import Endpoint
     from stvlm.pseudo_labels.judging import as_text, judge
 
-    endpoint = Endpoint(
-        args.endpoint, args.model, args.api_key_env, MAX_TOKENS, concurrency=args.concurrency, timeout_s=TIMEOUT_S
-    )
     out = args.out.absolute()
-    print(as_text(judge(args.labelled, out, endpoint, out.with_name(f"{out.name}.replies"))))
+    print(as_text(judge(args.labelled, out, endpoint_of(args), out.with_name(f"{out.name}.replies"))))
 
 
 if __name__ == "__main__":

@@ -17,42 +17,30 @@ import argparse
 import shutil
 from pathlib import Path
 
-from stvlm.chat_api import Endpoint
-from stvlm.files import whole_file
+from stvlm.chat_api import add_endpoint_arguments, endpoint_of
+from stvlm.files import write_text
 from stvlm.programs import positive_int, run_program
 from stvlm.questions.paraphrases import as_text, missing_kinds, read_wordings, write_wordings
 from stvlm.records import DataError
 
-MAX_TOKENS, TIMEOUT_S = 2048, 600.0
-"""Some models think for long before they write."""
-
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--endpoint", metavar="URL", required=True, help="such as http://localhost:8000/v1")
-    parser.add_argument("--model", metavar="NAME", required=True, help="what the endpoint calls it")
+    add_endpoint_arguments(parser)
     parser.add_argument("--out", type=Path, metavar="FILE", required=True, help="the YAML file to write")
     parser.add_argument(
         "--per-wording", type=positive_int, default=3, metavar="N", help="other words for each (default: %(default)s)"
     )
-    parser.add_argument(
-        "--api-key-env",
-        metavar="NAME",
-        default="OPENAI_API_KEY",
-        help="the environment variable that holds the endpoint's key, where it wants one (default: %(default)s)",
-    )
     args = parser.parse_args()
     if args.out.exists():
         raise DataError(f"{args.out}: is there already; choose another --out, or remove it")
-    endpoint = Endpoint(args.endpoint, args.model, args.api_key_env, MAX_TOKENS, timeout_s=TIMEOUT_S)
     replies = args.out.with_name(f".{args.out.name}.replies")  # so that an interrupted run goes on
-    written = write_wordings(endpoint, args.per_wording, replies)
+    written = write_wordings(endpoint_of(args), args.per_wording, replies)
     for reason, count in written.refused.most_common():
         print(f"refused {count:4} x {reason}")
     if not written.accepted:
         raise DataError(f"{args.model}: none of its wordings can be used; try a larger model")
-    with whole_file(args.out) as temporary:
-        temporary.write_text(as_text(written, args.model), encoding="utf-8")
+    write_text(args.out, as_text(written, args.model))
     for kind in missing_kinds(read_wordings(args.out)):
         print(f"no wording for {kind}: such questions will have no paraphrase")
     shutil.rmtree(replies)

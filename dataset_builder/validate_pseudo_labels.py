@@ -57,7 +57,7 @@ def main() -> None:
     from stvlm.engine import Engine
     from stvlm.evaluation.pseudo_page import write_page
     from stvlm.files import locked
-    from stvlm.pseudo_labels.ladder import as_text, climb
+    from stvlm.pseudo_labels.ladder import as_text, climb, left_out_lines
     from stvlm.pseudo_labels.recipe import PseudoLabelling
     from stvlm.pseudo_labels.validation import validate
     from stvlm.recipes import load_recipe, to_mapping
@@ -76,7 +76,8 @@ def main() -> None:
     with locked(work / "lock"):
         pairs = climb(recipe, sources, paths, work, *engines, limit=args.limit)
     reports = {name: validate(of_rung) for name, of_rung in pairs.items()}
-    print(as_text({name: report.scores for name, report in reports.items()}))
+    scores = {name: report.scores for name, report in reports.items()}
+    print(as_text(scores), *left_out_lines(scores), sep="\n")
     write_page(reports, args.out, {"recipe": to_mapping(recipe), "sources": sorted(paths), "limit": args.limit})
     print(f"{args.out / 'index.html'}: a page to look at")
 

@@ -30,36 +30,18 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from stvlm.chat_api import Endpoint
+from stvlm.chat_api import add_endpoint_arguments, endpoint_of
 from stvlm.evaluation.extraction_folder import extract_results
-from stvlm.programs import positive_int, run_program
-
-MAX_TOKENS, TIMEOUT_S = 2048, 300.0
-"""Some models think for long before they write."""
+from stvlm.programs import run_program
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("results", metavar="RESULTS", type=Path, help="folder that evaluate_model.py wrote")
-    parser.add_argument("--endpoint", metavar="URL", required=True, help="such as http://localhost:8000/v1")
-    parser.add_argument("--model", metavar="NAME", required=True, help="what the endpoint calls it")
+    add_endpoint_arguments(parser)
     parser.add_argument("--dataset", help="the dataset's folder or Hub id, if it is not where the results say")
-    parser.add_argument(
-        "--api_key_env", default="OPENAI_API_KEY", metavar="NAME", help="environment variable of the key"
-    )
-    parser.add_argument(
-        "--concurrency", type=positive_int, default=8, metavar="N", help="requests under way at a time (default: 8)"
-    )
     args = parser.parse_args()
-    endpoint = Endpoint(
-        args.endpoint,
-        args.model,
-        args.api_key_env,
-        max_tokens=MAX_TOKENS,
-        concurrency=args.concurrency,
-        timeout_s=TIMEOUT_S,
-    )
-    print(extract_results(args.results, endpoint, args.dataset))
+    print(extract_results(args.results, endpoint_of(args), args.dataset))
 
 
 if __name__ == "__main__":

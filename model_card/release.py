@@ -52,8 +52,7 @@ def main() -> None:
         bench=args.bench,
         space=args.space,
         library=ROOT / "src" / "stvlm",
-        validations=sorted(path.parent for path in (ROOT / "docs" / "validation").glob("*/validation.json")),
-        private=args.private,
+        validations=ROOT / "docs" / "validation",
         nf4=not args.no_nf4,
     )
     if not args.dry_run:

@@ -31,9 +31,17 @@ def main() -> None:
 
     from stvlm.cards.release_cards import write_cards
 
-    validations = sorted(path.parent for path in (ROOT / "docs" / "validation").glob("*/validation.json"))
-    given = {"model": args.model, "dataset": args.dataset, "bench": args.bench, "validations": validations}
-    print("\n".join(write_cards(args.results, args.out, ROOT / "benchmarks" / "results", args.org, **given)))
+    said = write_cards(
+        args.results,
+        args.out,
+        ROOT / "benchmarks" / "results",
+        args.org,
+        model=args.model,
+        dataset=args.dataset,
+        bench=args.bench,
+        validations=ROOT / "docs" / "validation",
+    )
+    print("\n".join(said))
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ from pathlib import Path
 import yaml
 
 from stvlm.recipes import from_mapping
-from stvlm.training.blend.conversations import Conversations
+from stvlm.training.blend.conversations import read_conversations
 from stvlm.training.blend.open_spatial import REGIONS_TOLD, region_told
 from stvlm.training.recipe import Blend
 from stvlm.training.samples import Asked
@@ -32,7 +32,7 @@ def test_the_recipe_is_the_papers_and_one_more() -> None:
 
 def test_the_row_is_read(tmp_path: Path) -> None:
     (tmp_path / "chats.jsonl").write_text(block("json"))
-    row = Conversations(tmp_path / "chats.jsonl", tmp_path / "videos", tmp_path)[0]
+    row = read_conversations(tmp_path / "chats.jsonl", tmp_path / "videos", tmp_path)[0]
     assert row[:3] == ("video", "a.mp4", [Asked("What moves?", "A car.")])
     assert row[3] == [tmp_path / "videos" / "a.mp4"]
 

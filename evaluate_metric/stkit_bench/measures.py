@@ -10,10 +10,11 @@ from collections.abc import Sequence
 from itertools import groupby, pairwise
 from typing import NamedTuple
 
-from .choices import COLORS, compared
+from .choices import COLORS
 from .quantities import UNITS, Mention, between, join_ranges, mentions_of, named_units
 from .references import Parsed
 from .text import Clause, Tokens, clause_of, is_negation, is_number, tokens_of, words
+from .winners import compared
 
 
 class _Measure(NamedTuple):

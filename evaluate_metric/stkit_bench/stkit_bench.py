@@ -16,8 +16,10 @@ from .paired import compare
 from .parsing import parse_answer
 from .quantities import Mention
 from .references import Reference, read_prediction, read_reference
+from .sameness import read_sameness
 from .scores import check_lengths, score_all
 from .text import tokens_of
+from .winners import read_winner
 
 _CITATION = """\
 @article{ko2025stvlm,

@@ -7,6 +7,7 @@ for index, reply in complete(endpoint, [[{"role": "user", "content": "Hello"}]],
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import json
 import os
@@ -19,6 +20,7 @@ import httpx2
 
 from stvlm.files import read_json, write_json
 from stvlm.hashing import stable_hash
+from stvlm.programs import positive_int
 from stvlm.records import DataError
 
 Messages = Sequence[Mapping[str, Any]]
@@ -38,6 +40,8 @@ CONNECT_S = 10.0
 """How long connecting may take."""
 UNNEEDED_KEY = "none"
 """What is sent for a key where there is none: local servers ask for none, the client does."""
+PATIENT: Mapping[str, Any] = {"max_tokens": 2048, "timeout_s": 600.0}
+"""For what is asked by a program, and not of a model that is scored: some models think for long before they answer."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +76,26 @@ class Endpoint:
         for name, seconds in (("timeout_s", self.timeout_s), ("requests_per_minute", self.requests_per_minute)):
             if seconds is not None and seconds <= 0:
                 raise DataError(f"{name} must be above zero, got {seconds:g}")
+
+
+def add_endpoint_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds what `endpoint_of` reads."""
+    parser.add_argument("--endpoint", metavar="URL", required=True, help="such as http://localhost:8000/v1")
+    parser.add_argument("--model", metavar="NAME", required=True, help="what the endpoint calls it")
+    parser.add_argument(
+        "--concurrency", type=positive_int, default=8, metavar="N", help="requests at a time (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--api-key-env",
+        metavar="NAME",
+        default="OPENAI_API_KEY",
+        help="the environment variable that holds the endpoint's key, where it wants one (default: %(default)s)",
+    )
+
+
+def endpoint_of(args: argparse.Namespace) -> Endpoint:
+    """Whom a program is to ask; raises DataError."""
+    return Endpoint(args.endpoint, args.model, args.api_key_env, concurrency=args.concurrency, **PATIENT)
 
 
 class Reply(NamedTuple):

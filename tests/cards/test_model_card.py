@@ -172,7 +172,8 @@ def test_limits_are_measured(found: Evidence) -> None:
     rung = {"kept": {"value": 0.5}, "moving": 32, "median_error": 0.044,
             "within_25_percent": {"value": 0.75, "low": 0.5, "high": 0.9}}  # fmt: skip
     validation = Validation("v", "embedded", ["simulation"], {"as it is": rung})
-    nothing = Validation("w", "best", ["kitti", "nuplan"], {"as it is": {**rung, "within_25_percent": None}})
+    nothing = Validation("w", "best", ["kitti", "nuplan"], {"as it is": {**rung, "within_25_percent": None},
+                                                           "true poses": {**rung, "kept": None}})  # fmt: skip
     assert label_errors([validation, nothing]) == [
         "embedded on simulation, as it is: 50% of 32 moving tracks kept, 75% (50% to 90%) of these within 25 % of the "
         "truth, with a median error of +4%",
@@ -195,6 +196,12 @@ def test_folders_without_results_are_refused(place: Path, tmp_path: Path) -> Non
     with pytest.raises(DataError, match=r"results of several models \(a, b\); name one by --model"):
         gather(tmp_path)
     assert gather(tmp_path, model=tmp_path / "b").results.name == "b"
+
+
+def test_a_record_of_another_training_is_refused(place: Path, tmp_path: Path) -> None:
+    write_json(tmp_path / "tiny" / "training.json", {"recipe": {}, "dataset_fingerprints": {}})  # as grpo.py's
+    with pytest.raises(DataError, match=r"tiny: its training.json is of a program whose models have no cards"):
+        gather(place / "results", model=tmp_path / "tiny")
 
 
 def test_another_training_set_is_refused(place: Path, tmp_path: Path) -> None:

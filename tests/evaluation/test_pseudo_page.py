@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from stvlm.evaluation.pseudo_page import _onto, write_page
-from stvlm.pseudo_labels.validation import Found, Pair, validate
+from stvlm.pseudo_labels.pairs import Found, Pair
+from stvlm.pseudo_labels.validation import validate
 from stvlm.records import Rejected
 
 ABOUT = {"recipe": {}, "sources": ["kitti"]}

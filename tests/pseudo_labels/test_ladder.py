@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from stvlm.pseudo_labels.ladder import climb, rungs
+from stvlm.pseudo_labels.ladder import climb, left_out_lines, rungs
 from stvlm.pseudo_labels.recipe import CameraMotion, Objects, PseudoLabelling
 from stvlm.pseudo_labels.validation import validate
 
@@ -63,3 +63,8 @@ def test_a_source_without_truth_is_refused(tmp_path: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert done.stderr.startswith("error: --source bdd100k: has no truth to compare with; give one of simulation, ")
+
+
+def test_why_what_moves_has_no_label_is_told_where_any_has_none() -> None:
+    scores = {"as it is": {"left_out": {"too far": 2, "too uncertain": 1}}, "true poses": {"left_out": {}}}
+    assert left_out_lines(scores) == ["left out as it is: too far (2); too uncertain (1)"]

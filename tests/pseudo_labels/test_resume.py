@@ -20,8 +20,8 @@ from tests.pseudo_labels.programs import (
     write_street,
 )
 
-from stvlm.pseudo_labels import stages
-from stvlm.pseudo_labels.pipeline import STAGES
+from stvlm.pseudo_labels import results
+from stvlm.pseudo_labels.stages import STAGES
 
 SETTINGS: Mapping[str, Any] = {
     "objects": {"by": "annotations"},
@@ -41,7 +41,7 @@ def finished(place: Path) -> dict[str, int]:
     work = place / "out.work"
     return {
         path.parent.relative_to(work).as_posix(): path.stat().st_mtime_ns
-        for path in work.glob(f"*/*/{stages.MANIFEST}")
+        for path in work.glob(f"*/*/{results.MANIFEST}")
     }
 
 
@@ -84,7 +84,7 @@ def test_a_run_that_is_killed_goes_on_and_ends_the_same(labelled: Path, tmp_path
     assert before.items() <= finished(labelled).items()
     assert contents(labelled / "out") == contents(kept)
     assert finished(labelled).keys() == {
-        path.parent.relative_to(work).as_posix() for path in work.glob(f"*/*/{stages.MANIFEST}")
+        path.parent.relative_to(work).as_posix() for path in work.glob(f"*/*/{results.MANIFEST}")
     }
     leftovers = [path.name for path in labelled.iterdir() if path.name.startswith(".")]
     assert leftovers == []

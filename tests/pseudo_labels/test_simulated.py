@@ -12,10 +12,11 @@ import pytest
 from stvlm.geometry import inverse_se3
 from stvlm.pseudo_labels.artefacts import LiftedTrack, decode_mask
 from stvlm.pseudo_labels.filters import Label
+from stvlm.pseudo_labels.pairs import Asking, compare
 from stvlm.pseudo_labels.recipe import PseudoLabelling
 from stvlm.pseudo_labels.simulated import ARBITRARY, REALISTIC, Noise, Seen, rendered, simulated, told_of
 from stvlm.pseudo_labels.steps import labels_of, lifted, smoothed, world_of
-from stvlm.pseudo_labels.validation import Asking, compare, validate
+from stvlm.pseudo_labels.validation import validate
 from stvlm.records import Array, Rejected
 from stvlm.simulation.source import SimulationSource
 

@@ -9,7 +9,7 @@ import pytest
 from tests.pseudo_labels.test_standing import K_PX, SIZE_PX, N, camera, cars, still
 
 from stvlm.pseudo_labels import steps
-from stvlm.pseudo_labels.artefacts import Footage, LiftedTrack, Provenance
+from stvlm.pseudo_labels.artefacts import Footage, LiftedTrack
 from stvlm.pseudo_labels.lifting import SLOPE_RAD
 from stvlm.pseudo_labels.recipe import CameraMotion, PseudoLabelling
 from stvlm.records import Rejected
@@ -17,8 +17,8 @@ from stvlm.records import Rejected
 RECIPE = PseudoLabelling("embedded", {})
 
 
-def world(objects: Any, height_m: float | None, tool: str = "static_camera") -> steps.World:
-    geometry = replace(still(), provenance=Provenance(tool))
+def world(objects: Any, height_m: float | None, scaled_by_height: bool = False) -> steps.World:
+    geometry = replace(still(), scaled_by_height=scaled_by_height)
     found = steps.world_of(geometry, None, objects, height_m, RECIPE)
     assert isinstance(found, steps.World), found
     return found
@@ -39,9 +39,9 @@ def test_objects_tell_what_is_up_and_how_high_the_camera_is() -> None:
 
 def test_a_drive_scaled_by_objects_is_as_uncertain_as_they_are() -> None:
     objects = cars([camera()] * N)
-    found = world(objects, None, "opencv_vo")
+    found = world(objects, None, scaled_by_height=True)
     assert found.ground is not None and found.path_sigma == found.ground.height_sigma > 0.07
-    assert world(objects, 1.5, "opencv_vo").path_sigma == 0
+    assert world(objects, 1.5, scaled_by_height=True).path_sigma == 0
 
 
 def test_without_boxes_a_known_height_is_above_a_guessed_ground() -> None:

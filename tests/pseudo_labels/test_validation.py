@@ -6,7 +6,8 @@ import pytest
 from stvlm.kinematics import Measurement
 from stvlm.pseudo_labels.artefacts import LiftedTrack, ObjectTrack, ObjectTracks, Provenance
 from stvlm.pseudo_labels.filters import Grade, Label
-from stvlm.pseudo_labels.validation import UNMATCHED, Asking, Found, Pair, compare, match, validate
+from stvlm.pseudo_labels.pairs import UNMATCHED, Asking, Found, Pair, compare, match
+from stvlm.pseudo_labels.validation import validate
 from stvlm.records import Array, Camera, Noise, Rejected, Scene, Track
 
 TIMES_S = np.arange(41) / 10

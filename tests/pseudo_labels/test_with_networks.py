@@ -17,7 +17,7 @@ from tests.pseudo_labels.programs import ANYTHING_MOVES, ASKED_ANYWAY, BUILD, LA
 from tests.pseudo_labels.videos.tiny_videos import HEIGHT, WIDTH, drifting, write_video
 
 from stvlm.files import read_json
-from stvlm.pseudo_labels import stages
+from stvlm.pseudo_labels import results
 from stvlm.pseudo_labels.artefacts import ObjectTracks
 
 FRAMES = 36
@@ -53,7 +53,7 @@ def sam3(place: Path) -> Mapping[str, Any]:
 
 def of_stage(work: Path, name: str) -> Path:
     """The one folder of results of a stage."""
-    (folder,) = (path.parent for path in (work / name).glob(f"*/{stages.MANIFEST}"))
+    (folder,) = (path.parent for path in (work / name).glob(f"*/{results.MANIFEST}"))
     return folder
 
 
@@ -114,18 +114,18 @@ def test_grounding_dino_and_sam2_with_depth_anything_and_then_with_metric3d(plac
     by = {"by": "transformers", "transformers": {"model": models[2], "batch": 8}}
     out = labelled(place, "anything", grounded_sam2(place), by, work)
     found, of_depth = of_stage(work, "objects"), of_stage(work, "depth")
-    depth_m = stages.read_metric_depth(of_depth).depth_m
+    depth_m = results.read_metric_depth(of_depth).depth_m
     assert depth_m.shape == (FRAMES, HEIGHT, WIDTH)
     np.testing.assert_allclose(depth_m, 8, rtol=1e-5)
-    check(rows_of(place, out), stages.read_object_tracks(found), *models)
+    check(rows_of(place, out), results.read_object_tracks(found), *models)
 
-    made_ns = (found / stages.MANIFEST).stat().st_mtime_ns
+    made_ns = (found / results.MANIFEST).stat().st_mtime_ns
     by = {"by": "metric3d_onnx", "metric3d_onnx": {"model": str(place / "metric3d.onnx")}}
     labelled(place, "metric3d", grounded_sam2(place), by, work)
-    assert (of_stage(work, "objects") / stages.MANIFEST).stat().st_mtime_ns == made_ns
-    (other,) = {path.parent for path in (work / "depth").glob(f"*/{stages.MANIFEST}")} - {of_depth}
+    assert (of_stage(work, "objects") / results.MANIFEST).stat().st_mtime_ns == made_ns
+    (other,) = {path.parent for path in (work / "depth").glob(f"*/{results.MANIFEST}")} - {of_depth}
     # The grey behind the square has red of 90, so that it is at 9 m for 1000 px of focal length.
-    depth_m = stages.read_metric_depth(other).depth_m
+    depth_m = results.read_metric_depth(other).depth_m
     np.testing.assert_allclose(np.median(depth_m), 9 * 60 / 1000 * metric3d_scale(), rtol=0.03)
 
 
@@ -139,5 +139,5 @@ def test_sam3_with_depth_pro(place: Path) -> None:
     work = place / "work3"
     models = [str(place / name) for name in ("sam3", "depth_pro")]
     out = labelled(place, "pro", sam3(place), {"by": "transformers", "transformers": {"model": models[1]}}, work)
-    np.testing.assert_allclose(stages.read_metric_depth(of_stage(work, "depth")).depth_m, 10 * 60 / WIDTH, rtol=1e-4)
-    check(rows_of(place, out), stages.read_object_tracks(of_stage(work, "objects")), *models)
+    np.testing.assert_allclose(results.read_metric_depth(of_stage(work, "depth")).depth_m, 10 * 60 / WIDTH, rtol=1e-4)
+    check(rows_of(place, out), results.read_object_tracks(of_stage(work, "objects")), *models)

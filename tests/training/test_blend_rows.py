@@ -9,7 +9,7 @@ import pytest
 from tests.training.blend_files import said, write_jpg, write_list
 
 from stvlm.records import Rejected
-from stvlm.training.blend.conversations import MISSING, NOT_A_PATH, Conversations
+from stvlm.training.blend.conversations import MISSING, NOT_A_PATH, read_conversations
 from stvlm.training.blend.lists import open_list
 from stvlm.training.blend.rows import Row
 from stvlm.training.blend.turns import Turn, as_asked
@@ -21,7 +21,7 @@ QUESTION, ANSWER = Turn("human", "Who is it?"), Turn("gpt", "A man.")
 
 
 def rows_of(path, media=None):
-    reader = Conversations(path, media, path.parent / "unpacked")
+    reader = read_conversations(path, media, path.parent / "unpacked")
     return [reader[index] for index in range(len(reader))]
 
 
@@ -169,7 +169,7 @@ def test_memory_is_the_same_for_a_larger_list(tmp_path, suffix):
     assert path.stat().st_size > 60e6
     del text
     tracemalloc.start()
-    reader = Conversations(path, None, tmp_path)
+    reader = read_conversations(path, None, tmp_path)
     assert sum(len(reader[index].turns) for index in range(len(reader))) == 2000
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()

@@ -17,7 +17,8 @@ from stvlm.cards.templates import render
 from stvlm.dataset.contact_sheet import contact_sheet
 from stvlm.dataset.folder import BUILD, tables_of
 from stvlm.dataset.report import GUESSERS, TASKS
-from stvlm.files import read_json, whole_file
+from stvlm.files import read_json, whole_file, write_text
+from stvlm.kinematics import STEP_S
 from stvlm.records import DataError
 from stvlm.sources.licences import licence_of
 
@@ -69,13 +70,11 @@ def write_dataset_card(folder: Path, publication: Publication | None = None, out
     out = out or folder
     manifest = read_json(folder / BUILD)
     report = manifest["report"]
-    with whole_file(out / FIGURE) as temporary:
-        temporary.write_text(label_figure(report["labels"], _asked(report)), encoding="utf-8")
+    write_text(out / FIGURE, label_figure(report["labels"], _asked(report)))
     with whole_file(out / EXAMPLES) as temporary:
         contact_sheet(folder, clips=2, frames=3).save(temporary, quality=88)
     text = render_dataset_card(manifest, read_configs(folder), _tables(folder), publication)
-    with whole_file(out / CARD) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+    write_text(out / CARD, text)
     return [CARD, EXAMPLES, FIGURE]
 
 
@@ -137,7 +136,7 @@ def render_dataset_card(
     floors = {task: report["floors"][task] for task in TASKS if task in report["floors"]}
     skipped = {f"skipped: {reason}": _count(subjects) for reason, subjects in report["skipped"].items()}
     not_asked = {**report["rejected"], **skipped}
-    made = {name for name, counts in report["variants"].items() if counts["rows"]}
+    made = variants_made(report)
     return render(
         "dataset.md.j2",
         front_matter=yaml.safe_dump(_front_matter(manifest, configs, sources, publication), sort_keys=False),
@@ -155,7 +154,7 @@ def render_dataset_card(
         by_licence=bool(left_out),
         without=[licence_of(source).name for source in sorted(without)] if publication else [],
         win_ratio=f"{recipe['questions']['win_ratio']:g}",
-        max_seconds=f"{(recipe['clips']['max_frames'] - 1) / 2:g}",
+        max_seconds=f"{(recipe['clips']['max_frames'] - 1) * STEP_S:g}",
         sports=bool(set(sources) - DRIVING),
         tasks=TASKS,
         by_source=dict(sorted(report["by_source"].items())),
@@ -191,6 +190,11 @@ def limits(
     if set(sources) - {"simulation"}:
         found.append("Places, weather and kinds of road users are those of the sources, and people appear in them.")
     return found
+
+
+def variants_made(report: Mapping[str, Any]) -> set[str]:
+    """The variants of which a build has rows."""
+    return {name for name, counts in report["variants"].items() if counts["rows"]}
 
 
 def share_of(report: Mapping[str, Any], sources: Collection[str]) -> float:
@@ -243,9 +247,13 @@ def licence_fields(sources: Sequence[str], page: str | None) -> dict[str, str]:
     of_sources = [licence_of(source) for source in sources]
     if len({licence.hub for licence in of_sources}) == 1 and of_sources[0].hub:
         return {"license": of_sources[0].hub}
+    of_one = {"license_link": of_sources[0].url} if len(of_sources) == 1 else {}
+    return {**terms_of_the_sources(page), **of_one}
+
+
+def terms_of_the_sources(page: str | None) -> dict[str, str]:
+    """The Hub's fields where no one licence holds; `page` as for `licence_fields`."""
     fields = {"license": "other", "license_name": "terms-of-the-sources"}
-    if len(of_sources) == 1:
-        return {**fields, "license_link": of_sources[0].url}
     return {**fields, "license_link": f"{page}#sources-and-licences"} if page else fields
 
 

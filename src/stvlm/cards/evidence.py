@@ -73,7 +73,7 @@ def gather(
     model: Path | None = None,
     dataset: Path | None = None,
     bench: Path | None = None,
-    validations: Iterable[Path] = (),
+    validations: Path | None = None,
 ) -> Evidence:
     """Reads what there is about the model whose results lie in a folder.
 
@@ -84,7 +84,7 @@ def gather(
         dataset: what it was trained on, if it is not where its training.json says; of a model that learned from
             simulated recordings themselves, the one to publish with it.
         bench: what it was asked, if it is not where the results say.
-        validations: folders that validate_pseudo_labels.py wrote.
+        validations: a folder of those that validate_pseudo_labels.py wrote.
 
     Raises DataError, one line, for a folder without results or with several models' where none is chosen, and for a
     benchmark that is not the one that was asked.
@@ -107,6 +107,10 @@ def gather(
         steps = sum(stage["steps"] for stage in stages)
         drawn = sum(stage["steps"] * stage["batch_size"] for stage in stages if stage["learn"] == "questions")
         sources, label_types = Counter(simulation=drawn), Counter(simulated=drawn)
+    elif training and "dataset_fingerprint" not in training:
+        raise DataError(
+            f"{main.name}: its {TRAINING} is of a program whose models have no cards; name another by --model"
+        )
     elif place is not None:
         trained_on = _dataset(place, missing, f"what {main.name} was trained on")
         rows = _rows_of(place, training) if training and trained_on else []
@@ -135,7 +139,7 @@ def gather(
         bench=_dataset(bench, missing, "how the benchmark was built"),
         questions=load_rows(main, str(bench)) if bench.is_dir() else None,
         questions_at=bench,
-        validations=[_validation(folder) for folder in validations],
+        validations=[_validation(folder) for folder in _folders_with(validations, VALIDATION)] if validations else [],
         missing=missing,
     )
 
@@ -146,6 +150,8 @@ def label_errors(validations: Iterable[Validation]) -> list[str]:
     for v in validations:
         for rung, scores in v.rungs.items():
             where = f"{v.recipe} on {', '.join(v.sources)}, {rung}"
+            if scores["kept"] is None:
+                continue  # nothing moved
             within = scores["within_25_percent"]
             kept = f"{scores['kept']['value']:.0%} of {scores['moving']} moving tracks kept"
             if within is None:

@@ -28,7 +28,7 @@ from stvlm.evaluation.figures import (
 from stvlm.evaluation.results import Answer
 from stvlm.evaluation.trajectories import Trajectories, trajectory_of
 from stvlm.hashing import stable_hash
-from stvlm.kinematics import STEP_S, traveled_distance
+from stvlm.kinematics import MPS_TO_KMH, STEP_S, traveled_distance
 from stvlm.records import COLORS_RGB, Array
 from stvlm.scoring import RELATIVE_TOLERANCE
 
@@ -226,7 +226,7 @@ def _range_and_speed(row: Row, trajectories: Trajectories) -> tuple[float, float
     apart_m = np.linalg.norm(motion.xyz_m[which][at] - motion.world_SE3_camera[shown, :3, 3], axis=1)
     span = slice(round(row["start_s"] / STEP_S), round(row["end_s"] / STEP_S) + 1)
     moved_m = traveled_distance(motion.xyz_m[which][span]).value
-    return float(apart_m.mean()), 3.6 * moved_m / (row["end_s"] - row["start_s"])
+    return float(apart_m.mean()), MPS_TO_KMH * moved_m / (row["end_s"] - row["start_s"])
 
 
 def training_curve(log: Sequence[Mapping[str, Any]], stages: Sequence[tuple[str, int]] = ()) -> Figure | None:

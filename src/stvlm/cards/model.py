@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from huggingface_hub import EvalResult, EvalResultEntry, ModelCardData
 
-from stvlm.cards.dataset import DRIVING, VARIANTS_TOLD, licence_fields
+from stvlm.cards.dataset import DRIVING, VARIANTS_TOLD, licence_fields, terms_of_the_sources, variants_made
 from stvlm.cards.evidence import Evidence, label_errors
 from stvlm.cards.templates import render
 from stvlm.dataset.report import TASKS
@@ -137,8 +137,7 @@ def not_run(found: Evidence) -> list[str]:
     told = list(found.missing)
     if without := [NAMES[name] for name in CONTROLS if name not in r.scores]:
         told.append(f"controls: {', '.join(without)}")
-    made = {name for name, made in (found.bench.build["report"].get("variants", {}) if found.bench else {}).items()
-            if made["rows"]}  # fmt: skip
+    made = variants_made(found.bench.build["report"]) if found.bench else set()
     asked = {other.dataset["config"] for other in found.settings}
     if without := sorted(made - asked):
         told.append(f"the benchmark's variants: {', '.join(without)}")
@@ -227,8 +226,9 @@ def _score_line(r: Results, task: str, controls: Sequence[str]) -> dict[str, Any
 
 
 def _interval(scores: Mapping[str, float], key: str, factor: int) -> str:
-    low, high = (as_number(scores, f"{key}_{bound}", factor) for bound in ("low", "high"))
-    return f"{low}–{high}" if f"{key}_low" in scores else ""
+    if f"{key}_low" not in scores:
+        return ""
+    return "–".join(as_number(scores, f"{key}_{bound}", factor) for bound in ("low", "high"))
 
 
 def _accuracies(label: str, r: Results, as_in: Results) -> tuple[str, list[str]]:
@@ -295,5 +295,4 @@ def licence(found: Evidence, names: Names, base: str | None) -> Mapping[str, Any
     sources = list(found.sources)
     if sources and base is None and not (found.training or {}).get("blend"):
         return licence_fields(sources, page)
-    fields = {"license": "other", "license_name": "terms-of-the-sources"}
-    return {**fields, "license_link": f"{page}#sources-and-licences"} if page else fields
+    return terms_of_the_sources(page)

@@ -18,7 +18,7 @@ from stvlm.evaluation.published import CAUTION, ST_VLM, published
 from stvlm.evaluation.responses import MODEL
 from stvlm.evaluation.results import read_answers
 from stvlm.evaluation.trajectories import FILE, load_trajectories
-from stvlm.files import whole_file
+from stvlm.files import write_text
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Drawing
@@ -58,9 +58,9 @@ def write_model_card(found: Evidence, names: Names, out: Path) -> list[str]:
         (out / FIGURES / f"{name}.png").unlink(missing_ok=True)  # of an earlier card
     if names.demo or found.results.dataset.get("revision"):
         entries = eval_result_entries_to_yaml(eval_results(found, names.bench))
-        _write(out / SCORES, yaml.safe_dump(entries, sort_keys=False))
+        write_text(out / SCORES, yaml.safe_dump(entries, sort_keys=False))
         made.add(SCORES)
-    _write(out / CARD, render_model_card(found, names, {name: pictures.get(name) for name in CAPTIONS}))
+    write_text(out / CARD, render_model_card(found, names, {name: pictures.get(name) for name in CAPTIONS}))
     return sorted(made)
 
 
@@ -102,8 +102,3 @@ def _stages(found: Evidence) -> list[tuple[str, int]]:
     """What a model learned one after the other, and for how many steps; empty where all at once."""
     recipe = found.training["recipe"] if found.training else {}
     return [(stage["learn"], stage["steps"]) for stage in recipe.get("learning", {}).get("stages", ())]
-
-
-def _write(path: Path, text: str) -> None:
-    with whole_file(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")

@@ -11,7 +11,7 @@ from stvlm.cards.metric import UNPUBLISHED, render_metric_card
 from stvlm.cards.model import Names, not_run
 from stvlm.cards.model_folder import write_model_card
 from stvlm.dataset.folder import BUILD
-from stvlm.files import whole_file
+from stvlm.files import write_text
 
 METRIC, DEMO = "stkit_bench", "st-vlm"
 """What the Spaces are called."""
@@ -35,7 +35,7 @@ def write_cards(
     model: Path | None = None,
     dataset: Path | None = None,
     bench: Path | None = None,
-    validations: Iterable[Path] = (),
+    validations: Path | None = None,
 ) -> list[str]:
     """Writes the cards of model, dataset, benchmark and metric into folders of `out`; returns what came of each.
 
@@ -47,7 +47,7 @@ def write_cards(
         model: the model's folder.
         dataset: what it was trained on.
         bench: what it was asked.
-        validations: of pseudo-labels.
+        validations: folder of those of pseudo-labels.
 
     Raises DataError, one line.
     """
@@ -65,8 +65,7 @@ def write_cards(
             continue
         publication = None if org is None else Publication(name, kept_back(folder), names.metric, errors)
         said.append(_told(out / kind, write_dataset_card(folder, publication, out / kind)))
-    with whole_file(out / "metric" / CARD) as temporary:
-        temporary.write_text(render_metric_card(measured, names.metric if org else UNPUBLISHED), encoding="utf-8")
+    write_text(out / "metric" / CARD, render_metric_card(measured, names.metric if org else UNPUBLISHED))
     return [*said, _told(out / "metric", [CARD])]
 
 

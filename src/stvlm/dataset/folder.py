@@ -30,7 +30,7 @@ from stvlm.dataset.recipe import SPLITS, Recipe
 from stvlm.dataset.report import Report, make_report
 from stvlm.dataset.rows import SCHEMA
 from stvlm.dataset.shards import TRAJECTORY, SourceSpec
-from stvlm.files import locked, read_json, whole_file, write_json
+from stvlm.files import locked, read_json, whole_file, write_json, write_text
 from stvlm.hashing import code_version, stable_hash
 from stvlm.recipes import to_mapping
 from stvlm.records import DataError
@@ -251,8 +251,7 @@ def write_readme(new: Path, recipe: Recipe, pairs: Mapping[str, Collection[Pair]
     configs = _configs({folder: sorted(pairs.get(folder, ())) for folder in ("", *recipe.variants, NO_SHARED_DAY)})
     front_matter = {"pretty_name": recipe.title, "configs": with_video_first(configs, shown)}
     text = yaml.safe_dump(front_matter, sort_keys=False)
-    with whole_file(new / "README.md") as temporary:
-        temporary.write_text(f"---\n{text}---\n", encoding="utf-8")
+    write_text(new / "README.md", f"---\n{text}---\n")
 
 
 def pairs_of(rows: pa.Table) -> set[Pair]:

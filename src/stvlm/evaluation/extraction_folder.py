@@ -11,7 +11,7 @@ from stvlm.evaluation.agreement import Reading, as_agreement, as_disagreements, 
 from stvlm.evaluation.extraction import NONE, UNREADABLE, extract, prompt
 from stvlm.evaluation.responses import MODEL
 from stvlm.evaluation.results import Answer, load_rows, read_answers, read_results, score_answers
-from stvlm.files import locked, whole_file, write_json
+from stvlm.files import locked, write_json, write_text
 from stvlm.hashing import stable_hash
 from stvlm.records import DataError
 from stvlm.scoring import score_all
@@ -42,8 +42,7 @@ def extract_results(folder: Path, endpoint: Endpoint, dataset: str | None = None
         by_llm, llm = score_answers(extracted, unasked), score_all(extracted, unasked, confidence=0.95)
         readings = [Reading(*item) for item in zip(split.rows, extractions, by_rules, by_llm, strict=True)]
         counts = count_kinds(readings)
-        with whole_file(folder / "extracted.jsonl") as temporary:
-            temporary.write_text("".join(map(_as_line, readings)), encoding="utf-8")
+        write_text(folder / "extracted.jsonl", "".join(map(_as_line, readings)))
         unreadable = sum(extraction.failure == UNREADABLE for extraction in extractions)
         content = {
             "extractor": {"model": endpoint.model, "endpoint": endpoint.base_url, "prompt": stable_hash(prompt())},

@@ -13,8 +13,9 @@ from scipy.special import erf
 
 from stvlm import __version__
 from stvlm.evaluation.figures import COLORS, FAINT, INK, MARKERS, RULE, STYLE, check_installed, new_figure
-from stvlm.files import whole_file, write_json
-from stvlm.pseudo_labels.validation import TOLERANCE, Found, Pair, Report, found_of
+from stvlm.files import whole_file, write_json, write_text
+from stvlm.pseudo_labels.pairs import Found, Pair, found_of
+from stvlm.pseudo_labels.validation import TOLERANCE, Report
 from stvlm.records import Array
 
 if TYPE_CHECKING:
@@ -70,8 +71,7 @@ def write_page(
     )
     scores = {name: report.scores for name, report in reports.items()}
     write_json(folder / RESULT, {"stvlm": __version__, **about, "rungs": scores})
-    with whole_file(folder / "index.html") as temporary:
-        temporary.write_text(text, encoding="utf-8")
+    write_text(folder / "index.html", text)
 
 
 def _kept(report: Report) -> list[Pair]:

@@ -17,7 +17,7 @@ from stvlm.evaluation.published import CAUTION, ST_VLM, published
 from stvlm.evaluation.responses import MODEL
 from stvlm.evaluation.results import Answer, load_rows, read_answers, read_results
 from stvlm.evaluation.tables import Paired, as_latex, as_markdown, difference_table, main_table
-from stvlm.files import whole_file
+from stvlm.files import write_text
 from stvlm.records import DataError
 from stvlm.scoring import FEW_CLIPS, compare
 
@@ -51,8 +51,8 @@ def write_report(folders: Sequence[Path], out: Path, dataset: str | None = None,
         others = {r.name: _paired(models[0], model, rows) for r, model in zip(results[1:], models[1:], strict=True)}
         tables["differences"] = difference_table(results[0].name, others)
     for name, table in tables.items():
-        _write(out / f"{name}.md", as_markdown(table))
-        _write(out / f"{name}.tex", as_latex(table))
+        write_text(out / f"{name}.md", as_markdown(table))
+        write_text(out / f"{name}.tex", as_latex(table))
     broad = {"ranges"} if len(results) == 1 else {"ranges", "unread"}
     drawn = [
         Figure(out / f"{name}.svg", _CAPTIONS[name], name in broad) for name in figures.draw_all(results, answers, out)
@@ -60,7 +60,7 @@ def write_report(folders: Sequence[Path], out: Path, dataset: str | None = None,
     sections = [Section(r, of[MODEL]) for r, of in zip(results, answers, strict=True)]
     wrong = {a.row["clip_id"] for section in sections for a in section.answers if a.row and not a.correct}
     motions = _motions(dataset or results[0].dataset["path"], wrong)
-    _write(out / PAGE, render_page(list(tables.values()), drawn, sections, motions, notes, most))
+    write_text(out / PAGE, render_page(list(tables.values()), drawn, sections, motions, notes, most))
     made = {PAGE, *_files(tables, ("md", "tex")), *_files([figure.svg.stem for figure in drawn], ("png", "svg"))}
     for name in {*_files(("differences",), ("md", "tex")), *_files(_CAPTIONS, ("png", "svg"))} - made:
         (out / name).unlink(missing_ok=True)  # what an earlier report has, and this one has nothing to show in
@@ -120,8 +120,3 @@ def _motions(dataset: str, clip_ids: Collection[str]) -> Mapping[str, Motion]:
         return {}
     rows = pq.read_table(path, filters=[("clip_id", "in", sorted(clip_ids))]).to_pylist()
     return {row["clip_id"]: row for row in rows}
-
-
-def _write(path: Path, text: str) -> None:
-    with whole_file(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")

@@ -129,6 +129,7 @@ class Geometry:
     confidence: Array | None = None  # (N, h, w) float32 in 0..1, of depth
     moving: Array | None = None  # (N, h, w) bool, whether a pixel shows something that moves
     is_sparse: bool = False  # whether depth is that of a few points, which tell the scale and lift no object
+    scaled_by_height: bool = False  # whether its metres are those of the camera's height above the road
 
     def __post_init__(self) -> None:
         times_s = read_only(self.times_s, np.float64, (None,), "times_s")

@@ -13,15 +13,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from stvlm.engine import Engine
-from stvlm.pseudo_labels import stages
+from stvlm.pseudo_labels import results
 from stvlm.pseudo_labels.artefacts import ObjectTracks, Provenance
-from stvlm.pseudo_labels.pipeline import NOTHING_MOVES, Done, Request, label_videos, labels_in
+from stvlm.pseudo_labels.filters import Label
+from stvlm.pseudo_labels.pairs import Asking, Pair, compare
+from stvlm.pseudo_labels.pipeline import Done, Request, label_videos
 from stvlm.pseudo_labels.recipe import CameraMotion, Depth, Objects, PseudoLabelling
-from stvlm.pseudo_labels.validation import Asking, Pair, compare
+from stvlm.pseudo_labels.stages import NOTHING_MOVES, Case, objects_in, tracks_in, world_in
+from stvlm.pseudo_labels.steps import labels_of
 from stvlm.pseudo_labels.videos.of_scenes import HiddenLabels
 from stvlm.pseudo_labels.videos.video import Video
 from stvlm.pseudo_labels.views import view_of
@@ -92,17 +96,32 @@ def pairs_of(done: Done, recipe: PseudoLabelling, asking: Asking) -> list[Pair]:
         return []
     objects = ObjectTracks(video.times_s, video.image_size_px, (), Provenance(""))
     labels = {}
-    if (done.folders["objects"] / stages.MANIFEST).exists() and _holds_objects(done):
-        objects = _in_video(stages.read_object_tracks(done.folders["objects"]), video, recipe)
-        labels = labels_in(done, recipe)
+    if (done.folders["objects"] / results.MANIFEST).exists() and _holds_objects(done):
+        objects = _in_video(results.read_object_tracks(done.folders["objects"]), video, recipe)
+        labels = _labels_in(done, recipe)
     pairs = compare(done.excerpt.name, _shown(scene, video), objects, labels, asking)
     if done.rejected is None or done.rejected.reason == NOTHING_MOVES:
         return pairs
     return [pair._replace(found=done.rejected) for pair in pairs]
 
 
+def _labels_in(done: Done, recipe: PseudoLabelling) -> dict[str, Label | Rejected]:
+    """The label of each object of an excerpt, or why it has none."""
+    objects = results.read_object_tracks(done.folders["objects"])
+    if done.rejected is not None and done.rejected.reason != NOTHING_MOVES:
+        return {track.track_id: done.rejected for track in objects.tracks}
+    case = Case(done.excerpt, recipe, done.folders)
+    labels: dict[str, Label | Rejected] = {}
+    for name in ("lifting", "smoothing"):
+        rejected = results.read_manifest(done.folders[name]).notes["rejected"]
+        labels.update({track_id: Rejected(reason) for track_id, reason in rejected.items()})
+    found = labels_of(tracks_in(case, "smoothing"), objects_in(case), world_in(case), recipe.filters)
+    assert not isinstance(found, Rejected)
+    return labels | found
+
+
 def _holds_objects(done: Done) -> bool:
-    return stages.read_manifest(done.folders["objects"]).kind == "object_tracks"
+    return results.read_manifest(done.folders["objects"]).kind == "object_tracks"
 
 
 def _in_video(objects: ObjectTracks, video: Video, recipe: PseudoLabelling) -> ObjectTracks:
@@ -126,6 +145,12 @@ def as_text(scores: Mapping[str, Mapping[str, object]]) -> str:
     lines = ["".join(f"{head:>{width}}" for head, width in heads.items())]
     lines += [_line(name, of_rung) for name, of_rung in scores.items()]
     return "\n".join(lines)
+
+
+def left_out_lines(scores: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Why what moves has no label, a line a rung: the rest of what `as_text` tells."""
+    told = {name: [f"{reason} ({n})" for reason, n in of_rung["left_out"].items()] for name, of_rung in scores.items()}
+    return [f"left out {name}: {'; '.join(reasons)}" for name, reasons in told.items() if reasons]
 
 
 def _line(name: str, scores: Mapping[str, object]) -> str:

@@ -15,9 +15,10 @@ import numpy as np
 
 from stvlm import __version__
 from stvlm.files import locked, read_json, whole_file, write_json
-from stvlm.pseudo_labels import stages
-from stvlm.pseudo_labels.pipeline import COST, LINK, Done, Outcome, Request, label_videos
+from stvlm.pseudo_labels import results
+from stvlm.pseudo_labels.pipeline import COST, Done, Outcome, Request, label_videos
 from stvlm.pseudo_labels.recipe import PseudoLabelling, tools_of
+from stvlm.pseudo_labels.stages import LINK
 from stvlm.recipes import to_mapping
 from stvlm.records import DataError
 
@@ -61,7 +62,7 @@ def write_left_out(path: Path, outcome: Outcome) -> None:
     for done in outcome.excerpts:
         for stage in ("lifting", "smoothing", "filters"):
             place = done.folders[stage]
-            rejected = stages.read_manifest(place).notes.get("rejected", {}) if _is_done(place) else {}
+            rejected = results.read_manifest(place).notes.get("rejected", {}) if _is_done(place) else {}
             rows += [(stage, track_id, done.excerpt.name, reason) for track_id, reason in rejected.items()]
     with whole_file(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         table = csv.writer(file)
@@ -70,7 +71,7 @@ def write_left_out(path: Path, outcome: Outcome) -> None:
 
 
 def _is_done(folder: Path) -> bool:
-    return (folder / stages.MANIFEST).exists()
+    return (folder / results.MANIFEST).exists()
 
 
 @contextmanager
@@ -99,7 +100,7 @@ def _place(labelled: Done, root: Path) -> None:
     """A recording's tables, and beside them a link to its video or to the folder of its images."""
     place = root / labelled.excerpt.name
     place.mkdir(parents=True)
-    for name in stages.read_manifest(labelled.recording, "recording").files:
+    for name in results.read_manifest(labelled.recording, "recording").files:
         shutil.copyfile(labelled.recording / name, place / name)
     images = labelled.excerpt.video().images
     if images is None:
@@ -115,7 +116,7 @@ def _place(labelled: Done, root: Path) -> None:
 
 def report_of(request: Request, outcome: Outcome) -> dict[str, Any]:
     """What was made, of what, under which licences; and why the rest was not."""
-    manifests = [stages.read_manifest(item.recording, "recording") for item in outcome.labelled]
+    manifests = [results.read_manifest(item.recording, "recording") for item in outcome.labelled]
     grades: Counter[str] = Counter()
     for manifest in manifests:
         grades.update(manifest.notes["grades"])
@@ -139,7 +140,7 @@ def _of_stage(outcome: Outcome, name: str) -> dict[str, Any]:
     folders, rejected = outcome.folders[name], outcome.rejected[name]
     left_out: Counter[str] = Counter()
     for folder in folders:
-        left_out.update(stages.read_manifest(folder).left_out)
+        left_out.update(results.read_manifest(folder).left_out)
     return {
         "done": len(folders),
         "rejected": _counted(item.reason for item in rejected),

@@ -9,7 +9,7 @@ from typing import Literal, get_args
 from stvlm.pseudo_labels.artefacts import Provenance
 from stvlm.pseudo_labels.filters import Limits
 from stvlm.pseudo_labels.geometry import READERS
-from stvlm.pseudo_labels.geometry.command import check_command
+from stvlm.pseudo_labels.geometry.command import words_of
 from stvlm.pseudo_labels.ground import GroundFit
 from stvlm.pseudo_labels.licences import made_by, may_be_sold, provenance_of, tool_of
 from stvlm.pseudo_labels.lifting import Lifting
@@ -66,7 +66,7 @@ class CameraMotion:
             if self.by in READERS:
                 provenance_of(self.by, self.model)
             if self.command is not None:
-                check_command(self.command)
+                words_of(self.command)
         except DataError as error:
             raise ValueError(str(error)) from error
         if self.artefacts is not None and "{excerpt}" not in self.artefacts:

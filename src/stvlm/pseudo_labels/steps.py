@@ -88,7 +88,7 @@ def geometry_of(
                 place = Path(settings.artefacts.replace("{excerpt}", footage.video_id))
                 return READERS[settings.by](place, footage, settings.model)
             assert settings.command is not None and out is not None
-            return run_tool(settings.by, settings.command, footage, out, frames=view, timeout_s=settings.timeout_s,
+            return run_tool(settings.by, settings.command, footage, view, out, timeout_s=settings.timeout_s,
                             model=settings.model)  # fmt: skip
         except DataError as error:
             return Rejected(TOOL_FAILED, str(error))
@@ -143,7 +143,7 @@ def world_of(
         told = standing_on(geometry, objects, camera_height_m, recipe.lifting)
         standing = None if isinstance(told, Rejected) else told
     path_sigma = 0.0
-    if geometry.provenance.tool == "opencv_vo" and camera_height_m is None:  # objects told the scale of its path
+    if geometry.scaled_by_height and camera_height_m is None:  # by one that objects told
         if standing is None:
             return Rejected(NO_HEIGHT)
         path_sigma = standing.height_sigma

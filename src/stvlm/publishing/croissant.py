@@ -51,7 +51,7 @@ def croissant(
         "license": sorted({licence_of(source).url for source in sources}),
         "citeAs": "https://arxiv.org/abs/2503.19355",
         "rai:dataCollection": f"Recordings of {', '.join(licence_of(source).name for source in sorted(sources))}.",
-        "rai:dataAnnotationProtocol": "Questions are templates; answers are computed from the sources' 3D annotations.",
+        "rai:dataAnnotationProtocol": "Questions are templates; answers are computed from 3D annotations.",
         "rai:dataUseCases": "To train and score models that tell from video how objects move; not to act in traffic.",
         "rai:dataLimitations": list(limits),
         "rai:personalSensitiveInformation": (

@@ -24,7 +24,7 @@ from stvlm.cards.dataset import (
 )
 from stvlm.dataset.folder import BUILD, with_video_first
 from stvlm.dataset.report import TASKS
-from stvlm.files import read_json, whole_file, write_json
+from stvlm.files import read_json, whole_file, write_json, write_text
 from stvlm.hub import check_target, upload
 from stvlm.publishing.croissant import croissant
 from stvlm.records import DataError
@@ -94,9 +94,8 @@ def stage(
     if is_benchmark(manifest):
         _write_yaml(into / EVALUATION, _evaluation(manifest, configs))
     schema = pq.read_schema(into / next(iter(tables)))
-    write_json(
-        into / CROISSANT, croissant(manifest, repo_id, schema, every, limits(manifest["report"], every, configs))
-    )
+    told = limits(manifest["report"], every, configs, label_errors)
+    write_json(into / CROISSANT, croissant(manifest, repo_id, schema, every, told))
     return left_out
 
 
@@ -156,5 +155,4 @@ def _evaluation(manifest: Mapping[str, Any], configs: Sequence[Mapping[str, Any]
 
 
 def _write_yaml(path: Path, value: Any, fence: str = "") -> None:
-    with whole_file(path) as temporary:
-        temporary.write_text(f"{fence}{yaml.safe_dump(value, sort_keys=False)}{fence}", encoding="utf-8")
+    write_text(path, f"{fence}{yaml.safe_dump(value, sort_keys=False)}{fence}")

@@ -40,7 +40,6 @@ def quantise(model: Path, out: Path) -> bool:
     partial = out.with_name(f".{out.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     try:
-        # A tiny model's rounding must not depend on how many threads share it.
         loaded = AutoModelForImageTextToText.from_pretrained(model, quantization_config=settings, dtype=torch.bfloat16)
         loaded.save_pretrained(partial)
         AutoProcessor.from_pretrained(model).save_pretrained(partial)

@@ -24,7 +24,7 @@ from stvlm.cards.release_cards import METRIC, names_of
 from stvlm.cards.variant import Kind, render_variant_card
 from stvlm.dataset.folder import BUILD
 from stvlm.evaluation.answering import fingerprint
-from stvlm.files import read_json, whole_file, write_json
+from stvlm.files import read_json, write_json, write_text
 from stvlm.hub import Kind as Item
 from stvlm.hub import changes, check_org, check_target, collect, set_variable, upload
 from stvlm.publishing.dataset import EVALUATION, stage
@@ -61,8 +61,8 @@ class Release:
     """The demo's folder."""
     library: Path | None = None
     """src/stvlm, which the demo brings along."""
-    validations: Sequence[Path] = ()
-    private: bool = False
+    validations: Path | None = None
+    """Folder of those of pseudo-labels."""
     nf4: bool = True
 
 
@@ -136,8 +136,9 @@ def prepare(release: Release) -> Prepared:
     elif not (model / "config.json").is_file():
         left_out.append("nf4: the model is an adapter, and its base is another's")
     else:
-        quantise(model, release.work / f"{model.resolve().name}-nf4")
-        parts.append(_variant(release.work / f"{model.resolve().name}-nf4", found, names, "nf4", staged))
+        quantised = release.work / f"{model.resolve().name}-nf4"
+        quantise(model, quantised)
+        parts.append(_variant(quantised, found, names, "nf4", staged))
     if release.space is not None and (release.space / "app.py").is_file():
         parts.append(_demo(release.space, release.library, names, staged))
     else:
@@ -226,7 +227,7 @@ def _dataset(place: Path, repo_id: str, staged: Path, metric: str, errors: Seque
 def _metric(release: Release, repo_id: str, staged: Path) -> Part:
     folder = staged / "spaces" / METRIC
     _link_all(release.metric, folder, but=(CARD,))
-    _write(folder / CARD, render_metric_card(release.measured, repo_id))
+    write_text(folder / CARD, render_metric_card(release.measured, repo_id))
     return Part(repo_id, "space", folder, f"{METRIC}.py")
 
 
@@ -244,7 +245,7 @@ def _variant(weights: Path, found: Evidence, names: Names, kind: Kind, staged: P
     _link_all(weights, folder, but=(CARD,))
     write_json(folder / TRAINING, _published(found.training, names))
     size = sum(path.stat().st_size for path in folder.glob("*.safetensors"))
-    _write(folder / CARD, render_variant_card(found, names, kind, repo_id, size))
+    write_text(folder / CARD, render_variant_card(found, names, kind, repo_id, size))
     return Part(repo_id, "model", folder, TRAINING)
 
 
@@ -261,7 +262,7 @@ def _demo(space: Path, library: Path | None, names: Names, staged: Path) -> Part
         shown = {**yaml.safe_load(fields), "models": [names.model], "datasets": [names.bench]}
     except (OSError, ValueError, TypeError, yaml.YAMLError) as error:
         raise DataError(f"{space / CARD}: does not begin with what the Hub reads to start it; add its YAML") from error
-    _write(folder / CARD, f"---\n{yaml.safe_dump(shown, sort_keys=False, allow_unicode=True)}---\n{text}")
+    write_text(folder / CARD, f"---\n{yaml.safe_dump(shown, sort_keys=False, allow_unicode=True)}---\n{text}")
     return Part(names.demo, "space", folder, MADE_BY)
 
 
@@ -305,8 +306,3 @@ def _size(count: float) -> str:
             return f"{count:.3g} {unit}"
         count /= 1000
     return f"{count:,.1f} GB"
-
-
-def _write(path: Path, text: str) -> None:
-    with whole_file(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")

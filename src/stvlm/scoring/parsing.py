@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from .choices import COLORS, read_sameness, read_winner, said_yes_or_no, settle
+from .choices import COLORS, said_yes_or_no, settle
 from .measures import read_measure, read_ratio, values_of
 from .moments import read_hour, read_interval
 from .references import COMPARISONS, TASKS, check_choices, check_task
 from .references import Parsed as Parsed
+from .sameness import read_sameness
 from .text import REFUSAL, Clause, clauses_of, plain, scopes, tokens_of, words
+from .winners import read_winner
 
 _SUPPOSED = words("if example instance hypothetical hypothetically suppose supposing e.g")
 _COUNTERFACTUAL = re.compile(r"\b(?<!i )(?:would|could|might)(?:n't| not)? have\b")

@@ -37,7 +37,7 @@ KEPT = ("id", "base_id", "task", "question", "prompt", "target", "choices", "fra
 """What is needed of a row; boxes of a large dataset take memory."""
 
 
-class Asked(NamedTuple):
+class Planned(NamedTuple):
     """A question in the plan: its row, and its twin's where there is one, as indices."""
 
     row: int
@@ -103,13 +103,13 @@ def learn(recipe: GRPORecipe) -> Path:
     return out
 
 
-def load_questions(recipe: GRPORecipe) -> tuple[list[Row], list[tuple[Asked, ...]], dict[str, str]]:
+def load_questions(recipe: GRPORecipe) -> tuple[list[Row], list[tuple[Planned, ...]], dict[str, str]]:
     """Rows, the questions that are asked together, and the fingerprints of the dataset's configs.
 
     With twins a question and its twin go together, and what has none is not asked. Raises DataError.
     """
     rows: list[Row] = []
-    found: list[tuple[Asked, ...]] = []
+    found: list[tuple[Planned, ...]] = []
     fingerprints = {}
     place: dict[str, int] = {}
     for config in ("", *recipe.twins):
@@ -121,10 +121,10 @@ def load_questions(recipe: GRPORecipe) -> tuple[list[Row], list[tuple[Asked, ...
             if not config:
                 place[row["base_id"]] = len(rows)
                 if not recipe.twins:
-                    found.append((Asked(len(rows)),))
+                    found.append((Planned(len(rows)),))
             elif row["base_id"] in place:
                 original = place[row["base_id"]]
-                found.append((Asked(original, len(rows), config), Asked(len(rows), original, config)))
+                found.append((Planned(original, len(rows), config), Planned(len(rows), original, config)))
             rows.append({name: row[name] for name in KEPT})
     if not found:
         told = f" that has a twin in {', '.join(recipe.twins)}" if recipe.twins else ""
@@ -132,7 +132,7 @@ def load_questions(recipe: GRPORecipe) -> tuple[list[Row], list[tuple[Asked, ...
     return rows, found, fingerprints
 
 
-def make_plan(questions: Sequence[tuple[Asked, ...]], lengths: Sequence[int], recipe: GRPORecipe) -> list[Asked]:
+def make_plan(questions: Sequence[tuple[Planned, ...]], lengths: Sequence[int], recipe: GRPORecipe) -> list[Planned]:
     """All questions of the run in order, those of a step about clips of equally many frames, as models require.
 
     What fills no step is left out of an epoch. Raises DataError where no step can be filled.
@@ -142,7 +142,7 @@ def make_plan(questions: Sequence[tuple[Asked, ...]], lengths: Sequence[int], re
     of_length = defaultdict(list)
     for together in questions:
         of_length[lengths[together[0].row]].append(together)
-    plan: list[Asked] = []
+    plan: list[Planned] = []
     while len(plan) < recipe.steps * recipe.questions_per_step:
         epoch = []
         for same in of_length.values():
@@ -156,7 +156,7 @@ def make_plan(questions: Sequence[tuple[Asked, ...]], lengths: Sequence[int], re
 
 
 def make_trainer(
-    recipe: GRPORecipe, rows: Sequence[Row], plan: Sequence[Asked], folder: Path, **options: Any
+    recipe: GRPORecipe, rows: Sequence[Row], plan: Sequence[Planned], folder: Path, **options: Any
 ) -> tuple[VideoGRPOTrainer, StopWhenAsked]:
     """The trainer, which keeps its checkpoints in `folder`; `options` are further ones of GRPOConfig."""
     devices = int(os.environ.get("WORLD_SIZE", "1"))
@@ -233,4 +233,3 @@ def _open_model(recipe: GRPORecipe) -> tuple[Any, Any]:
     if processor.chat_template is None:
         raise DataError(f"{recipe.model}: has no chat template; put its chat_template.jinja there")
     return processor, model if recipe.lora is None else add_adapters(model, recipe.lora)
-

@@ -7,12 +7,12 @@ from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
 import torch
-from accelerate.utils import is_peft_model
 from trl import GRPOTrainer
 
 from stvlm.evaluation.chat import as_messages
 from stvlm.evaluation.frames import Shown, as_metadata
 from stvlm.evaluation.responses import MODEL
+from stvlm.training.checkpoints import Checkpoints
 
 _OF_TOKENS = ("input_ids", "attention_mask", "mm_token_type_ids")
 
@@ -25,7 +25,7 @@ class Encoded(NamedTuple):
     """pixel_values_videos and what goes with it; those of several questions are joined along the first axis."""
 
 
-class VideoGRPOTrainer(GRPOTrainer):  # type: ignore[misc]
+class VideoGRPOTrainer(Checkpoints, GRPOTrainer):  # type: ignore[misc]
     """Shows a question's video when answers are drawn, and wherever their probabilities are computed.
 
     The dataset's column `row` is an index into `rows`. Pixels are never part of what TRL shuffles, splits and buffers:
@@ -122,11 +122,3 @@ class VideoGRPOTrainer(GRPOTrainer):  # type: ignore[misc]
         )
         video = {name: torch.as_tensor(value) for name, value in given.items() if name not in _OF_TOKENS}
         return Encoded(given["input_ids"][0].tolist(), video)
-
-    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
-        """As VideoSFTTrainer does, and for the same reason."""
-        if self.is_fsdp_enabled or is_peft_model(self.model):
-            super()._load_from_checkpoint(resume_from_checkpoint, model)
-        else:
-            saved = type(self.model).from_pretrained(resume_from_checkpoint, dtype=self.model.dtype)
-            self.model.load_state_dict(saved.state_dict())

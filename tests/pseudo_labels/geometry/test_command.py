@@ -43,21 +43,21 @@ class Grey:
 
 def test_what_the_tool_writes_is_read_and_kept(tmp_path: Path, made: tuple[Path, Seen]) -> None:
     count = tmp_path / "runs"
-    text = f"print('of', sys.argv[1]); shutil.copy({str(made[0])!r}, sys.argv[2]); open({str(count)!r}, 'a').write('x')"
-    command, out = script(tmp_path, text) + " {video} {out}", tmp_path / "raw" / "clip"
+    text = f"print(sys.argv[1:]); shutil.copy({str(made[0])!r}, sys.argv[2]); open({str(count)!r}, 'a').write('x')"
+    command, out = script(tmp_path, text) + " {frames} {out}", tmp_path / "raw" / "clip"
     for _ in range(2):
-        check(run_tool("megasam", command, footage(SIZE_PX), out, video=tmp_path / "a b.mp4"), made[1], UNIT_M)
+        check(run_tool("megasam", command, footage(SIZE_PX), Grey(), out), made[1], UNIT_M)
     assert count.read_text() == "x", "the second time it is there"
-    assert (tmp_path / "raw" / "clip.log").read_text() == f"of {tmp_path / 'a b.mp4'}\n"
+    assert (tmp_path / "raw" / "clip.log").read_text().count(str(out.parent)) == 2, "both places are whole paths"
     assert sorted(path.name for path in out.parent.iterdir()) == ["clip", "clip.log"]
-    run_tool("megasam", command + " --better", footage(SIZE_PX), out, video=tmp_path / "a b.mp4")
+    run_tool("megasam", command + " --better", footage(SIZE_PX), Grey(), out)
     assert count.read_text() == "xx", "another command makes it again"
 
 
 def test_frames_are_images_in_their_order(tmp_path: Path, made: tuple[Path, Seen]) -> None:
     text = f"shutil.copytree(sys.argv[1], sys.argv[2] + '/images'); shutil.copy({str(made[0])!r}, sys.argv[2])"
     command, out = script(tmp_path, text) + " {frames} {out}", tmp_path / "clip"
-    run_tool("megasam", command, footage(SIZE_PX), out, frames=Grey())
+    run_tool("megasam", command, footage(SIZE_PX), Grey(), out)
     images = sorted((out / "images").iterdir())
     assert [path.name for path in images] == ["00000.png", "00001.png", "00002.png", "00003.png"]
     assert [np.unique(np.asarray(Image.open(path))).tolist() for path in images] == [[0], [1], [2], [3]]
@@ -66,8 +66,8 @@ def test_frames_are_images_in_their_order(tmp_path: Path, made: tuple[Path, Seen
 
 def test_a_shell_gets_whole_paths(tmp_path: Path, made: tuple[Path, Seen], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    command = """bash -c 'cd / && cp "$0" "$1"' {video} {out}"""
-    check(run_tool("megasam", command, footage(SIZE_PX), Path("a $clip"), video=made[0]), made[1], UNIT_M)
+    command = f"""bash -c 'cd / && test -f "$0/00000.png" && cp {made[0]} "$1"' {{frames}} {{out}}"""
+    check(run_tool("megasam", command, footage(SIZE_PX), Grey(), Path("a $clip")), made[1], UNIT_M)
     assert (tmp_path / "a $clip" / made[0].name).exists()
 
 
@@ -76,7 +76,7 @@ def test_a_tool_that_fails_is_told_with_what_it_said_last(tmp_path: Path) -> Non
     with pytest.raises(
         DataError, match=r"ended with code 3; it said last: x+ CUDA out of memory; all of it is in"
     ) as e:
-        run_tool("megasam", command + " {video} {out}", footage(SIZE_PX), tmp_path / "clip", video=tmp_path / "v")
+        run_tool("megasam", command + " {frames} {out}", footage(SIZE_PX), Grey(), tmp_path / "clip")
     assert "\n" not in str(e.value) and len(str(e.value)) < 800
     assert sorted(path.name for path in tmp_path.iterdir()) == ["clip.log", "tool.py"]
 
@@ -84,9 +84,9 @@ def test_a_tool_that_fails_is_told_with_what_it_said_last(tmp_path: Path) -> Non
 def test_a_tool_that_takes_too_long_is_ended_with_all_that_it_started(tmp_path: Path) -> None:
     pid = tmp_path / "pid"
     text = f"child = subprocess.Popen(['sleep', '60']); open({str(pid)!r}, 'w').write(str(child.pid)); time.sleep(60)"
-    command = script(tmp_path, text) + " {video} {out}"
+    command = script(tmp_path, text) + " {frames} {out}"
     with pytest.raises(DataError, match="took more than 3 s and was ended; allow it more, or give it fewer frames"):
-        run_tool("megasam", command, footage(SIZE_PX), tmp_path / "clip", video=tmp_path / "v", timeout_s=3)
+        run_tool("megasam", command, footage(SIZE_PX), Grey(), tmp_path / "clip", timeout_s=3)
     for _ in range(50):
         if not _runs(int(pid.read_text())):
             break
@@ -105,29 +105,28 @@ def _runs(pid: int) -> bool:
 
 def test_what_does_not_read_is_not_kept(tmp_path: Path, made: tuple[Path, Seen]) -> None:
     out = tmp_path / "clip"
-    command = script(tmp_path, f"shutil.copy({str(made[0])!r}, sys.argv[2])") + " {video} {out}"
+    command = script(tmp_path, f"shutil.copy({str(made[0])!r}, sys.argv[2])") + " {frames} {out}"
     with pytest.raises(DataError, match="not made of images of 640 x 480"):
-        run_tool("megasam", command, footage((640, 480)), out, video=tmp_path / "v")
+        run_tool("megasam", command, footage((640, 480)), Grey(), out)
     assert not out.exists()
     with pytest.raises(DataError, match="is missing; give the folder that the tool wrote, once it has ended"):
-        run_tool("megasam", script(tmp_path, "") + " {video} {out}", footage(SIZE_PX), out, video=tmp_path / "v")
+        run_tool("megasam", script(tmp_path, "") + " {frames} {out}", footage(SIZE_PX), Grey(), out)
 
 
 @pytest.mark.parametrize(
     ("tool", "command", "message"),
     [
-        ("megasan", "a {video} {out}", "tool 'megasan': is not known; did you mean 'megasam'"),
+        ("megasan", "a {frames} {out}", "tool 'megasan': is not known; did you mean 'megasam'"),
         ("megasam", "", "the command is empty"),
-        ("megasam", "a {vidoe} {out}", r"\{vidoe\} is not known; did you mean 'video'"),
-        ("megasam", "a {video}", r"has to name \{out\}, and \{video\} or \{frames\}"),
-        ("megasam", "a {out}", r"has to name \{out\}, and \{video\} or \{frames\}"),
-        ("megasam", "a {frames} {out}", r"there is no \{frames\} here; give another of video, frames, out"),
-        ("megasam", "a '{video} {out}", "No closing quotation"),
-        ("megasam", "a {video} {out} {", r"Single '\{' encountered|expected '\}'"),
-        ("megasam", "/no/such/tool {video} {out}", r"/no/such/tool: does not start \(No such file or directory\)"),
+        ("megasam", "a {frame} {out}", r"\{frame\} is not known; did you mean 'frames'"),
+        ("megasam", "a {frames}", r"has to name \{frames\} and \{out\}"),
+        ("megasam", "a {out}", r"has to name \{frames\} and \{out\}"),
+        ("megasam", "a '{frames} {out}", "No closing quotation"),
+        ("megasam", "a {frames} {out} {", r"Single '\{' encountered|expected '\}'"),
+        ("megasam", "/no/such/tool {frames} {out}", r"/no/such/tool: does not start \(No such file or directory\)"),
     ],
 )
 def test_a_command_that_is_not_right_is_told(tmp_path: Path, tool: str, command: str, message: str) -> None:
     with pytest.raises(DataError, match=message) as caught:
-        run_tool(tool, command, footage(SIZE_PX), tmp_path / "clip", video=tmp_path / "v")
+        run_tool(tool, command, footage(SIZE_PX), Grey(), tmp_path / "clip")
     assert "\n" not in str(caught.value)

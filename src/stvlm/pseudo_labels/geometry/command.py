@@ -17,7 +17,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from string import Formatter
 
@@ -28,9 +28,9 @@ from stvlm.pseudo_labels.geometry import READERS
 from stvlm.recipes import nearest
 from stvlm.records import DataError, Frames
 
-PLACES = ("video", "frames", "out")
-"""What stands in braces in a command: the video file; a folder with the footage's frames as images 00000.png, ...; the
-empty folder that the tool writes to. All are whole paths.
+PLACES = ("frames", "out")
+"""What stands in braces in a command: a folder with the footage's frames as images 00000.png, ...; the empty folder
+that the tool writes to. Both are whole paths.
 """
 
 TAIL_BYTES = 300
@@ -43,10 +43,9 @@ def run_tool(
     tool: str,
     command: str,
     footage: Footage,
+    frames: Frames,
     out: Path,
     *,
-    video: Path | None = None,
-    frames: Frames | None = None,
     timeout_s: float | None = None,
     model: str | None = None,
 ) -> Geometry:
@@ -59,7 +58,7 @@ def run_tool(
     """
     if tool not in READERS:
         raise DataError(f"tool {tool!r}: is not known{nearest(tool, READERS)}")
-    words = _words(command, {"video": video is not None, "frames": frames is not None, "out": True})
+    words = words_of(command)
     made_by = out / _MADE_BY
     if made_by.is_file() and made_by.read_text(encoding="utf-8") == command:
         return READERS[tool](out, footage, model)
@@ -69,10 +68,8 @@ def run_tool(
     try:
         partial.mkdir(parents=True)
         with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.frames.") as folder:
-            if frames is not None and "{frames}" in command:
-                _write_frames(frames, len(footage.times_s), Path(folder))
-            places = {"video": str(video and video.absolute()), "frames": folder, "out": str(partial)}
-            _run([word.format(**places) for word in words], log, timeout_s)
+            _write_frames(frames, len(footage.times_s), Path(folder))
+            _run([word.format(frames=folder, out=partial) for word in words], log, timeout_s)
         geometry = READERS[tool](partial, footage, model)
         (partial / _MADE_BY).write_text(command, encoding="utf-8")
         shutil.rmtree(out, ignore_errors=True)
@@ -84,12 +81,7 @@ def run_tool(
     return geometry
 
 
-def check_command(command: str) -> None:
-    """Raises DataError where a command cannot be run on a folder of frames."""
-    _words(command, {"video": False, "frames": True, "out": True})
-
-
-def _words(command: str, given: Mapping[str, bool]) -> list[str]:
+def words_of(command: str) -> list[str]:
     """The words of a command; raises DataError where it names what is not there, or not what it has to."""
     try:
         words = shlex.split(command)
@@ -97,14 +89,12 @@ def _words(command: str, given: Mapping[str, bool]) -> list[str]:
     except ValueError as error:
         raise DataError(f"command {command!r}: {error}; write a brace that is meant as one twice") from error
     if not words:
-        raise DataError("the command is empty; give the program that makes the geometry, with {video} and {out}")
+        raise DataError("the command is empty; give the program that makes the geometry, with {frames} and {out}")
     for name in sorted(named):
         if name not in PLACES:
             raise DataError(f"command {command!r}: {{{name}}} is not known{nearest(name, PLACES)}")
-        if not given[name]:
-            raise DataError(f"command {command!r}: there is no {{{name}}} here; give another of {', '.join(PLACES)}")
-    if "out" not in named or not named & {"video", "frames"}:
-        raise DataError(f"command {command!r}: has to name {{out}}, and {{video}} or {{frames}}")
+    if named != set(PLACES):
+        raise DataError(f"command {command!r}: has to name {{frames}} and {{out}}")
     return words
 
 

@@ -154,6 +154,7 @@ def visual_odometry(
         is_upright=True,
         scale="metric",
         provenance=made_by("opencv_vo"),
+        scaled_by_height=True,
     )
 
 

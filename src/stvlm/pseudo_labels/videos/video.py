@@ -13,6 +13,9 @@ from stvlm.pseudo_labels.artefacts import Footage, ObjectTracks
 from stvlm.recording_folder import ImageRef
 from stvlm.records import Array, Camera, Domain, Frames, Recording, Rejected, check_increasing, read_only, set_fields
 
+OF_FRAME = ("boxes_px", "score", "truncated", "occluded")
+"""What a track of a video's own boxes has for each frame."""
+
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Video:
@@ -82,7 +85,7 @@ def excerpt(video: Video, frames: Array, name: str) -> Video:
             if np.isnan(track.boxes_px[frames]).all():
                 continue
             masks = None if track.masks is None else tuple(track.masks[frame] for frame in frames)
-            of_frames = {key: getattr(track, key)[frames] for key in ("boxes_px", "score", "truncated", "occluded")}
+            of_frames = {key: getattr(track, key)[frames] for key in OF_FRAME}
             tracks.append(replace(track, masks=masks, **of_frames))
         boxes = replace(boxes, times_s=times_s, tracks=tuple(tracks))
     return replace(

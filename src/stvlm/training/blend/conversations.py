@@ -10,14 +10,14 @@ A row has at most one image or video, which a model is shown before the first pr
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cached_property
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from stvlm.records import Rejected
-from stvlm.training.blend.lists import open_list, read_row
+from stvlm.training.blend.lists import ListReader
 from stvlm.training.blend.rows import Row
 from stvlm.training.blend.turns import SEVERAL_MEDIA, Turn, as_asked
 from stvlm.training.samples import Medium
@@ -63,28 +63,10 @@ class ConversationRow(msgspec.Struct):
     videos: Any = None
 
 
-class Conversations:
-    """The rows of one list, with media below a folder; satisfies ``rows.Reader``."""
-
-    licence = "for its owner to say"
-
-    def __init__(self, path: Path, media: Path | None, unpacked: Path) -> None:
-        self.lists = [path]
-        self._media, self._unpacked = media or path.parent, unpacked
-
-    @cached_property
-    def _rows(self) -> Sequence[Any]:
-        return open_list(self.lists[0], self._unpacked)
-
-    def __len__(self) -> int:
-        return len(self._rows)
-
-    def __getitem__(self, index: int) -> Row | Rejected:
-        row = read_row(self._rows[index], ConversationRow)
-        return row if isinstance(row, Rejected) else as_row(row, [self._media], MISSING)
-
-    def where(self, index: int) -> str:
-        return f"{self.lists[0]}, row {index}"
+def read_conversations(path: Path, media: Path | None, unpacked: Path) -> ListReader[ConversationRow]:
+    """The rows of one list, with media below a folder."""
+    reading = partial(as_row, folders=[media or path.parent], if_missing=MISSING)
+    return ListReader(path, unpacked, "for its owner to say", ConversationRow, reading)
 
 
 def as_row(row: ConversationRow, folders: Sequence[Path], if_missing: str) -> Row | Rejected:

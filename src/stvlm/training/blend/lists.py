@@ -8,20 +8,54 @@ from __future__ import annotations
 
 import mmap
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar, overload
+from typing import Any, Generic, TypeVar, overload
 
 import datasets
 import msgspec
 
 from stvlm.programs import first_line
 from stvlm.records import DataError, Rejected
+from stvlm.training.blend.rows import Row
 
 SUFFIXES = (".json", ".jsonl", ".parquet")
 NOT_OF_ITS_FORM = "row not of its list's form"
 
-Row = TypeVar("Row", bound=msgspec.Struct)
+Form = TypeVar("Form", bound=msgspec.Struct)
+
+
+class ListReader(Generic[Form]):
+    """The rows of one list; satisfies ``rows.Reader``.
+
+    Args:
+        path: of the list, which is opened when a row is asked for; raises DataError then.
+        unpacked: the folder that Parquet files are unpacked to.
+        licence: the terms under which it stands.
+        form: what its rows have to be.
+        as_row: what such a row says.
+    """
+
+    def __init__(
+        self, path: Path, unpacked: Path, licence: str, form: type[Form], as_row: Callable[[Form], Row | Rejected]
+    ) -> None:
+        self.lists, self.licence = [path], licence
+        self._unpacked, self._form, self._as_row = unpacked, form, as_row
+
+    @cached_property
+    def _rows(self) -> Sequence[Any]:
+        return open_list(self.lists[0], self._unpacked)
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, index: int) -> Row | Rejected:
+        row = read_row(self._rows[index], self._form)
+        return row if isinstance(row, Rejected) else self._as_row(row)
+
+    def where(self, index: int) -> str:
+        return f"{self.lists[0]}, row {index}"
 
 
 def open_list(path: Path, unpacked: Path) -> Sequence[Any]:
@@ -47,10 +81,10 @@ def open_list(path: Path, unpacked: Path) -> Sequence[Any]:
         raise DataError(f"{path}: cannot be read as a list of conversations ({reason}); fetch it again") from error
 
 
-def read_row(row: Any, kind: type[Row]) -> Row | Rejected:
+def read_row(row: Any, form: type[Form]) -> Form | Rejected:
     """A row as a struct; what the struct does not name is passed over."""
     try:
-        return msgspec.convert(row, kind) if isinstance(row, dict) else msgspec.json.decode(row, type=kind)
+        return msgspec.convert(row, form) if isinstance(row, dict) else msgspec.json.decode(row, type=form)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         return Rejected(NOT_OF_ITS_FORM, first_line(error))
 

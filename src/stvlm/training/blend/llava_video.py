@@ -14,15 +14,14 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import accumulate
 from pathlib import Path
-from typing import Any
 
 from stvlm.records import DataError, Rejected
 from stvlm.sources.licences import licence_of
 from stvlm.training.blend.conversations import ConversationRow, as_row
-from stvlm.training.blend.lists import open_list, read_row
+from stvlm.training.blend.lists import ListReader
 from stvlm.training.blend.rows import Row
 
 LISTS = "*_processed.json"
@@ -39,34 +38,30 @@ class LlavaVideo:
         self.lists = sorted([*path.glob(LISTS), *path.glob(f"*/{LISTS}")])
         if not self.lists:
             raise DataError(f"{path}: holds no {LISTS}, nor do its folders; give the root of LLaVA-Video-178K")
-        self._root, self._media, self._unpacked = path, media or path, unpacked
+        media = media or path
         folders = {path, *(file.parent for file in self.lists)}
         packed = {folder for folder in folders if any(folder.glob(ARCHIVES))}
-        self._if_missing = {folder: PACKED if packed & {folder, path} else MISSING for folder in folders}
-
-    @cached_property
-    def _rows(self) -> Sequence[Sequence[Any]]:
-        return [open_list(path, self._unpacked) for path in self.lists]
+        self._readers = []
+        for file in self.lists:
+            own = media / file.parent.relative_to(path)
+            if_missing = PACKED if packed & {file.parent, path} else MISSING
+            reading = partial(as_row, folders=[own, media], if_missing=if_missing)
+            self._readers.append(ListReader(file, unpacked, self.licence, ConversationRow, reading))
 
     @cached_property
     def _ends(self) -> Sequence[int]:
-        return list(accumulate(map(len, self._rows)))
+        return list(accumulate(map(len, self._readers)))
 
     def __len__(self) -> int:
         return self._ends[-1]
 
     def __getitem__(self, index: int) -> Row | Rejected:
         at, number = self._place(index)
-        row = read_row(self._rows[at][number], ConversationRow)
-        if isinstance(row, Rejected):
-            return row
-        folder = self.lists[at].parent
-        own = self._media / folder.relative_to(self._root)
-        return as_row(row, [own, self._media], self._if_missing[folder])
+        return self._readers[at][number]
 
     def where(self, index: int) -> str:
         at, number = self._place(index)
-        return f"{self.lists[at]}, row {number}"
+        return self._readers[at].where(number)
 
     def _place(self, index: int) -> tuple[int, int]:
         """Which list a row is in, and its number there."""

@@ -17,14 +17,14 @@ import datasets
 import numpy as np
 from tqdm import tqdm
 
-from stvlm.files import locked, read_json, whole_file, write_json
+from stvlm.files import locked, read_json, write_json, write_text
 from stvlm.hashing import code_version, stable_hash
 from stvlm.questions.asking import frames_told
 from stvlm.records import DataError, Rejected
-from stvlm.training.blend.conversations import Conversations
+from stvlm.training.blend.conversations import read_conversations
 from stvlm.training.blend.llava_video import LlavaVideo
 from stvlm.training.blend.media import Media, Shown
-from stvlm.training.blend.open_spatial import OpenSpatial
+from stvlm.training.blend.open_spatial import read_open_spatial
 from stvlm.training.blend.rows import Reader, Row
 from stvlm.training.recipe import Blend, BlendSource
 from stvlm.training.samples import Sample, open_samples, write_samples
@@ -34,8 +34,8 @@ MANIFEST = "blend.json"
 REPEATED = "the same conversation again"
 READERS: dict[str, Callable[[Path, Path | None, Path], Reader]] = {
     "llava_video": LlavaVideo,
-    "open_spatial": OpenSpatial,
-    "conversations": Conversations,
+    "open_spatial": read_open_spatial,
+    "conversations": read_conversations,
 }
 THREADS = 4 * (os.cpu_count() or 1)
 """That look at media: they wait for the disk most of the time."""
@@ -127,8 +127,7 @@ def _choose(
                     wanted[found.subject] = None
     reasons = "".join(f"; {entry['count']}: {reason} (as {entry['first']})" for reason, entry in left_out.items())
     if wanted:
-        with whole_file(missing) as temporary:
-            temporary.write_text("".join(f"{medium}\n" for medium in wanted), encoding="utf-8")
+        write_text(missing, "".join(f"{medium}\n" for medium in wanted))
         reasons += f"; {missing} names the {len(wanted)} missing media that would be taken first"
     raise DataError(
         f"{source.path}: has {taken} conversations for {name}, and {source.count} are asked for; mend what is wrong "

@@ -14,18 +14,17 @@ words, its box in the form in which LLaVA-1.5's region questions write one; mask
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
-from functools import cached_property
+from collections.abc import Iterator
+from functools import partial
 from itertools import count
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
 from stvlm.records import Rejected
 from stvlm.sources.licences import licence_of
 from stvlm.training.blend.conversations import Said
-from stvlm.training.blend.lists import open_list, read_row
+from stvlm.training.blend.lists import ListReader
 from stvlm.training.blend.rows import Row
 from stvlm.training.blend.turns import Turn, as_asked
 
@@ -58,37 +57,22 @@ class _Row(msgspec.Struct):
     image_info: _ImageInfo | None = None
 
 
-class OpenSpatial:
-    """The rows of result_10_depth_convs.json, with Open Images' photographs in a folder; satisfies ``rows.Reader``."""
+def read_open_spatial(path: Path, media: Path | None, unpacked: Path) -> ListReader[_Row]:
+    """The rows of result_10_depth_convs.json, with Open Images' photographs in a folder."""
+    reading = partial(_as_row, media=media or path.parent)
+    return ListReader(path, unpacked, licence_of("open_spatial").terms, _Row, reading)
 
-    def __init__(self, path: Path, media: Path | None, unpacked: Path) -> None:
-        self.licence = licence_of("open_spatial").terms
-        self.lists = [path]
-        self._media, self._unpacked = media or path.parent, unpacked
 
-    @cached_property
-    def _rows(self) -> Sequence[Any]:
-        return open_list(self.lists[0], self._unpacked)
-
-    def __len__(self) -> int:
-        return len(self._rows)
-
-    def where(self, index: int) -> str:
-        return f"{self.lists[0]}, row {index}"
-
-    def __getitem__(self, index: int) -> Row | Rejected:
-        row = read_row(self._rows[index], _Row)
-        if isinstance(row, Rejected):
-            return row
-        turns = _turns(row)
-        asked = turns if isinstance(turns, Rejected) else as_asked(turns, has_medium=True)
-        if isinstance(asked, Rejected):
-            return asked
-        if row.bbox:
-            asked[0] = asked[0]._replace(prompt=f"{REGIONS_TOLD} {asked[0].prompt}")
-        name = f"{row.filename}.jpg"
-        places = [self._media / name, self._media / f"train_{name[0]}" / name]  # as Open Images' archives unpack
-        return Row("image", name, asked, places, MISSING)
+def _as_row(row: _Row, media: Path) -> Row | Rejected:
+    turns = _turns(row)
+    asked = turns if isinstance(turns, Rejected) else as_asked(turns, has_medium=True)
+    if isinstance(asked, Rejected):
+        return asked
+    if row.bbox:
+        asked[0] = asked[0]._replace(prompt=f"{REGIONS_TOLD} {asked[0].prompt}")
+    name = f"{row.filename}.jpg"
+    places = [media / name, media / f"train_{name[0]}" / name]  # as Open Images' archives unpack
+    return Row("image", name, asked, places, MISSING)
 
 
 def _turns(row: _Row) -> list[Turn] | Rejected:

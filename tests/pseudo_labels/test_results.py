@@ -18,7 +18,7 @@ from stvlm.pseudo_labels.artefacts import (
     Provenance,
     resized,
 )
-from stvlm.pseudo_labels.stages import (
+from stvlm.pseudo_labels.results import (
     read_geometry,
     read_lifted_tracks,
     read_metric_depth,
