@@ -96,7 +96,6 @@ def _make(recipe: SFTRecipe, start: Start, work: Path, out: Path, clock: Clock) 
         "parameters": start.sizes.parameters,
         "trained_parameters": start.sizes.trained,
         "versions": versions(),
-        "device": torch.cuda.get_device_name() if machine.device.type == "cuda" else "a CPU",
         "processes": machine.num_processes,
         "steps": trainer.state.global_step,
         "log": trainer.state.log_history,
