@@ -13,6 +13,7 @@ BENCH := stkit-bench
 MODEL := st-vlm-tiny
 RESULTS := results
 CARDS := cards
+EXAMPLES := space/examples/plain/clips.parquet
 
 .PHONY: quickstart space test harnesses cards release org lint types setup ffmpeg metric clean
 
@@ -28,13 +29,14 @@ cards: setup
 	$(BIN)/python model_card/render.py --results $(RESULTS) --out $(CARDS)
 
 # What `make quickstart` made, or what RESULTS holds: model, benchmark and dataset are where it says.
-release: org setup
+release: org setup $(EXAMPLES)
 	$(BIN)/python model_card/release.py $(ORG) --results $(RESULTS) $(if $(DRY_RUN),--dry-run)
 
-space: setup space/examples
+space: setup $(EXAMPLES)
 	ST_VLM_MODEL=$${ST_VLM_MODEL:-$(MODEL)} $(BIN)/python space/app.py
 
-space/examples: $(VENV)/.ready
+# What the demo shows: 25 MB of the simulated world, in a minute or two. The file named is the last that is written.
+$(EXAMPLES): space/examples.yaml space/make_examples.py | $(VENV)/.ready
 	$(BIN)/python space/make_examples.py
 	touch $@
 
