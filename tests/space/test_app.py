@@ -80,6 +80,12 @@ def test_a_video_and_a_question_are_enough(app: Served, client: Client, video: P
     assert app.left() == []
 
 
+def test_programs_ask_as_the_card_says(app: Served, video: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code = (SPACE / "README.md").read_text().split("```python\n")[1].split("```")[0]
+    exec(code.replace("http://127.0.0.1:7860", app.url).replace("street.mp4", str(video)))
+    assert capsys.readouterr().out.splitlines()[-1].strip()
+
+
 def test_an_example_is_asked_about_with_its_truth(client: Client) -> None:
     clip = clip_to_ask_about(client)
     answer = ask(client, clip=clip["clip_id"])
@@ -270,7 +276,7 @@ def test_a_question_that_is_cancelled_ends(app: Served, client: Client, video: P
 
 def test_a_box_on_nothing_is_told_kindly(client: Client, tmp_path: Path) -> None:
     empty = write_mp4(tmp_path / "empty.mp4", grey([90] * 30, 320, 200))
-    with pytest.raises(AppError, match="^The box is lost too soon"):
+    with pytest.raises(AppError, match=r"^The box is lost too soon"):
         ask(client, empty, boxes=[BOX])
 
 
