@@ -127,7 +127,9 @@ def test_the_demo_starts_from_what_was_published(lab: HubServer, place: Path, tm
     stranger = lab.environment(tmp_path / "empty", token=None)
     subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=stranger, check=True, capture_output=True)
     stranger.pop("PYTHONPATH", None)
-    with started(tmp_path / "downloaded", tmp_path, stranger | lab.variables["lab/st-vlm"]) as running:
+    with started(
+        tmp_path / "downloaded", tmp_path, stranger | lab.variables["lab/st-vlm"] | {"PYTHONDONTWRITEBYTECODE": ""}
+    ) as running:
         client = Client(running.url, verbose=False)
         (clip, *_) = (it for it in client.predict(api_name="/explore") if it["can_be_asked_about"])
         told = client.predict(clip=clip["clip_id"], api_name="/ask")
