@@ -141,8 +141,8 @@ def build(desk: Desk) -> Ask:
 
         def show(told: Told | str) -> tuple[str, Any, Any]:
             if isinstance(told, Told):
-                return showing.waiting(f"{told.words} …"), gr.skip(), gr.skip()
-            return showing.answer_card(told, asked, False), gr.skip(), gr.skip()
+                return showing.waiting(f"{told.words} …"), gr.skip(), gr.update(interactive=True)
+            return showing.answer_card(told, asked, False), gr.skip(), gr.update(interactive=True)
 
         text = yield from in_steps(work, show)
         yield showing.answer_card(text, asked, True), gr.skip(), gr.update(interactive=False)

@@ -77,7 +77,7 @@ def build(desk: Desk, study: gr.State) -> None:
                 return measure(now, setting, tell)
 
         def show_work(told: Told) -> list[Any]:
-            return [showing.working(told), gr.skip(), gr.skip(), gr.skip()]
+            return [showing.working(told), gr.skip(), gr.skip(), gr.update(interactive=True)]
 
         found = yield from in_steps(work, show_work)
         rows = answers(found, now.truth)
@@ -86,7 +86,7 @@ def build(desk: Desk, study: gr.State) -> None:
         def compared() -> str:
             return showing.measured_table(found, rows, [*said, *[""] * (len(rows) - len(said))])
 
-        yield ["", compared(), _plots(found), gr.skip()]
+        yield ["", compared(), _plots(found), gr.update(interactive=True)]
         if found.motion is not None:
             last_s = found.first_s + (found.motion.xyz_m.shape[1] - 1) * STEP_S
             shown = shown_to_model(now, (found.first_s, last_s))
@@ -97,7 +97,7 @@ def build(desk: Desk, study: gr.State) -> None:
 
             def show_said(told: Told | str) -> list[Any]:
                 doing = f"The model answers question {min(len(said) + 1, len(rows))} of {len(rows)} …"
-                return [showing.waiting(doing), compared(), gr.skip(), gr.skip()]
+                return [showing.waiting(doing), compared(), gr.skip(), gr.update(interactive=True)]
 
             yield from in_steps(say, show_said)
         yield ["", compared(), gr.skip(), gr.update(interactive=False)]
