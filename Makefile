@@ -14,6 +14,7 @@ QUICK := st-vlm-quickstart
 MODEL := space/st-vlm-tiny
 RESULTS := results
 CARDS := cards
+EXAMPLES := space/examples/plain/clips.parquet
 
 .PHONY: quickstart space test harnesses cards release org lint types setup ffmpeg metric clean
 
@@ -30,14 +31,15 @@ cards: setup
 	$(BIN)/python model_card/render.py --results $(RESULTS) --model $(MODEL) --dataset $(DATASET) --out $(CARDS)
 
 # What `make quickstart` left, with the model in space/; MODEL, RESULTS and DATASET name others.
-release: org setup
+release: org setup $(EXAMPLES)
 	$(BIN)/python model_card/release.py $(ORG) --results $(RESULTS) --model $(MODEL) --dataset $(DATASET) \
 		$(if $(DRY_RUN),--dry-run)
 
-space: setup space/examples
+space: setup $(EXAMPLES)
 	$(BIN)/python space/app.py
 
-space/examples: $(VENV)/.ready
+# What the demo shows: 25 MB of the simulated world, in a minute or two. The file named is the last that is written.
+$(EXAMPLES): space/examples.yaml space/make_examples.py | $(VENV)/.ready
 	$(BIN)/python space/make_examples.py
 	touch $@
 

@@ -13,7 +13,7 @@ try:
 except ImportError:
     GPU = None
 
-from stvlm.demo.desk import Desk, default_model
+from stvlm.demo.desk import Desk, default_dataset, default_model
 from stvlm.demo.examples import read_plain
 from stvlm.demo.exploring import read_catalogue
 from stvlm.demo.page import build_page, launch_options
@@ -28,7 +28,7 @@ GPU_S = 60
 
 def main() -> None:
     model_name = os.environ.get("ST_VLM_MODEL") or default_model(HERE)
-    dataset = os.environ.get("ST_VLM_DATASET") or str(HERE / "examples")
+    dataset = os.environ.get("ST_VLM_DATASET") or default_dataset(HERE)
     results = os.environ.get("ST_VLM_RESULTS")
     catalogue = read_catalogue(dataset)
     model = TransformersModel(model_name, MOST_TOKENS)

@@ -7,9 +7,8 @@ import pytest
 from tests.demo.worlds import street, write_mp4
 
 from stvlm.demo.clips import Clip, Mark, Study, add_mark, follow, mark_of, shown_to_model, without_marks
+from stvlm.demo.working import untold
 from stvlm.records import DataError
-
-SILENT = lambda share, words: None  # noqa: E731  nobody listens
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +29,7 @@ def boxed(clip: Clip, **boxes: tuple[int, int]) -> Study:
 def test_a_box_follows_what_it_was_drawn_around(clip: Clip) -> None:
     told = []
     study = add_mark(Study(clip), Mark("red", 1.02, (70.0, 80.0, 118.0, 128.0)))  # frame 10: x is 40 + 3 * 10
-    study = follow(study, "red", lambda share, words: told.append(share))
+    study = follow(study, "red", lambda it: told.append(it.share))
     left = 40 + 3 * np.arange(30)
     expected = np.stack([left, np.full(30, 80), left + 48, np.full(30, 128)], axis=1)
     assert np.abs(study.boxes_px["red"] - expected).max() < 2
@@ -75,7 +74,7 @@ def test_a_box_around_nothing_cannot_be_followed(tmp_path: Path) -> None:
     path = write_mp4(tmp_path / "clip.mp4", (np.full((96, 128, 3), 90, np.uint8) for _ in range(30)))
     study = add_mark(Study(Clip(path, 0.1, 30, (128, 96))), Mark("red", 0.0, (20, 20, 60, 60)))
     with pytest.raises(DataError, match="lost too soon"):
-        shown_to_model(follow(study, "red", SILENT))
+        shown_to_model(follow(study, "red", untold))
 
 
 def test_a_model_sees_half_seconds_with_boxes(clip: Clip) -> None:
@@ -91,8 +90,10 @@ def test_a_model_sees_them_while_all_boxes_are_there(clip: Clip) -> None:
     assert (shown.first_s, shown.times_s) == (0.5, [0.0, 0.5, 1.0, 1.5, 2.0])
     with pytest.raises(DataError, match="two seconds at least"):
         shown_to_model(boxed(clip, red=(0, 27), blue=(6, 29)))
-    with pytest.raises(DataError, match="Draw a box"):
-        shown_to_model(Study(clip))
+    # Without a box all of the 2.9 seconds.
+    plain = shown_to_model(Study(clip))
+    assert (plain.first_s, plain.times_s) == (0.0, [0.0, 0.5, 1.0, 1.5, 2.0, 2.5])
+    assert np.array_equal(plain.frames, clip.frames()[::5])
 
 
 def test_a_clip_that_was_removed_says_so(tmp_path: Path) -> None:

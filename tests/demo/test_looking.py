@@ -13,10 +13,9 @@ from stvlm.demo.clips import Clip, Study, example_study, shown_to_model
 from stvlm.demo.examples import read_plain
 from stvlm.demo.exploring import Catalogue, find, picture, read_catalogue
 from stvlm.demo.measuring import Course, Setting, answers, measure, speed_of
+from stvlm.demo.working import untold
 from stvlm.kinematics import traveled_distance
 from stvlm.records import NOISELESS, DataError, Question, Rejected
-
-SILENT = lambda share, words: None  # noqa: E731  nobody listens
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +75,7 @@ def test_no_examples_are_no_mistake(tmp_path: Path) -> None:
 def test_geometry_finds_where_things_were(clips: dict[str, tuple[str, Clip]]) -> None:
     found = 0
     for _, clip in clips.values():
-        measured = measure(example_study(clip), Setting(motion_by="known_poses"), SILENT)
+        measured = measure(example_study(clip), Setting(motion_by="known_poses"), untold)
         for course in measured.courses.values():
             if isinstance(course, Rejected):
                 continue
@@ -95,7 +94,7 @@ def test_what_one_object_tells_is_told_although_another_is_lost(clips: dict[str,
     brief_px = study.boxes_px["blue"].copy()
     brief_px[3:] = np.nan
     brief = replace(study, boxes_px=study.boxes_px | {"blue": brief_px})
-    measured = measure(brief, Setting(motion_by="known_poses"), SILENT)
+    measured = measure(brief, Setting(motion_by="known_poses"), untold)
     assert isinstance(measured.courses["blue"], Rejected)
     told = {it.asked.task: it for it in answers(measured, study.truth)}
     assert told["traveled_distance"].value and isinstance(told["traveled_distance"].asked.truth, Question)
@@ -113,9 +112,9 @@ def test_what_is_said_of_a_camera_is_checked(clips: dict[str, tuple[str, Clip]])
         (Setting(categories=("ship", "car", "car")), "'ship' is no class"),
     ):
         with pytest.raises(DataError, match=words):
-            measure(unknown, setting, SILENT)
+            measure(unknown, setting, untold)
     with pytest.raises(DataError, match="Draw a box"):
-        measure(Study(clip), Setting(), SILENT)
+        measure(Study(clip), Setting(), untold)
 
 
 def test_speed_and_its_noise() -> None:
@@ -178,7 +177,7 @@ def test_a_folder_that_is_no_dataset_says_so(tmp_path: Path) -> None:
 def test_every_task_has_an_answer_or_a_reason(clips: dict[str, tuple[str, Clip]]) -> None:
     for _, clip in clips.values():
         study = example_study(clip)
-        measured = measure(study, Setting(motion_by="known_poses"), SILENT)
+        measured = measure(study, Setting(motion_by="known_poses"), untold)
         rows = answers(measured, study.truth)
         assert all(bool(row.value) != bool(row.why_not) for row in rows)
         if rows:

@@ -52,17 +52,31 @@ def test_a_long_video_is_cut(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("frames", "rate_hz", "words"),
     [
+        (grey([10]), 10, "Only 0.0 seconds of this video can be decoded. Send at least 2."),
         (grey([10] * 15), 10, "Only 1.4 seconds of this video can be decoded. Send at least 2."),
         (grey([10] * 5), 1, "less than two pictures a second"),
         (grey([10] * 30, 1000, 20), 10, "too small or too narrow"),
         (grey([10] * 3, 4608, 2592), 2, "The video is 4608 x 2592 pixels large"),
     ],
-    ids=["short", "slow", "narrow", "huge"],
+    ids=["one", "short", "slow", "narrow", "huge"],
 )
 def test_what_is_of_no_use_is_refused(tmp_path: Path, frames, rate_hz: float, words: str) -> None:
     path = write_mp4(tmp_path / "in.mp4", frames, rate_hz)
     with pytest.raises(RefusedError, match=words.replace(".", r"\.")):
         taken(path, tmp_path / "out.mp4")
+
+
+def test_a_phone_held_upright_is_shown_upright(tmp_path: Path) -> None:
+    path = write_mp4(tmp_path / "in.mp4", street(30))
+    lying, turned = path.read_bytes(), np.array([0, 1 << 16, 0, -1 << 16, 0, 0, 0, 0, 1 << 30], dtype=">i4")
+    at = lying.index(b"tkhd") + 4 + 4 + 20 + 16  # the matrix stands behind version, times, and layers
+    path.write_bytes(lying[:at] + turned.tobytes() + lying[at + 36 :])
+    assert taken(path, tmp_path / "out.mp4") == (30, 0.1, 200, 320, False)
+    plain = taken(write_mp4(tmp_path / "plain.mp4", street(30)), tmp_path / "plain_out.mp4")
+    assert (plain.width_px, plain.height_px) == (320, 200)
+    upright, lay = (read_video(tmp_path / name)[0][10].astype(float) for name in ("out.mp4", "plain_out.mp4"))
+    # By a quarter to the right: what was at the left is above.
+    assert np.abs(upright - np.rot90(lay, -1)).mean() < 6
 
 
 def test_of_damage_what_comes_before_it_is_taken(tmp_path: Path) -> None:

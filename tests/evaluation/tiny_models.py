@@ -48,13 +48,13 @@ QWEN = {
 """Config, model, processor and video processor, what its vision tower needs, and how its template writes a video."""
 
 
-def write_model(folder: Path, kind: str = "llava_onevision", seed: int = 0) -> Path:
+def write_model(folder: Path, kind: str = "llava_onevision", seed: int = 0, sizes: NewModel = SIZES) -> Path:
     """A model of a type in a folder."""
-    tokenizer = train_tokenizer(TEXTS, SIZES.vocabulary)
+    tokenizer = train_tokenizer(TEXTS, sizes.vocabulary)
     torch.manual_seed(seed)
     if kind == "llava_onevision":
-        processor = make_processor(SIZES, tokenizer, TEMPLATE)
-        model = make_model(SIZES, processor)
+        processor = make_processor(sizes, tokenizer, TEMPLATE)
+        model = make_model(sizes, processor)
     else:
         model, processor = _qwen(kind, tokenizer)
     model.save_pretrained(folder)

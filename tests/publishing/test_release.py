@@ -9,9 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from gradio_client import Client
 from huggingface_hub import ModelCard
+from tests.demo.worlds import make_examples
 from tests.hub_server import HubServer
 from tests.publishing.release_folder import write_release
+from tests.space.served import SPACE, started
 
 from stvlm.publishing.release import Release, prepare
 from stvlm.records import DataError
@@ -28,10 +31,9 @@ REPOS = {
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """All that is released."""
     place = write_release(tmp_path_factory.mktemp("release"))
-    (place / "space").mkdir()
-    (place / "space" / "app.py").write_text("import gradio\n")
-    (place / "space" / "README.md").write_text("---\ntitle: ST-VLM\nsdk: gradio\nlicense: apache-2.0\n---\n")
-    (place / "space" / "__pycache__").mkdir()
+    shutil.copytree(SPACE, place / "space", ignore=shutil.ignore_patterns("examples", ".*", "st-vlm-tiny"))
+    make_examples(place / "space" / "examples")  # smaller than those of make_examples.py
+    (place / "space" / "__pycache__").mkdir(exist_ok=True)
     (place / "space" / "__pycache__" / "app.pyc").write_bytes(b"x")
     return place
 
@@ -75,7 +77,7 @@ def test_all_is_published_and_loads_from_an_empty_cache(lab: HubServer, place: P
         assert len(files) - 1 == int(listed[name][2]), "all that was listed, beside .gitattributes"
         assert not any(str(place).encode() in data for data in files.values()), f"{name} tells where it was made"
     demo = lab.files("spaces", "lab/st-vlm")
-    assert {"app.py", "README.md", "stvlm.json", "stvlm/records.py"} < set(demo)
+    assert {"app.py", "README.md", "stvlm.json", "stvlm/records.py", "examples/plain/clips.parquet"} < set(demo)
     assert not any("__pycache__" in path for path in demo)
     assert b"models:\n- lab/st-vlm-tiny\ndatasets:\n- lab/stkit-bench\n" in demo["README.md"]
     assert lab.variables["lab/st-vlm"] == {"ST_VLM_MODEL": "lab/st-vlm-tiny"}
@@ -116,6 +118,26 @@ print(json.dumps([len(rows), type(model).__name__, inputs["pixel_values_videos"]
         f"all {int(listed[name][2]):,} files are there" for name in listed
     ]  # fmt: skip
     assert "collection 'STKit and ST-VLM': all 6 are there" in again.stdout
+
+
+def test_the_demo_starts_from_what_was_published(lab: HubServer, place: Path, tmp_path: Path) -> None:
+    done = release(lab, place)
+    assert done.returncode == 0, done.stderr
+    code = "import huggingface_hub as h; h.snapshot_download('lab/st-vlm', repo_type='space', local_dir='downloaded')"
+    stranger = lab.environment(tmp_path / "empty", token=None)
+    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=stranger, check=True, capture_output=True)
+    stranger.pop("PYTHONPATH", None)
+    with started(
+        tmp_path / "downloaded", tmp_path, stranger | lab.variables["lab/st-vlm"] | {"PYTHONDONTWRITEBYTECODE": ""}
+    ) as running:
+        client = Client(running.url, verbose=False)
+        (clip, *_) = (it for it in client.predict(api_name="/explore") if it["can_be_asked_about"])
+        told = client.predict(clip=clip["clip_id"], api_name="/ask")
+        assert told["answer"] and told["truth"] == f"{clip['distances_m'][0]:.2f} m"
+    # The library came along, and was what ran; the model came from the Hub.
+    assert list((tmp_path / "downloaded" / "stvlm" / "demo" / "__pycache__").glob("page.*.pyc"))
+    assert (tmp_path / "empty" / "hub" / "models--lab--st-vlm-tiny").is_dir()
+    assert "Traceback" not in running.log.read_text()
 
 
 ATTEMPTS = """
@@ -241,6 +263,10 @@ def test_what_makes_no_release_is_refused(place: Path, tmp_path: Path) -> None:
         assert "\n" not in str(error.value)
         return str(error.value)
 
+    shutil.copytree(SPACE, tmp_path / "bare", ignore=shutil.ignore_patterns("examples", ".*", "st-vlm-tiny"))
+    assert told(space=tmp_path / "bare") == (
+        f"{tmp_path}/bare/examples: the demo's examples are not there; type: python {tmp_path}/bare/make_examples.py"
+    )
     (tmp_path / "space").mkdir()
     (tmp_path / "space" / "app.py").write_text("")
     assert told(space=tmp_path / "space") == (

@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -25,6 +25,12 @@ class Served(NamedTuple):
     url: str
     temporary: Path
     log: Path
+    process: int
+
+    def cpu_s(self) -> float:
+        """That it has used so far, with the processes that it started and that have ended."""
+        after_name = Path(f"/proc/{self.process}/stat").read_text().rpartition(")")[2].split()
+        return sum(map(int, after_name[11:15])) / os.sysconf("SC_CLK_TCK")
 
     def left(self) -> list[Path]:
         """What visitors' clips are still there."""
@@ -32,28 +38,37 @@ class Served(NamedTuple):
 
 
 @contextmanager
-def served(root: Path) -> Iterator[Served]:
-    """Starts the app, and ends it."""
-    write_model(root / "model")
-    make_examples(root / "examples")
+def served(root: Path, model: Path | None = None) -> Iterator[Served]:
+    """The Space of this checkout with a small world, and with a small model if none is named."""
+    examples = make_examples(root / "examples")
+    named = {
+        "ST_VLM_MODEL": str(model or write_model(root / "model")),
+        "ST_VLM_DATASET": str(examples),
+        "HF_HUB_OFFLINE": "1",
+    }
+    with started(SPACE, root, {**os.environ, **named}) as running:
+        yield running
+
+
+@contextmanager
+def started(space: Path, root: Path, environment: Mapping[str, str]) -> Iterator[Served]:
+    """Starts the app of a folder, which writes into `root`, and ends it."""
     temporary = root / "tmp"
     temporary.mkdir()
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    environment = {
-        **os.environ,
-        "ST_VLM_MODEL": str(root / "model"),
-        "ST_VLM_DATASET": str(root / "examples"),
+    here = {
         "GRADIO_SERVER_PORT": str(port),
         "GRADIO_SERVER_NAME": "127.0.0.1",
         "TMPDIR": str(temporary),
-        "HF_HUB_OFFLINE": "1",
         "OMP_NUM_THREADS": "1",
     }
     url, log = f"http://127.0.0.1:{port}", root / "app.log"
     with log.open("w") as out:
-        process = subprocess.Popen([sys.executable, "app.py"], cwd=SPACE, env=environment, stdout=out, stderr=out)
+        process = subprocess.Popen(
+            [sys.executable, "app.py"], cwd=space, env={**environment, **here}, stdout=out, stderr=out
+        )
     try:
         until = time.monotonic() + 240
         while "Streamable HTTP URL" not in log.read_text():
@@ -61,7 +76,7 @@ def served(root: Path) -> Iterator[Served]:
                 raise RuntimeError(log.read_text())
             time.sleep(0.2)
         httpx.get(url).raise_for_status()
-        yield Served(url, temporary, log)
+        yield Served(url, temporary, log, process.pid)
     finally:
         process.terminate()
         process.wait(20)

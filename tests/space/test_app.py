@@ -1,6 +1,7 @@
 """The Space as programs see it: what each endpoint answers, and what hostile visitors do to it: nothing."""
 
 import json
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
@@ -12,8 +13,10 @@ import pytest
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from tests.demo.test_uploads import HOSTILE
-from tests.demo.worlds import street, write_mp4, write_sound
+from tests.demo.worlds import grey, street, write_mp4, write_sound
 from tests.space.served import SPACE, Served, served
+
+from stvlm.demo.uploads import MOST_BYTES
 
 BOX = {"color": "red", "time_s": 1.0, "box": [70, 80, 118, 128]}
 
@@ -34,10 +37,10 @@ def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_mp4(tmp_path_factory.mktemp("video") / "street.mp4", street(30), crf="12")
 
 
-def ask(client: Client, video: Path | None = None, boxes: Any = (), clip: str = "", **more: Any) -> dict[str, Any]:
-    given = {"task": "traveled_distance", "hour": 3, "question": ""} | more
-    file = None if video is None else handle_file(str(video))
-    answer = client.predict(file, list(boxes), clip, *given.values(), api_name="/ask")
+def ask(client: Client, video: Path | None = None, **given: Any) -> dict[str, Any]:
+    if video is not None:
+        given["video"] = handle_file(str(video))
+    answer = client.predict(**given, api_name="/ask")
     assert isinstance(answer, dict)
     return answer
 
@@ -48,13 +51,39 @@ def clip_to_ask_about(client: Client) -> dict[str, Any]:
 
 
 def test_the_endpoints_are_named_and_described(app: Served, client: Client) -> None:
-    assert sorted(client.view_api(print_info=False, return_format="dict")["named_endpoints"]) == [
-        "/ask", "/explore", "/measure", "/score",
-    ]  # fmt: skip
+    told = client.view_api(print_info=False, return_format="dict")["named_endpoints"]
+    assert sorted(told) == ["/ask", "/explore", "/measure", "/score"]
+    defaults = {it["parameter_name"]: it.get("parameter_default") for it in told["/ask"]["parameters"]}
+    assert defaults == {
+        "video": None, "question": "", "task": "traveled_distance", "boxes": [], "clip": "", "hour": 3,
+    }  # fmt: skip
+    for endpoint in ("/ask", "/measure", "/explore"):
+        assert all(it["parameter_has_default"] for it in told[endpoint]["parameters"]), endpoint
+    assert told["/ask"]["description"].startswith("Ask the model how an object in a video moves")
+    assert "A video and a question or a task are enough." in told["/ask"]["description"]
     tools = {tool["name"]: tool for tool in httpx.get(f"{app.url}/gradio_api/mcp/schema").json()}
     assert sorted(tools) == ["ask", "explore", "measure", "score"]
-    assert "how an object in a video moves" in tools["ask"]["description"]
+    assert tools["ask"]["description"].startswith("Ask the model how an object in a video moves")
+    asks = tools["ask"]["inputSchema"]
+    assert sorted(asks["properties"]) == sorted(defaults) and not asks.get("required")
+    assert "traveling_speed" in asks["properties"]["task"]["description"]
+    assert '"color": "red"' in asks["properties"]["boxes"]["description"]
     assert tools["explore"]["inputSchema"]["properties"].keys() >= {"source", "task", "category", "distance", "speed"}
+
+
+def test_a_video_and_a_question_are_enough(app: Served, client: Client, video: Path) -> None:
+    said = client.predict(handle_file(str(video)), "How far does the square go?", api_name="/ask")
+    assert said["answer"] and {**said, "answer": ""} == {"question": "How far does the square go?", "answer": ""}
+    said = ask(client, video, task="traveling_speed")
+    assert said["question"].startswith("How fast") or "speed" in said["question"]
+    assert said["answer"] and "read_as" in said and said["truth"] is None
+    assert app.left() == []
+
+
+def test_programs_ask_as_the_card_says(app: Served, video: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code = (SPACE / "README.md").read_text().split("```python\n")[1].split("```")[0]
+    exec(code.replace("http://127.0.0.1:7860", app.url).replace("street.mp4", str(video)))
+    assert capsys.readouterr().out.splitlines()[-1].strip()
 
 
 def test_an_example_is_asked_about_with_its_truth(client: Client) -> None:
@@ -69,16 +98,16 @@ def test_an_example_is_asked_about_with_its_truth(client: Client) -> None:
 
 def test_answers_grow(client: Client) -> None:
     clip = clip_to_ask_about(client)["clip_id"]
-    job = client.submit(None, [], clip, "traveled_distance", 3, "", api_name="/ask")
-    told = [it["answer"] for it in job]
-    assert len(told) > 2
+    told = [it["answer"] for it in client.submit(clip=clip, api_name="/ask")]
+    assert len(set(told)) > 2
     assert all(b.startswith(a.rstrip("\ufffd ")) for a, b in pairwise(told))
 
 
 def test_an_upload_is_followed_asked_about_and_removed(app: Served, client: Client, video: Path) -> None:
-    answer = ask(client, video, [BOX])
+    answer = ask(client, video, boxes=[BOX])
     assert answer["answer"] and answer["truth"] is None
-    two = ask(client, video, [BOX, {**BOX, "color": "blue"}], task="traveling_speed_comparison")
+    assert ask(client, video, boxes=BOX) == answer, "one box need not be in a list"
+    two = ask(client, video, boxes=[BOX, {**BOX, "color": "blue"}], task="traveling_speed_comparison")
     assert "Which object moves the fastest" in two["question"]
     assert app.left() == []
 
@@ -88,7 +117,7 @@ def test_geometry_measures_an_example(client: Client) -> None:
     clips = [it["clip_id"] for it in found if it["can_be_asked_about"]]
     measured = []
     for clip in clips:
-        told = client.predict(None, [], clip, [], 65, 1.5, "known_poses", api_name="/measure")
+        told = client.predict(clip=clip, motion_by="known_poses", api_name="/measure")
         measured += [it for it in told["objects"].values() if "xyz_m" in it]
         assert told["objects"]
     assert measured and len(measured[0]["xyz_m"]) == len(measured[0]["times_s"]) == len(measured[0]["sigma_m"])
@@ -108,7 +137,7 @@ def test_answers_are_scored(client: Client) -> None:
         ({"task": "weight"}, "is no task"),
         ({"task": "traveled_distance_comparison"}, "needs two objects"),
         ({"boxes": [{"color": "red"}]}, "A box is"),
-        ({"boxes": []}, "Draw a box"),
+        ({"task": "traveling_speed_comparison", "boxes": []}, "needs two objects"),
         ({"boxes": [{**BOX, "box": [1e9, 0, -1e9, 1]}]}, "too small"),
         ({"question": "?" * 501}, "longer than 500 letters"),
     ],
@@ -131,7 +160,7 @@ def test_hostile_uploads_leave_it_standing_and_clean(app: Served, client: Client
     files.append(write_mp4(tmp_path / "$(touch pwned).mp4", street(3)))
     for path in files:
         with pytest.raises(AppError, match=r"no video that|damaged|no pictures|can be decoded"):
-            ask(client, path, [BOX])
+            ask(client, path, boxes=[BOX])
     assert app.left() == []
     assert clip_to_ask_about(client)
     log = app.log.read_text()
@@ -141,10 +170,9 @@ def test_hostile_uploads_leave_it_standing_and_clean(app: Served, client: Client
 def test_long_and_large_videos_are_used_in_part(client: Client, tmp_path: Path) -> None:
     (still,) = street(1)
     long = write_mp4(tmp_path / "long.mp4", (still for _ in range(1000)), 30)
-    assert ask(client, long, [{**BOX, "box": [40, 80, 88, 128]}])["answer"]
+    assert ask(client, long, boxes=[{**BOX, "box": [40, 80, 88, 128]}])["answer"]
     large = write_mp4(tmp_path / "large.mp4", street(12, 3840, 2160), 5, preset="ultrafast")
-    with pytest.raises(AppError, match="Draw a box"):
-        ask(client, large)
+    assert ask(client, large)["answer"]
 
 
 def test_what_is_too_large_is_refused_on_the_way(app: Served, client: Client, tmp_path: Path) -> None:
@@ -161,19 +189,95 @@ def test_what_is_too_large_is_refused_on_the_way(app: Served, client: Client, tm
     assert sum(path.stat().st_size for path in app.temporary.rglob("*") if path.is_file()) < 150 << 20
 
 
+def test_what_never_ends_is_cut_off_and_removed(app: Served, client: Client) -> None:
+    sent = 0
+
+    def endless() -> Iterator[bytes]:
+        nonlocal sent
+        yield b'--x\r\nContent-Disposition: form-data; name="files"; filename="a.mp4"\r\n\r\n'
+        for _ in range(2 << 10):  # 2 GB, of which nothing says before how long it is
+            sent += 1 << 20
+            yield bytes(1 << 20)
+
+    try:
+        headers = {"Content-Type": "multipart/form-data; boundary=x"}
+        status = httpx.post(f"{app.url}/gradio_api/upload", content=endless(), headers=headers, timeout=120).status_code
+    except httpx.HTTPError:  # it hung up
+        status = 413
+    assert status == 413 and sent < 2 * MOST_BYTES
+    assert clip_to_ask_about(client)
+    assert [path for path in app.temporary.rglob("*") if path.is_file() and path.stat().st_size > 1 << 20] == []
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["../../../../pwned.mp4", "/pwned.mp4", "..\\..\\pwned.mp4", "pwned'\"$(id)`.mp4", "pwned\r\nX: y\n.mp4",
+     "pwned\0.mp4", "pwned" * 100 + ".mp4", "%2e%2e%2fpwned.mp4"],
+    ids=range(8),
+)  # fmt: skip
+def test_names_of_files_lead_nowhere(app: Served, client: Client, video: Path, name: str) -> None:
+    files = {"files": (name, video.read_bytes(), "video/mp4")}
+    answer = httpx.post(f"{app.url}/gradio_api/upload", files=files, timeout=60)
+    assert answer.status_code in (200, 400)
+    if answer.status_code == 200:
+        (path,) = answer.json()
+        assert Path(path).resolve().is_relative_to(app.temporary / "gradio")
+    named = [path for path in app.temporary.parent.rglob("*pwned*") if (app.temporary / "gradio") not in path.parents]
+    assert named == [] and not Path("/pwned.mp4").exists()
+    assert clip_to_ask_about(client)
+
+
 def test_only_clips_are_given_out(app: Served) -> None:
     for path in ("/etc/passwd", str(SPACE / "app.py"), str(app.log)):
         assert httpx.get(f"{app.url}/gradio_api/file={path}").status_code in (403, 404)
 
 
 def test_ten_visitors_at_once_get_their_answers(app: Served, video: Path) -> None:
-    def visit(number: int) -> str:
-        return ask(Client(app.url, verbose=False), video, [BOX])["answer"]
+    def visit(number: int) -> tuple[str, set[str]]:
+        file = handle_file(str(video))
+        told = list(Client(app.url, verbose=False).submit(file, boxes=[BOX], api_name="/ask"))
+        return told[-1]["answer"], {it.get("progress", "") for it in told}
 
     with ThreadPoolExecutor(10) as visitors:
-        answers = list(visitors.map(visit, range(10)))
+        answers, told = zip(*visitors.map(visit, range(10)), strict=True)
     assert len(set(answers)) == 1 and answers[0]
+    assert any("before you" in words for of_visitor in told for words in of_visitor)
     assert app.left() == []
+
+
+def test_who_asks_much_at_once_waits_for_others(app: Served, client: Client) -> None:
+    clip = clip_to_ask_about(client)["clip_id"]
+    other = Client(app.url, verbose=False)
+    ended: list[str] = []
+
+    def ask_as(visitor: Client, name: str) -> Any:
+        return visitor.submit(clip=clip, api_name="/ask", result_callbacks=lambda *_: None)
+
+    many = [ask_as(client, "many") for _ in range(6)]
+    next(iter(many[0]))  # it is being answered
+    one = ask_as(other, "one")
+    one.result()
+    ended = [job.done() for job in many]
+    assert ended.count(True) <= 3, "the other five came first"
+    for job in many:
+        assert job.result()["answer"]
+
+
+def test_a_question_that_is_cancelled_ends(app: Served, client: Client, video: Path) -> None:
+    job = client.submit(handle_file(str(video)), boxes=[BOX], api_name="/ask")
+    next(iter(job))
+    job.cancel()
+    until = time.monotonic() + 30
+    while app.left() and time.monotonic() < until:
+        time.sleep(0.1)
+    assert app.left() == []
+    assert ask(client, clip=clip_to_ask_about(client)["clip_id"])["answer"], "the next one is served"
+
+
+def test_a_box_on_nothing_is_told_kindly(client: Client, tmp_path: Path) -> None:
+    empty = write_mp4(tmp_path / "empty.mp4", grey([90] * 30, 320, 200))
+    with pytest.raises(AppError, match=r"^The box is lost too soon"):
+        ask(client, empty, boxes=[BOX])
 
 
 def test_the_folder_is_what_the_hub_needs() -> None:

@@ -11,7 +11,7 @@ import numpy as np
 from stvlm.demo.clips import Study
 from stvlm.evaluation.backends.geometry import ANSWERED_IF_AT_ALL
 from stvlm.kinematics import direction_intervals
-from stvlm.questions.asking import Motion, Query, Span, answer, common_prompt, make_question, name_of
+from stvlm.questions.asking import Motion, Query, Span, answer, common_prompt, frames_told, make_question, name_of
 from stvlm.questions.templates import pair_words, wordings
 from stvlm.records import NOISELESS, DataError, Question, Rejected, Task
 from stvlm.scoring import COMPARISONS, Outcome, Parsed, parse_answer, score
@@ -59,13 +59,15 @@ def tasks_for(count: int) -> list[Task]:
 
 
 def ask_by_task(name: str, count: int, frames: int, hour: int = DEFAULT_HOUR, truth: Motion | None = None) -> Asked:
-    """The question of a task about all of a clip of so many frames with so many objects.
+    """The question of a task about all of a clip of so many frames with so many objects; where none is boxed, there is
+    one.
 
     Raises DataError for a task that needs more objects than there are.
     """
     task = next((it for it in TITLES if it == name), None)
     if task is None:
         raise DataError(f"{name!r} is no task; choose one of {', '.join(TITLES)}")
+    count = max(count, 1)
     if task in COMPARISONS and count < 2:
         raise DataError("A comparison needs two objects: draw a second box, in blue.")
     if task not in COMPARISONS:
@@ -105,7 +107,8 @@ def _truth_at(truth: Motion, hour: int, frames: int) -> Question | Rejected | No
 
 def prompt_for(study: Study, times_s: Sequence[float], question: str) -> str:
     """What a model is given with the frames."""
-    return f"{common_prompt(times_s, study.colors)} {question}"
+    before = common_prompt(times_s, study.colors) if study.colors else frames_told(times_s)
+    return f"{before} {question}"
 
 
 def judge(asked: Asked, response: str) -> Verdict:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from stvlm.dataset.video import draw_outline, outline_px, read_video
-from stvlm.demo.working import Tell
+from stvlm.demo.working import Tell, Told
 from stvlm.kinematics import STEP_S
 from stvlm.pseudo_labels.artefacts import Footage, ObjectTrack, ObjectTracks, Provenance
 from stvlm.pseudo_labels.objects.following import follow_boxes
@@ -140,7 +140,7 @@ def follow(study: Study, color: str, tell: Tell) -> Study:
     track = ObjectTrack(color, "vehicle", marked, (~np.isnan(marked[:, 0])).astype(float), *_no_flags(clip.count))
 
     def read(frame: int) -> Array:
-        tell(frame / clip.count, "following the box")
+        tell(Told(frame / clip.count, "following the box"))
         return np.asarray(images[frame])
 
     found = follow_boxes(footage, read, ObjectTracks(clip.times_s, clip.size_px, (track,), Provenance("visitor")))
@@ -162,15 +162,16 @@ class Shown(NamedTuple):
 def shown_to_model(study: Study, within_s: tuple[float, float] = (0.0, np.inf)) -> Shown:
     """A frame every half second, boxes drawn, while all of them are there, or of these seconds those given.
 
+    Without a box all of the clip, as it is.
+
     Raises DataError where that is too short.
     """
     clip = study.clip
-    if not study.boxes_px:
-        raise DataError("Draw a box around the object first.")
     every = round(STEP_S / clip.step_s)
     grid = np.arange(0, clip.count, every)
     grid = grid[(grid * clip.step_s >= within_s[0] - 1e-6) & (grid * clip.step_s <= within_s[1] + 1e-6)]
-    there = np.flatnonzero(~np.isnan([boxes_px[grid, 0] for boxes_px in study.boxes_px.values()]).any(axis=0))
+    are_seen = [~np.isnan(boxes_px[grid, 0]) for boxes_px in study.boxes_px.values()]
+    there = np.flatnonzero(np.logical_and.reduce([np.ones(len(grid), dtype=bool), *are_seen]))
     chosen = grid[there[0] : there[-1] + 1] if len(there) else grid[:0]
     if len(chosen) < LEAST_FRAMES:
         raise DataError("The box is lost too soon: two seconds at least are needed. Draw it on another frame, too.")

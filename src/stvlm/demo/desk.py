@@ -5,22 +5,28 @@ from __future__ import annotations
 import secrets
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import torch
 import yaml
 
-from stvlm.demo.clips import Clip
+from stvlm.demo.asking import prompt_for
+from stvlm.demo.clips import Clip, Shown, Study
+from stvlm.demo.examples import CLIPS, PLAIN
 from stvlm.demo.uploads import take
+from stvlm.demo.working import Line, Tell, Told
 from stvlm.records import DataError
 
 KEPT_S = 3600
 """So long an uploaded clip is there at least, and no longer once somebody sends another."""
+AT_WORK = 2
+"""Clips that are decoded, followed or measured at a time."""
 
-
-Stream = Callable[[Any, Sequence[float], str], Iterator[str]]
+Stream = Callable[[Any, Sequence[float], str], Generator[str, None, None]]
 """A video (n, 3, H, W) uint8 RGB tensor, its frames' seconds and a prompt -> the answer, as it grows."""
 
 
@@ -39,16 +45,32 @@ class Desk:
     """Where uploaded clips lie, each in a folder that nobody can guess."""
     results: Path | None = None
     """A folder of results for the leaderboard."""
+    for_model: Line = field(default_factory=lambda: Line(1))
+    for_work: Line = field(default_factory=lambda: Line(AT_WORK))
+
+    def answer(
+        self, visitor: str, study: Study, shown: Shown, question: str, tell: Callable[[Told | str], None]
+    ) -> str:
+        """What the model says in the end. Tells how many are before, then what there is of the answer."""
+        video = torch.from_numpy(shown.frames).permute(0, 3, 1, 2).contiguous()
+        prompt, text = prompt_for(study, shown.times_s, question), ""
+        with (
+            self.for_model.turn(visitor, tell),
+            closing(self.stream(video, shown.times_s, prompt)) as growing,  # ended before the next has the model
+        ):
+            for text in growing:
+                tell(text)
+        return text
 
 
-def receive(upload: Path, work: Path) -> tuple[Clip, bool]:
+def receive(upload: Path, work: Path, tell: Tell) -> tuple[Clip, bool]:
     """The plain clip of an uploaded file, and whether its end was cut off. Raises DataError."""
     _sweep(work)
     folder = work / secrets.token_hex(16)
     folder.mkdir(parents=True)
     out = folder / "clip.mp4"
     try:
-        decoded = take(upload, out)
+        decoded = take(upload, out, tell)
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
@@ -60,6 +82,15 @@ def _sweep(work: Path) -> None:
     for folder in work.iterdir():
         if time.time() - folder.stat().st_mtime > KEPT_S:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def default_dataset(space: Path) -> str:
+    """The examples beside a Space's app.py. Raises DataError where there are none."""
+    examples = space / "examples"
+    if not (examples / PLAIN / CLIPS).is_file():
+        cure = f"type: python {space / 'make_examples.py'}; or name another dataset in ST_VLM_DATASET"
+        raise DataError(f"{examples}: there are no examples; {cure}")
+    return str(examples)
 
 
 def default_model(space: Path) -> str:

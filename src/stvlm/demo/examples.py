@@ -29,7 +29,7 @@ from stvlm.questions.templates import listed
 from stvlm.records import NOISELESS, Camera, DataError, Recording, Rejected, Scene
 from stvlm.simulation.source import SimulationSource
 
-PLAIN = "plain"
+PLAIN, CLIPS = "plain", "clips.parquet"
 PLAIN_STEP_S = 0.1
 EDGE_PX, LEAST_HEIGHT, MEASURABLE_S = 2.0, 0.08, 4.0
 """How an object is to be seen that geometry can measure: off the border, so tall, and for so long."""
@@ -71,7 +71,7 @@ def write_plain(dataset: Path, source: SimulationSource, most: int) -> list[str]
         assert not isinstance(scene, Rejected)
         start_s = (row["clip_start_ns"] - int(scene.frame_times_ns[0])) / 1e9
         found.append(_write_one(dataset, video, scene, row, start_s, source.parameters.layouts))
-    with whole_file(dataset / PLAIN / "clips.parquet") as temporary:
+    with whole_file(dataset / PLAIN / CLIPS) as temporary:
         pq.write_table(pa.Table.from_pylist(found, _SCHEMA), temporary)
     return [item["clip_id"] for item in found]
 
@@ -122,7 +122,7 @@ def _write_one(
 
 def read_plain(dataset: Path) -> dict[str, tuple[str, Clip]]:
     """What each clip is to be called, and the clip; empty where there are none. Raises DataError."""
-    table = dataset / PLAIN / "clips.parquet"
+    table = dataset / PLAIN / CLIPS
     if not table.is_file():
         return {}
     try:

@@ -14,7 +14,7 @@ import numpy as np
 
 from stvlm.demo.asking import Asked, ask_by_task, hours_of, tasks_for
 from stvlm.demo.clips import Clip, Study
-from stvlm.demo.working import Tell
+from stvlm.demo.working import Tell, Told
 from stvlm.geometry import inverse_se3, transform
 from stvlm.kinematics import MPS_TO_KMH, STEP_S, interpolate
 from stvlm.pseudo_labels.artefacts import ObjectTrack, ObjectTracks, Provenance
@@ -68,14 +68,14 @@ class Measured(NamedTuple):
 def measure(study: Study, setting: Setting, tell: Tell) -> Measured:
     """Raises DataError where nothing can be measured, in words for the visitor."""
     if not study.boxes_px:
-        raise DataError("Draw a box around the object first, in the tab Ask.")
+        raise DataError("There is no box. Draw one around the object first, in the tab Ask.")
     clip = study.clip
     video = _video(study, setting, tell)
     recipe = PseudoLabelling("demo", {}, geometry=CameraMotion(by=setting.motion_by))
     view = view_of(video, None)
     objects = _sound(objects_of(view, recipe.objects))
     geometry = _sound(geometry_of(view, objects, recipe))
-    tell(0.9, "lifting the boxes into the world")
+    tell(Told(0.9, "lifting the boxes into the world"))
     world = _sound(world_of(geometry, None, objects, video.camera_height_m, recipe))
     places, _ = lifted(objects, world, recipe)
     smooth = smoothed({key: it for key, it in places.items() if not isinstance(it, Rejected)}, world, recipe)
@@ -169,7 +169,7 @@ def _video(study: Study, setting: Setting, tell: Tell) -> Video:
         domain="driving" if known is None else known.motion.domain,
         times_s=clip.times_s,
         image_size_px=clip.size_px,
-        frames=_Told(clip.frames(), tell),
+        frames=_Watched(clip.frames(), tell),
         images=None,
         camera=Camera(CAMERA, *clip.size_px, camera.fx_px, camera.fy_px, camera.cx_px, camera.cy_px),
         camera_height_m=height_m,
@@ -178,7 +178,7 @@ def _video(study: Study, setting: Setting, tell: Tell) -> Video:
     )
 
 
-class _Told:
+class _Watched:
     """Frames that tell how far their reader is; satisfies ``records.Frames``."""
 
     def __init__(self, images: Array, tell: Tell) -> None:
@@ -188,7 +188,7 @@ class _Told:
         return np.ones(len(self._images), dtype=bool)
 
     def read(self, index: int, least_width_px: int | None = None) -> Array:
-        self._tell(0.1 + 0.8 * index / len(self._images), "finding out how the camera moves")
+        self._tell(Told(0.1 + 0.8 * index / len(self._images), "finding out how the camera moves"))
         return np.asarray(self._images[index])
 
 

@@ -21,6 +21,10 @@ HOURS = tuple(str(hour) for hour in range(1, 13))
 HERE = Path(__file__).parent
 WAITING = 64
 """Visitors in the queue; more are asked to come back."""
+THREADS = 100
+"""Everybody in a line has one."""
+UPLOADS_KEPT_S = 600
+"""As they were sent; looked at every minute."""
 SYSTEM_FONTS = ("system-ui", "-apple-system", "Segoe UI", "DejaVu Sans", "sans-serif")
 # The address of the page, and that of the Hub's page around it.
 _TO_ADDRESS = """(query) => {
@@ -39,7 +43,7 @@ def build_page(desk: Desk, catalogue: Catalogue | None) -> gr.Blocks:
     """All tabs."""
     hidden: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
     exploring = None
-    with gr.Blocks(title="ST-VLM", analytics_enabled=False, delete_cache=(300, 1800)) as page:
+    with gr.Blocks(title="ST-VLM", analytics_enabled=False, delete_cache=(60, UPLOADS_KEPT_S)) as page:
         gr.HTML(_HEAD, apply_default_css=False)
         with gr.Tabs() as tabs:
             with gr.Tab("Ask", id="ask"):
@@ -99,6 +103,7 @@ def launch_options(desk: Desk, catalogue: Catalogue | None) -> dict[str, Any]:
         "css": (HERE / "style.css").read_text(encoding="utf-8"),
         "allowed_paths": [str(desk.work), *sorted(clips)],
         "max_file_size": MOST_BYTES,
+        "max_threads": THREADS,
         "footer_links": ["api"],
         "mcp_server": True,
         "ssr_mode": False,

@@ -23,7 +23,14 @@ from stvlm.records import Array, Question, Rejected
 from stvlm.scoring import Parsed, parse_target, score
 
 THUMBNAIL_PX = 220
-NO_ANSWER_YET = '<div class="card"><p class="said wait">The answer will stand here.</p></div>'
+
+
+def waiting(words: str) -> str:
+    """A card that holds no answer."""
+    return f'<div class="card"><p class="said wait">{escape(words)}</p></div>'
+
+
+NO_ANSWER_YET, STOPPED = waiting("The answer will stand here."), waiting("Stopped.")
 
 
 def jpeg(image: Array, most_px: int | None = None) -> str:
@@ -51,7 +58,7 @@ def strip(frames: Iterable[Array], times_s: Sequence[float], size_px: tuple[int,
 def answer_card(response: str, asked: Asked | None, is_done: bool) -> str:
     """What a model says, and once it is done what is read from it and how that compares with the truth."""
     if not response and not is_done:
-        return '<div class="card"><p class="said wait">The model looks at the clip …</p></div>'
+        return waiting("The model looks at the clip …")
     said = f'<p class="said">{escape(response) or "(it says nothing)"}</p>'
     if not is_done:
         return f'<div class="card">{said}</div>'

@@ -7,11 +7,13 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from contextlib import suppress
 from pathlib import Path
 
 import stvlm
 from stvlm.demo.decoding import Decoded
+from stvlm.demo.working import LOOK_S, Tell, Told, untold
 from stvlm.records import DataError
 
 MODULE = "stvlm.demo.decoding"
@@ -20,7 +22,7 @@ MOST_S = 90.0
 """That decoding may take, by the clock."""
 
 
-def take(upload: Path, out: Path) -> Decoded:
+def take(upload: Path, out: Path, tell: Tell = untold) -> Decoded:
     """Writes the plain mp4 of an uploaded file to `out`. Raises DataError, in words for the visitor."""
     try:
         file = upload.open("rb")
@@ -37,10 +39,16 @@ def take(upload: Path, out: Path) -> Decoded:
             command, stdin=file, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment, cwd="/",
             start_new_session=True,
         )  # fmt: skip
+    until = time.monotonic() + MOST_S
+    said = None
     try:
-        said, _ = process.communicate(timeout=MOST_S)
-    except subprocess.TimeoutExpired:
-        raise DataError("The video takes too long to decode. Send a shorter or smaller one.") from None
+        while said is None:
+            tell(Told(0.1, "decoding"))
+            try:
+                said, _ = process.communicate(timeout=min(LOOK_S, MOST_S))
+            except subprocess.TimeoutExpired:
+                if time.monotonic() > until:
+                    raise DataError("The video takes too long to decode. Send a shorter or smaller one.") from None
     finally:
         if process.poll() is None:
             with suppress(ProcessLookupError):

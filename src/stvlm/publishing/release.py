@@ -38,6 +38,8 @@ MADE_BY = "stvlm.json"
 ADAPTER = "adapter"
 """Where training/sft.py leaves the adapters of a merged model, in its folder."""
 MODEL_VARIABLE = "ST_VLM_MODEL"
+MAKE_EXAMPLES, EXAMPLES = "make_examples.py", Path("examples", "plain", "clips.parquet")
+"""What makes a demo's examples, and what it writes last."""
 _NOT_OURS = ("__pycache__", ".*", "*.pyc")
 
 
@@ -117,6 +119,8 @@ def prepare(release: Release) -> Prepared:
         raise DataError(
             f"{names.bench}: is what dataset and benchmark would both be called; rename one of their folders"
         )
+    if release.space is not None:
+        _check_examples(release.space)
     staged = release.work / release.org
     shutil.rmtree(staged, ignore_errors=True)
     parts, left_out = [], []
@@ -215,6 +219,13 @@ def _check_model(model: Path, found: Evidence) -> None:
             f"{found.results.folder}: are results of another model than {model} now holds; evaluate it again into "
             "another folder"
         )
+
+
+def _check_examples(space: Path) -> None:
+    """Raises where the demo would have nothing to show: its examples are large, and made where they are needed."""
+    program = space / MAKE_EXAMPLES
+    if program.is_file() and not (space / EXAMPLES).is_file():
+        raise DataError(f"{space / EXAMPLES.parts[0]}: the demo's examples are not there; type: python {program}")
 
 
 def _dataset(place: Path, repo_id: str, staged: Path, metric: str, errors: Sequence[str]) -> Part:

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
-from stvlm.demo.asking import as_words, judge
+from stvlm.demo.asking import DEFAULT_HOUR, Asked, as_words, judge
 from stvlm.demo.clips import Study, add_mark, example_study, follow, mark_of, shown_to_model
 from stvlm.demo.desk import Desk, receive
 from stvlm.demo.exploring import Catalogue, find
 from stvlm.demo.judging import score_text
 from stvlm.demo.measuring import Course, Setting, answers
 from stvlm.demo.measuring import measure as by_geometry
-from stvlm.demo.tabs.ask import answered, asked_about, question_of
-from stvlm.demo.tabs.parts import friendly
+from stvlm.demo.tabs.ask import FIRST_TASK, asked_about, question_of
+from stvlm.demo.tabs.parts import IN_LINE, friendly, visitor_of
+from stvlm.demo.working import Tell, Told, in_steps, untold
 from stvlm.records import DataError, Question, Rejected
 
 MOST_FOUND = 50
@@ -29,60 +31,79 @@ def build(desk: Desk, catalogue: Catalogue | None) -> None:
 
     @friendly
     def ask(
-        video: str | None, boxes: Any, clip: str, task: str, hour: float, question: str
+        video: str | None = None,
+        question: str = "",
+        task: str = FIRST_TASK,
+        boxes: Any = None,
+        clip: str = "",
+        hour: float = DEFAULT_HOUR,
+        request: gr.Request | None = None,
     ) -> Iterator[dict[str, Any]]:
-        """Ask the model how an object in a video moves. Give a video with boxes, or the id of an example clip.
+        """Ask the model how an object in a video moves: in your own words, or by task. The answer streams.
+
+        A video and a question or a task are enough. A box says which object is meant, and is followed through the
+        video; with two, in two colours, they can be compared.
 
         Args:
             video: a video file of at least two seconds; nothing where `clip` names an example.
-            boxes: a list of {"color": "red", "time_s": 0.0, "box": [x0, y0, x1, y1]}, in pixels of at most 640 a side.
-            clip: the id of an example clip, with boxes of its own.
-            task: one of stvlm's tasks: traveled_distance, traveling_speed, movement_direction, direction_timestamp, ...
-            hour: the clock hour that direction_timestamp asks about.
-            question: other words for it; nothing for the library's own.
+            question: in your own words; empty for the task's.
+            task: traveled_distance, traveling_speed, movement_direction or direction_timestamp; with two boxes also
+                traveled_distance_comparison, traveling_speed_comparison or movement_direction_comparison.
+            boxes: a list of {"color": "red", "time_s": 0.0, "box": [x0, y0, x1, y1]}: colours are red, blue and green
+                in that order, pixels those of the video brought to at most 640 a side; [] for none.
+            clip: the id of an example clip that `explore` finds, with boxes and a truth of its own.
+            hour: the hour on the clock, 12 ahead and 3 to the right, that direction_timestamp asks about.
         """
-        study, folder = _study(desk, video, boxes, clip)
-        try:
-            shown = shown_to_model(study)
-            words = question.strip() or question_of(study, task, int(hour))
-            asked = asked_about(study, shown, task, int(hour), words)
-            told: dict[str, Any] = {"question": words, "answer": ""}
-            for text in answered(desk, study, shown, words):
-                told = {**told, "answer": text}
-                yield told
-            if asked is not None:
-                verdict, truth = judge(asked, told["answer"]), asked.truth
-                value = verdict.parsed.value
-                told["read_as"] = None if value is None else as_words(task, value)
-                told["truth"] = as_words(task, truth.target) if isinstance(truth, Question) else None
-                told["right"] = None if verdict.outcome is None else verdict.outcome.correct
-            yield told
-        finally:
-            _remove(folder)
+        visitor, told = visitor_of(request), {"question": question.strip(), "answer": ""}
+
+        def say(tell: Callable[[Told | str], None]) -> tuple[str, Asked | None]:
+            with _study(desk, visitor, video, boxes, clip, tell) as study:
+                shown = shown_to_model(study)
+                told["question"] = told["question"] or question_of(study, task, int(hour))
+                asked = asked_about(study, shown, task, int(hour), told["question"])
+                return desk.answer(visitor, study, shown, told["question"], tell), asked
+
+        def show(news: Told | str) -> dict[str, Any]:
+            return {**told, "progress": news.words} if isinstance(news, Told) else {**told, "answer": news}
+
+        answer, asked = yield from in_steps(say, show)
+        whole: dict[str, Any] = {**told, "answer": answer}
+        if asked is not None:
+            verdict, truth = judge(asked, answer), asked.truth
+            value = verdict.parsed.value
+            whole["read_as"] = None if value is None else as_words(task, value)
+            whole["truth"] = as_words(task, truth.target) if isinstance(truth, Question) else None
+            whole["right"] = None if verdict.outcome is None else verdict.outcome.correct
+        yield whole
 
     @friendly
     def measure(
-        video: str | None, boxes: Any, clip: str, categories: Any, hfov_deg: float, height_m: float, motion_by: Any
+        video: str | None = None,
+        boxes: Any = None,
+        categories: Any = None,
+        hfov_deg: float = Setting.hfov_deg,
+        height_m: float = 1.5,
+        motion_by: Any = Setting.motion_by,
+        clip: str = "",
+        request: gr.Request | None = None,
     ) -> dict[str, Any]:
         """Measure by geometry how boxed objects in a video move: paths, distances, speeds and directions.
 
         Args:
             video: a video file of at least two seconds; nothing where `clip` names an example.
-            boxes: as for `ask`.
-            clip: the id of an example clip, whose camera is known.
-            categories: a list with the class of each object, such as car, truck, bus, motorcycle, bicycle or person.
+            boxes: as for `ask`, at least one.
+            categories: a list with the class of each object: car, truck, bus, motorcycle, bicycle or person; [] for
+                cars.
             hfov_deg: the camera's horizontal field of view.
             height_m: the camera's height above the ground; 0 where it is not known.
             motion_by: opencv_vo (found from the road), static_camera, or known_poses for an example.
+            clip: the id of an example clip that `explore` finds, whose camera is known.
         """
-        study, folder = _study(desk, video, boxes, clip)
-        try:
-            classes = tuple(str(it) for it in categories or ()) or Setting().categories
-            found = by_geometry(
-                study, Setting(classes, hfov_deg, height_m or None, motion_by), lambda share, words: None
-            )
-        finally:
-            _remove(folder)
+        visitor = visitor_of(request)
+        classes = tuple(str(it) for it in categories or ()) or Setting().categories
+        setting = Setting(classes, hfov_deg, height_m or None, motion_by)
+        with _study(desk, visitor, video, boxes, clip, untold) as study, desk.for_work.turn(visitor, untold):
+            found = by_geometry(study, setting, untold)
         return {
             "objects": {color: _described(course) for color, course in found.courses.items()},
             "answers": [
@@ -141,34 +162,38 @@ def build(desk: Desk, catalogue: Catalogue | None) -> None:
         return score_text(answers, rows).scores
 
     with gr.Row(visible=False):
-        video, boxes, clip = gr.File(file_types=["video"]), gr.JSON(), gr.Textbox()
-        task, hour, question = gr.Textbox("traveled_distance"), gr.Number(3), gr.Textbox()
+        # What these hold are the defaults that programs are told of.
+        video, boxes, clip = gr.File(file_types=["video"]), gr.JSON([]), gr.Textbox("")
+        task, hour, question = gr.Textbox(FIRST_TASK), gr.Number(DEFAULT_HOUR), gr.Textbox("")
         asked, found = gr.JSON(), gr.JSON()
-        classes, hfov_deg, height_m, motion_by = gr.JSON(), gr.Number(65), gr.Number(1.5), gr.Textbox("opencv_vo")
-        inputs = [video, boxes, clip, task, hour, question]
-        gr.Button().click(ask, inputs, asked, api_name="ask", concurrency_id="model", concurrency_limit=1)
-        inputs = [video, boxes, clip, classes, hfov_deg, height_m, motion_by]
-        gr.Button().click(measure, inputs, found, api_name="measure", concurrency_id="video", concurrency_limit=2)
+        default = Setting()
+        classes, motion_by = gr.JSON([]), gr.Textbox(default.motion_by)
+        hfov_deg, height_m = gr.Number(default.hfov_deg), gr.Number(default.camera_height_m)
+        inputs = [video, question, task, boxes, clip, hour]
+        gr.Button().click(ask, inputs, asked, api_name="ask", **IN_LINE)
+        inputs = [video, boxes, classes, hfov_deg, height_m, motion_by, clip]
+        gr.Button().click(measure, inputs, found, api_name="measure", **IN_LINE)
     gr.api(explore, api_name="explore")
     gr.api(score, api_name="score")
 
 
-def _study(desk: Desk, video: str | None, boxes: Any, clip_id: str) -> tuple[Study, Path | None]:
-    """The boxed clip, and a folder to remove afterwards."""
+@contextmanager
+def _study(desk: Desk, visitor: str, video: str | None, boxes: Any, clip_id: str, tell: Tell) -> Iterator[Study]:
+    """The boxed clip; that of a visitor is removed afterwards."""
     if not video:
         if clip_id not in desk.examples:
             raise DataError(f"Give a video, or one of the clips: {', '.join(desk.examples)}.")
-        return example_study(desk.examples[clip_id][1]), None
-    clip, _ = receive(Path(video), desk.work)
-    try:
-        study = Study(clip)
-        for given in boxes if isinstance(boxes, list) else []:
-            mark = mark_of(given)
-            study = follow(add_mark(study, mark), mark.color, lambda share, words: None)
-        return study, clip.path.parent
-    except BaseException:
-        _remove(clip.path.parent)
-        raise
+        yield example_study(desk.examples[clip_id][1])
+        return
+    marks = [mark_of(box) for box in (boxes if isinstance(boxes, list) else [boxes] if boxes else [])]
+    with ExitStack() as afterwards:
+        with desk.for_work.turn(visitor, tell):
+            clip, _ = receive(Path(video), desk.work, tell)
+            afterwards.callback(shutil.rmtree, clip.path.parent, ignore_errors=True)
+            study = Study(clip)
+            for mark in marks:
+                study = follow(add_mark(study, mark), mark.color, tell)
+        yield study
 
 
 def _described(course: Course | Rejected) -> dict[str, Any]:
@@ -180,8 +205,3 @@ def _described(course: Course | Rejected) -> dict[str, Any]:
         "sigma_m": course.sigma_m.round(3).tolist(),
         "grade": course.grade,
     }
-
-
-def _remove(folder: Path | None) -> None:
-    if folder is not None:
-        shutil.rmtree(folder, ignore_errors=True)

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Iterator
 from html import escape
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
 import gradio as gr
-import torch
 
 from stvlm.demo import showing
-from stvlm.demo.asking import DEFAULT_HOUR, TITLES, Asked, ask_by_task, hours_of, prompt_for, tasks_for
+from stvlm.demo.asking import DEFAULT_HOUR, TITLES, Asked, ask_by_task, hours_of, tasks_for
 from stvlm.demo.clips import (
     Shown,
     Study,
@@ -24,8 +23,8 @@ from stvlm.demo.clips import (
     without_marks,
 )
 from stvlm.demo.desk import Desk, receive
-from stvlm.demo.tabs.parts import friendly, make_shelf, make_stage
-from stvlm.demo.working import Told, in_steps
+from stvlm.demo.tabs.parts import HIDDEN, IN_LINE, end_with, friendly, make_shelf, make_stage, visitor_of
+from stvlm.demo.working import Tell, Told, in_steps
 from stvlm.records import DataError
 
 FIRST_TASK = "traveled_distance"
@@ -51,7 +50,7 @@ def build(desk: Desk) -> Ask:
         with gr.Column(scale=6, min_width=320):
             stage = make_stage(elem_id="stage")
             upload = gr.UploadButton("Upload a video of your own", file_types=["video"], size="sm", elem_id="upload")
-            stop_following = gr.Button("Stop", size="sm", visible=False)
+            stop_following = gr.Button("Stop", size="sm", visible=False, elem_id="stop-following")
         with gr.Column(scale=5, min_width=320):
             task = gr.Radio(_choices(1), value=FIRST_TASK, label="Question", elem_id="task")
             hour = gr.Radio(
@@ -62,11 +61,10 @@ def build(desk: Desk) -> Ask:
             )
             with gr.Row():
                 button = gr.Button("Ask", variant="primary", elem_id="ask", scale=4)
-                stop = gr.Button("Stop", elem_id="stop", scale=1, min_width=80)
+                stop = gr.Button("Stop", elem_id="stop", scale=1, min_width=80, interactive=False)
             card = gr.HTML(showing.NO_ANSWER_YET, elem_id="answer", apply_default_css=False)
     frames = gr.HTML("", elem_id="frames", apply_default_css=False)
     link = gr.Textbox(visible=False)
-    hidden: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
     opened = [study, stage, task, hour, question, card, frames, link]
 
     def show(now: Study, task: str, hour: int, note: str = "") -> list[Any]:
@@ -92,19 +90,28 @@ def build(desk: Desk) -> Ask:
         return open_example(str(event._data.get("id")), task, hour)
 
     @friendly
-    def take(path: str, task: str, hour: int, progress: Any = gr.Progress()) -> list[Any]:  # noqa: B008
-        progress(0.2, desc="decoding")
-        clip, is_cut = receive(Path(path), desk.work)
+    def take(path: str, task: str, hour: int, request: gr.Request, progress: Any = gr.Progress()) -> list[Any]:  # noqa: B008
+        def tell(told: Told) -> None:
+            progress(told.share, desc=told.words)
+
+        with desk.for_work.turn(visitor_of(request), tell):
+            clip, is_cut = receive(Path(path), desk.work, tell)
         note = f"Only the first {clip.times_s[-1]:.1f} seconds are used." if is_cut else ""
         return show(Study(clip), task, hour, note)
 
     @friendly
-    def mark(now: Study | None, task: str, hour: int, event: gr.EventData) -> Iterator[list[Any]]:
+    def mark(now: Study | None, task: str, hour: int, event: gr.EventData, request: gr.Request) -> Iterator[list[Any]]:
         if now is None:
             raise DataError(NO_CLIP)
         drawn = mark_of(event._data)
-        steps = in_steps(lambda tell: follow(add_mark(now, drawn), drawn.color, tell))
-        found = yield from _told(steps, len(opened))
+        marked = add_mark(now, drawn)
+
+        def work(tell: Tell) -> Study:
+            with desk.for_work.turn(visitor_of(request), tell):
+                return follow(marked, drawn.color, tell)
+
+        skipped = [gr.skip()] * len(opened)
+        found = yield from in_steps(work, lambda told: [*skipped, gr.update(visible=True)])
         yield [*show(found, task, hour, _coverage(found, drawn.color)), gr.update(visible=False)]
 
     @friendly
@@ -119,41 +126,44 @@ def build(desk: Desk) -> Ask:
         return gr.update(visible=task == "direction_timestamp"), words, _link(now, task, hour)
 
     @friendly
-    def answer(now: Study | None, task: str, hour: int, question: str) -> Iterator[tuple[str, Any]]:
+    def answer(
+        now: Study | None, task: str, hour: int, question: str, request: gr.Request
+    ) -> Iterator[tuple[str, Any, Any]]:
         if now is None:
             raise DataError(NO_CLIP)
         shown = shown_to_model(now)
         asked = asked_about(now, shown, task, hour, question)
         seen = showing.strip(shown.frames, [shown.first_s + t for t in shown.times_s], desk.frame_size_px)
-        yield showing.answer_card("", asked, False), _seen_card(desk, seen)
-        text = ""
-        for text in answered(desk, now, shown, question):
-            yield showing.answer_card(text, asked, False), gr.skip()
-        yield showing.answer_card(text, asked, True), gr.skip()
+        yield showing.answer_card("", asked, False), _seen_card(desk, now, seen), gr.update(interactive=True)
 
-    shelf.choose(choose, [task, hour], opened, **hidden)
-    upload.upload(
-        take, [upload, task, hour], opened, api_visibility="private", concurrency_id="video", concurrency_limit=2
-    )
-    marking = stage.mark(
-        mark, [study, task, hour], [*opened, stop_following], **hidden, concurrency_id="video", concurrency_limit=2
-    )
-    stop_following.click(lambda: gr.update(visible=False), None, stop_following, cancels=[marking], **hidden)
-    stage.clear(clear, [study, task, hour], opened, **hidden)
+        def work(tell: Callable[[Told | str], None]) -> str:
+            return desk.answer(visitor_of(request), now, shown, question, tell)
+
+        def show(told: Told | str) -> tuple[str, Any, Any]:
+            if isinstance(told, Told):
+                return showing.waiting(f"{told.words} …"), gr.skip(), gr.update(interactive=True)
+            return showing.answer_card(told, asked, False), gr.skip(), gr.update(interactive=True)
+
+        text = yield from in_steps(work, show)
+        yield showing.answer_card(text, asked, True), gr.skip(), gr.update(interactive=False)
+
+    def stopped(now: Study | None) -> tuple[Any, Any]:
+        note = "Stopped. Draw the box again to have it followed."
+        return showing.stage_value(now, note=note), gr.update(visible=False)
+
+    shelf.choose(choose, [task, hour], opened, **HIDDEN)
+    upload.upload(take, [upload, task, hour], opened, api_visibility="private", **IN_LINE)
+    marking = stage.mark(mark, [study, task, hour], [*opened, stop_following], **HIDDEN, **IN_LINE)
+    followed = [stage, stop_following]
+    stop_following.click(stopped, study, followed, cancels=[marking], **HIDDEN)
+    marking.failure(lambda now: (showing.stage_value(now), gr.update(visible=False)), study, followed, **HIDDEN)
+    stage.clear(clear, [study, task, hour], opened, **HIDDEN)
     for chosen in (task, hour):
-        chosen.input(compose, [study, task, hour], [hour, question, link], **hidden)
-    inputs, outputs = [study, task, hour, question], [card, frames]
-    asking = gr.on(
-        [button.click, question.submit], answer, inputs, outputs, **hidden, concurrency_id="model", concurrency_limit=1
-    )
-    stop.click(None, cancels=[asking], **hidden)
+        chosen.input(compose, [study, task, hour], [hour, question, link], **HIDDEN)
+    inputs, outputs = [study, task, hour, question], [card, frames, stop]
+    asking = gr.on([button.click, question.submit], answer, inputs, outputs, **HIDDEN, **IN_LINE)
+    end_with(asking, stop, card)
     return Ask(study, link, open_example, opened)
-
-
-def answered(desk: Desk, study: Study, shown: Shown, question: str) -> Iterator[str]:
-    """What the model says, as it grows."""
-    video = torch.from_numpy(shown.frames).permute(0, 3, 1, 2).contiguous()
-    yield from desk.stream(video, shown.times_s, prompt_for(study, shown.times_s, question))
 
 
 def asked_about(study: Study, shown: Shown, task: str, hour: int, question: str) -> Asked | None:
@@ -171,7 +181,7 @@ def asked_about(study: Study, shown: Shown, task: str, hour: int, question: str)
 
 def question_of(study: Study, task: str, hour: int) -> str:
     """The words of a task's question about a clip."""
-    return ask_by_task(task, max(len(study.colors), 1), 5, hour).question
+    return ask_by_task(task, len(study.colors), 5, hour).question
 
 
 def _choices(count: int) -> list[tuple[str, str]]:
@@ -186,21 +196,6 @@ def _link(study: Study | None, task: str, hour: int) -> str:
     return urlencode({key: value for key, value in parts.items() if value})
 
 
-def _told(steps: Generator[Told, None, Study], outputs: int) -> Generator[list[Any], None, Study]:
-    """Shows how far work is, and that it can be stopped; returns its result."""
-    skipped = [gr.skip()] * outputs
-    try:
-        while True:
-            try:
-                next(steps)
-            except StopIteration as done:
-                found: Study = done.value
-                return found
-            yield [*skipped, gr.update(visible=True)]
-    finally:
-        steps.close()
-
-
 def _coverage(study: Study, color: str) -> str:
     seen = (study.boxes_px[color][:, 0] == study.boxes_px[color][:, 0]).mean()
     if seen > 0.98:
@@ -208,10 +203,11 @@ def _coverage(study: Study, color: str) -> str:
     return f"Followed through {100 * seen:.0f} % of the clip. Where it is lost, draw it again."
 
 
-def _seen_card(desk: Desk, seen: str) -> str:
+def _seen_card(desk: Desk, study: Study, seen: str) -> str:
     size = desk.frame_size_px
     how = f"each brought to {size[0]} × {size[1]} pixels" if size else "in a resolution of its choice"
-    told = f"What {escape(desk.model_name)} sees: a frame every half second, boxes drawn, {how}."
+    boxes = "boxes drawn" if study.colors else "no box drawn, so that it has to guess what is meant"
+    told = f"What {escape(desk.model_name)} sees: a frame every half second, {boxes}, {how}."
     return f'<p class="quiet">{told}</p>{seen}'
 
 

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import gradio as gr
-import torch
 
 from stvlm.demo import drawing, showing
-from stvlm.demo.asking import prompt_for
 from stvlm.demo.clips import Study, shown_to_model
 from stvlm.demo.desk import Desk
 from stvlm.demo.measuring import CLASSES, Course, Measured, Setting, answers, measure
-from stvlm.demo.tabs.parts import friendly, make_stage
-from stvlm.demo.working import in_steps
+from stvlm.demo.tabs.parts import HIDDEN, IN_LINE, end_with, friendly, make_stage, visitor_of
+from stvlm.demo.working import Tell, Told, in_steps
+from stvlm.kinematics import STEP_S
 from stvlm.records import COLORS_RGB, DataError
 
 BY = [
@@ -45,14 +44,12 @@ def build(desk: Desk, study: gr.State) -> None:
                 height_m = gr.Number(default.camera_height_m, label="Camera height, m", minimum=0.1, maximum=100)
             with gr.Row():
                 button = gr.Button("Measure", variant="primary", elem_id="measure", scale=4)
-                stop = gr.Button("Stop", scale=1, min_width=80)
+                stop = gr.Button("Stop", elem_id="stop-measuring", scale=1, min_width=80, interactive=False)
             gr.HTML(ABOUT, apply_default_css=False)
         with gr.Column(scale=7, min_width=320):
-            table = gr.HTML(
-                '<p class="quiet">What geometry tells will stand here.</p>', elem_id="measured", apply_default_css=False
-            )
+            progress = gr.HTML(_NOTHING_YET, elem_id="measuring", apply_default_css=False)
+            table = gr.HTML("", elem_id="measured", apply_default_css=False)
             plots = gr.HTML("", elem_id="plots", apply_default_css=False)
-    hidden: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
 
     def show(now: Study | None) -> list[Any]:
         """The clip of the tab Ask; of an example camera and classes are known."""
@@ -62,45 +59,54 @@ def build(desk: Desk, study: gr.State) -> None:
         seen = [gr.update(visible=says_class and color in colors) for color in COLORS_RGB]
         value = showing.stage_value(now, draw=False)
         kinds = BY if is_known else BY[:2]
-        return [value, gr.update(choices=kinds, value=default.motion_by), gr.update(visible=not is_known), *seen, ""]
+        motion = gr.update(choices=kinds, value=default.motion_by)
+        return [value, motion, gr.update(visible=not is_known), *seen, _NOTHING_YET, "", ""]
 
     @friendly
     def run(
-        now: Study | None, motion_by: Any, hfov_deg: float, height_m: float, *categories: str
-    ) -> Iterator[tuple[Any, Any]]:
+        now: Study | None, motion_by: Any, hfov_deg: float, height_m: float, request: gr.Request, *categories: str
+    ) -> Iterator[list[Any]]:
         if now is None:
             raise DataError("Choose a clip in the tab Ask first.")
         setting = Setting(tuple(categories), hfov_deg or 0.0, height_m or None, motion_by)
-        steps = in_steps(lambda tell: measure(now, setting, tell))
-        found: Measured
-        try:
-            while True:
-                try:
-                    told = next(steps)
-                except StopIteration as done:
-                    found = done.value
-                    break
-                yield showing.working(told), gr.skip()
-        finally:
-            steps.close()
-        rows = answers(found, now.truth)
-        pictures = _plots(found)
-        said = [""] * len(rows)
-        yield showing.measured_table(found, rows, said), pictures
-        if found.motion is None:
-            return
-        last_s = found.first_s + (found.motion.xyz_m.shape[1] - 1) / 2
-        shown = shown_to_model(now, (found.first_s, last_s))
-        video = torch.from_numpy(shown.frames).permute(0, 3, 1, 2).contiguous()
-        for i, row in enumerate(rows):
-            for text in desk.stream(video, shown.times_s, prompt_for(now, shown.times_s, row.asked.question)):
-                said[i] = text
-            yield showing.measured_table(found, rows, said), gr.skip()
+        visitor = visitor_of(request)
+        yield [showing.waiting("It begins …"), "", "", gr.update(interactive=True)]
 
-    study.change(show, study, [stage, motion_by, lens, *classes, plots], **hidden)
+        def work(tell: Tell) -> Measured:
+            with desk.for_work.turn(visitor, tell):
+                return measure(now, setting, tell)
+
+        def show_work(told: Told) -> list[Any]:
+            return [showing.working(told), gr.skip(), gr.skip(), gr.update(interactive=True)]
+
+        found = yield from in_steps(work, show_work)
+        rows = answers(found, now.truth)
+        said: list[str] = []
+
+        def compared() -> str:
+            return showing.measured_table(found, rows, [*said, *[""] * (len(rows) - len(said))])
+
+        yield ["", compared(), _plots(found), gr.update(interactive=True)]
+        if found.motion is not None:
+            last_s = found.first_s + (found.motion.xyz_m.shape[1] - 1) * STEP_S
+            shown = shown_to_model(now, (found.first_s, last_s))
+
+            def say(tell: Callable[[Told | str], None]) -> None:
+                for row in rows:
+                    said.append(desk.answer(visitor, now, shown, row.asked.question, tell))
+
+            def show_said(told: Told | str) -> list[Any]:
+                doing = f"The model answers question {min(len(said) + 1, len(rows))} of {len(rows)} …"
+                return [showing.waiting(doing), compared(), gr.skip(), gr.update(interactive=True)]
+
+            yield from in_steps(say, show_said)
+        yield ["", compared(), gr.skip(), gr.update(interactive=False)]
+
+    shown_anew = [stage, motion_by, lens, *classes, progress, table, plots]
+    study.change(show, study, shown_anew, **HIDDEN)
     inputs = [study, motion_by, hfov_deg, height_m, *classes]
-    running = button.click(run, inputs, [table, plots], **hidden, concurrency_id="model", concurrency_limit=1)
-    stop.click(None, cancels=[running], **hidden)
+    running = button.click(run, inputs, [progress, table, plots, stop], **HIDDEN, **IN_LINE)
+    end_with(running, stop, progress)
 
 
 def _plots(found: Measured) -> str:

@@ -11,10 +11,14 @@ from typing import Any
 
 import gradio as gr
 
+from stvlm.demo import showing
 from stvlm.records import DataError
 
 HERE = Path(__file__).parent.parent
 LOG = logging.getLogger("stvlm.demo")
+HIDDEN: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
+IN_LINE: dict[str, Any] = {"concurrency_id": "in line", "concurrency_limit": 64}
+"""Of events that wait in the desk's lines, where everybody sees how many are before."""
 _SHELF_JS = """
 element.addEventListener('click', (event) => {
   const button = event.target.closest('[data-id]');
@@ -36,6 +40,18 @@ def make_stage(value: dict[str, object] | None = None, **options: Any) -> Any:
 def make_shelf(value: str, **options: Any) -> Any:
     """Pictures to choose from; its event `choose` says which."""
     return gr.HTML(value, js_on_load=_SHELF_JS, apply_default_css=False, **options)
+
+
+def visitor_of(request: gr.Request | None) -> str:
+    """Who asks: a page that is open, or a program's connection."""
+    return str(request and request.session_hash)
+
+
+def end_with(running: Any, stop: gr.Button, card: gr.HTML) -> None:
+    """Has a button end a running event, and a card say so; without one left behind where the event fails."""
+    idle = gr.update(interactive=False)
+    stop.click(lambda: (showing.STOPPED, idle), None, [card, stop], cancels=[running], **HIDDEN)
+    running.failure(lambda: (showing.waiting("There is no answer."), idle), None, [card, stop], **HIDDEN)
 
 
 def friendly(work: Callable[..., Any]) -> Callable[..., Any]:

@@ -11,7 +11,7 @@ The questions of one clip share all that they begin with: the video, encoded onc
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from itertools import takewhile
 from pathlib import Path
 from threading import Event, Thread
@@ -62,7 +62,12 @@ class TransformersModel:
             processor = load_processor(model)
             loaded = AutoModelForImageTextToText.from_pretrained(model, dtype=dtype)
         except (OSError, ValueError, KeyError, ImportError) as error:
-            raise DataError(f"{model}: cannot be loaded as a model ({first_line(error)})") from error
+            why = f"cannot be loaded as a model ({first_line(error)})"
+            if "Repo id must be" in str(error):  # what is no folder is taken for an id, which it cannot be
+                why = "is no folder, nor the id of a model on the Hub"
+            elif "Unrecognized configuration class" in str(error):
+                why = "is no vision-language model; choose one that takes video"
+            raise DataError(f"{model}: {why}") from error
         if getattr(processor, "video_processor", None) is None:
             raise DataError(f"{model}: takes no video; choose a video model, or serve it for --backend openai")
         if processor.chat_template is None:
@@ -129,7 +134,7 @@ class TransformersModel:
             tokens = self._model.generate(**inputs, max_new_tokens=most, **self._settings)
         return self._as_answers(tokens[:, inputs["input_ids"].shape[1] :])
 
-    def stream(self, video: torch.Tensor, times_s: Sequence[float], prompt: str) -> Iterator[str]:
+    def stream(self, video: torch.Tensor, times_s: Sequence[float], prompt: str) -> Generator[str, None, None]:
         """The greedy answer to a prompt behind a video (n, 3, H, W) uint8 RGB, each time all that there is of it.
 
         Whoever closes the iterator stops the model. Raises DataError where memory does not suffice.

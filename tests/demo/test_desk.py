@@ -1,0 +1,59 @@
+"""What a Space works with where nothing is named, and what it says where that is not there."""
+
+from pathlib import Path
+
+import pytest
+from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
+
+from stvlm.demo.desk import default_dataset, default_model
+from stvlm.evaluation.backends.transformers import TransformersModel
+from stvlm.records import DataError
+from stvlm.training.new_model import train_tokenizer
+
+
+def told(error: pytest.ExceptionInfo[DataError]) -> str:
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
+def test_examples_lie_beside_it(tmp_path: Path) -> None:
+    (tmp_path / "examples").mkdir()  # as one that was left half made
+    with pytest.raises(DataError) as error:
+        default_dataset(tmp_path)
+    assert told(error) == (
+        f"{tmp_path}/examples: there are no examples; type: python {tmp_path}/make_examples.py; or name another "
+        "dataset in ST_VLM_DATASET"
+    )
+    (tmp_path / "examples" / "plain").mkdir()
+    (tmp_path / "examples" / "plain" / "clips.parquet").write_bytes(b"")
+    assert default_dataset(tmp_path) == str(tmp_path / "examples")
+
+
+def test_the_model_lies_beside_it_or_is_what_the_card_names(tmp_path: Path) -> None:
+    with pytest.raises(DataError) as error:
+        default_model(tmp_path)
+    assert told(error).startswith(f"{tmp_path}/st-vlm-tiny: there is no model; train it with `make quickstart`")
+    (tmp_path / "README.md").write_text("---\nmodels:\n- org/st-vlm-7b\n---\n")
+    assert default_model(tmp_path) == "org/st-vlm-7b"
+    (tmp_path / "st-vlm-tiny").mkdir()
+    assert default_model(tmp_path) == str(tmp_path / "st-vlm-tiny")
+
+
+def write_language_model(folder: Path) -> Path:
+    """A small GPT-2, which sees nothing."""
+    tokenizer = train_tokenizer(["How far does it travel?"] * 9, 300)
+    PreTrainedTokenizerFast(tokenizer_object=tokenizer.backend_tokenizer).save_pretrained(folder)
+    GPT2LMHeadModel(
+        GPT2Config(n_layer=1, n_head=1, n_embd=8, vocab_size=300, bos_token_id=0, eos_token_id=0)
+    ).save_pretrained(folder)
+    return folder
+
+
+def test_a_model_that_sees_nothing_is_refused(tmp_path: Path) -> None:
+    model = write_language_model(tmp_path / "gpt2")
+    with pytest.raises(DataError) as error:
+        TransformersModel(str(model), 8)
+    assert told(error) == f"{model}: is no vision-language model; choose one that takes video"
+    with pytest.raises(DataError) as error:
+        TransformersModel(str(tmp_path / "none"), 8)
+    assert told(error) == f"{tmp_path}/none: is no folder, nor the id of a model on the Hub"
