@@ -12,6 +12,7 @@ from stvlm.dataset.recipe import Recipe
 from stvlm.questions.asking import QuestionGates
 from stvlm.recipes import from_mapping, load_recipe, to_mapping
 from stvlm.records import DataError
+from stvlm.sources import _RECORDED
 
 SHIPPED = sorted((Path(__file__).parent.parent / "dataset_builder" / "recipes").glob("[!p]*.yaml"))
 
@@ -169,3 +170,8 @@ def test_the_sample_benchmarks_show_nothing_of_the_sample(bench: str) -> None:
     assert not set(train["layouts"]) & set(test["layouts"])
     low, high = sorted([train["focal_per_width"], test["focal_per_width"]])
     assert low[1] < high[0]
+
+
+def test_the_recipe_for_ones_own_use_takes_every_source() -> None:
+    (labelled,) = (path for path in SHIPPED if path.stem == "labelled")
+    assert set(load_recipe(labelled, Recipe).sources) == set(_RECORDED)

@@ -24,7 +24,7 @@ from pyarrow import feather
 from tests.check_labels import check_caps, check_row
 from tests.dataset.scenes import scene_of
 
-from stvlm.dataset.folder import build
+from stvlm.dataset.folder import build, write_readme
 from stvlm.dataset.prepare import BuildRequest, prepare
 from stvlm.dataset.recipe import Recipe
 from stvlm.dataset.rows import SCHEMA
@@ -537,3 +537,15 @@ def test_other_rows_take_the_place_of_those_whose_clip_cannot_be_rendered(tmp_pa
     assert {item.reason for item in again.skipped} == {"clip with an unreadable image"}
     distances = [rows.column("task").to_pylist().count("traveled_distance") for rows in (first, again.rows)]
     assert distances == [6, 6]
+
+
+def test_a_folder_that_was_built_again_is_read_again(tmp_path: Path) -> None:
+    """`datasets` keeps rows by the folder's name and what its README says."""
+    folder = tmp_path / "stkit" / "simulation" / "train"
+    folder.mkdir(parents=True)
+    for ids in (["a", "b"], ["c"], ["d"]):
+        pq.write_table(pa.table({"id": ids}), folder / "metadata.parquet")
+        recipe = Recipe(name="stkit", title="Again", sources={"simulation": {}})
+        write_readme(tmp_path / "stkit", recipe, {"": {("simulation", "train", "simulated")}})
+        loaded = datasets.load_dataset(str(tmp_path / "stkit"), split="train", cache_dir=str(tmp_path / "cache"))
+        assert loaded["id"][:] == ids
