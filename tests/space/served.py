@@ -25,12 +25,6 @@ class Served(NamedTuple):
     url: str
     temporary: Path
     log: Path
-    process: int
-
-    def cpu_s(self) -> float:
-        """That it has used so far, with the processes that it started and that have ended."""
-        after_name = Path(f"/proc/{self.process}/stat").read_text().rpartition(")")[2].split()
-        return sum(map(int, after_name[11:15])) / os.sysconf("SC_CLK_TCK")
 
     def left(self) -> list[Path]:
         """What visitors' clips are still there."""
@@ -76,7 +70,7 @@ def started(space: Path, root: Path, environment: Mapping[str, str]) -> Iterator
                 raise RuntimeError(log.read_text())
             time.sleep(0.2)
         httpx.get(url).raise_for_status()
-        yield Served(url, temporary, log, process.pid)
+        yield Served(url, temporary, log)
     finally:
         process.terminate()
         process.wait(20)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from html import escape
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -99,7 +100,10 @@ def build(desk: Desk) -> Ask:
         note = f"Only the first {clip.times_s[-1]:.1f} seconds are used." if is_cut else ""
         return show(Study(clip), task, hour, note)
 
-    @friendly
+    def unmarked(now: Study | None, *_: Any, **__: Any) -> list[Any]:
+        return [showing.stage_value(now) if it is stage else gr.skip() for it in opened] + [gr.update(visible=False)]
+
+    @partial(friendly, left=unmarked)
     def mark(now: Study | None, task: str, hour: int, event: gr.EventData, request: gr.Request) -> Iterator[list[Any]]:
         if now is None:
             raise DataError(NO_CLIP)
@@ -125,7 +129,7 @@ def build(desk: Desk) -> Ask:
         words = question_of(now, task, hour) if now is not None else ""
         return gr.update(visible=task == "direction_timestamp"), words, _link(now, task, hour)
 
-    @friendly
+    @partial(friendly, left=lambda *_, **__: (showing.NO_ANSWER, gr.skip(), gr.update(interactive=False)))
     def answer(
         now: Study | None, task: str, hour: int, question: str, request: gr.Request
     ) -> Iterator[tuple[str, Any, Any]]:
@@ -155,8 +159,7 @@ def build(desk: Desk) -> Ask:
     upload.upload(take, [upload, task, hour], opened, api_visibility="private", **IN_LINE)
     marking = stage.mark(mark, [study, task, hour], [*opened, stop_following], **HIDDEN, **IN_LINE)
     followed = [stage, stop_following]
-    stop_following.click(stopped, study, followed, cancels=[marking], **HIDDEN)
-    marking.failure(lambda now: (showing.stage_value(now), gr.update(visible=False)), study, followed, **HIDDEN)
+    stop_following.click(None, cancels=[marking], **HIDDEN).then(stopped, study, followed, **HIDDEN)
     stage.clear(clear, [study, task, hour], opened, **HIDDEN)
     for chosen in (task, hour):
         chosen.input(compose, [study, task, hour], [hour, question, link], **HIDDEN)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import gradio as gr
@@ -62,7 +63,7 @@ def build(desk: Desk, study: gr.State) -> None:
         motion = gr.update(choices=kinds, value=default.motion_by)
         return [value, motion, gr.update(visible=not is_known), *seen, _NOTHING_YET, "", ""]
 
-    @friendly
+    @partial(friendly, left=lambda *_, **__: [showing.NO_ANSWER, gr.skip(), gr.skip(), gr.update(interactive=False)])
     def run(
         now: Study | None, motion_by: Any, hfov_deg: float, height_m: float, request: gr.Request, *categories: str
     ) -> Iterator[list[Any]]:

@@ -48,14 +48,17 @@ def visitor_of(request: gr.Request | None) -> str:
 
 
 def end_with(running: Any, stop: gr.Button, card: gr.HTML) -> None:
-    """Has a button end a running event, and a card say so; without one left behind where the event fails."""
+    """Has a button end a running event, and a card say so: afterwards, or what the event leaves comes last."""
     idle = gr.update(interactive=False)
-    stop.click(lambda: (showing.STOPPED, idle), None, [card, stop], cancels=[running], **HIDDEN)
-    running.failure(lambda: (showing.waiting("There is no answer."), idle), None, [card, stop], **HIDDEN)
+    stopped = stop.click(None, cancels=[running], **HIDDEN)
+    stopped.then(lambda: (showing.STOPPED, idle), None, [card, stop], **HIDDEN)
 
 
-def friendly(work: Callable[..., Any]) -> Callable[..., Any]:
-    """The same, but whatever goes wrong is one line for the visitor, and for the log where it is our fault."""
+def friendly(work: Callable[..., Any], left: Callable[..., Any] | None = None) -> Callable[..., Any]:
+    """The same, but whatever goes wrong is one line for the visitor, and for the log where it is our fault.
+
+    Steps that go wrong yield `left` of their arguments first. Gradio's own `failure` comes with a cancelled event, too.
+    """
     if inspect.isgeneratorfunction(work):
 
         @functools.wraps(work)
@@ -63,6 +66,8 @@ def friendly(work: Callable[..., Any]) -> Callable[..., Any]:
             try:
                 yield from work(*args, **kwargs)
             except Exception as error:
+                if left is not None:
+                    yield left(*args, **kwargs)
                 raise _in_one_line(error) from None
 
         return in_steps
