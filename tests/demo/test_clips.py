@@ -74,11 +74,11 @@ def test_a_box_around_nothing_cannot_be_followed(tmp_path: Path) -> None:
     path = write_mp4(tmp_path / "clip.mp4", (np.full((96, 128, 3), 90, np.uint8) for _ in range(30)))
     study = add_mark(Study(Clip(path, 0.1, 30, (128, 96))), Mark("red", 0.0, (20, 20, 60, 60)))
     with pytest.raises(DataError, match="lost too soon"):
-        shown_to_model(follow(study, "red", untold))
+        shown_to_model(follow(study, "red", untold), None)
 
 
 def test_a_model_sees_half_seconds_with_boxes(clip: Clip) -> None:
-    shown = shown_to_model(boxed(clip, red=(0, 29)))
+    shown = shown_to_model(boxed(clip, red=(0, 29)), None)
     assert shown.times_s == [0.0, 0.5, 1.0, 1.5, 2.0, 2.5] and shown.first_s == 0
     assert shown.frames.shape == (6, 200, 320, 3)
     assert shown.frames[0, 79, 60].tolist() == [255, 0, 0]  # above the box, whose top is 80
@@ -86,12 +86,12 @@ def test_a_model_sees_half_seconds_with_boxes(clip: Clip) -> None:
 
 
 def test_a_model_sees_them_while_all_boxes_are_there(clip: Clip) -> None:
-    shown = shown_to_model(boxed(clip, red=(0, 27), blue=(4, 29)))
+    shown = shown_to_model(boxed(clip, red=(0, 27), blue=(4, 29)), None)
     assert (shown.first_s, shown.times_s) == (0.5, [0.0, 0.5, 1.0, 1.5, 2.0])
     with pytest.raises(DataError, match="two seconds at least"):
-        shown_to_model(boxed(clip, red=(0, 27), blue=(6, 29)))
+        shown_to_model(boxed(clip, red=(0, 27), blue=(6, 29)), None)
     # Without a box all of the 2.9 seconds.
-    plain = shown_to_model(Study(clip))
+    plain = shown_to_model(Study(clip), None)
     assert (plain.first_s, plain.times_s) == (0.0, [0.0, 0.5, 1.0, 1.5, 2.0, 2.5])
     assert np.array_equal(plain.frames, clip.frames()[::5])
 

@@ -38,7 +38,7 @@ def test_examples_are_clips_of_the_dataset(clips: dict[str, tuple[str, Clip]], c
     for clip_id, (name, clip) in clips.items():
         assert name.startswith("crossroads: ")
         row = catalogue.items[clip_id].rows[0]
-        shown = shown_to_model(example_study(clip))
+        shown = shown_to_model(example_study(clip), None)
         assert shown.times_s == row["frame_times_s"]
         # A model is shown here what it is in the dataset.
         for k, thing in enumerate(row["objects"]):

@@ -67,29 +67,19 @@ def test_an_answer_is_stopped(page: Any) -> None:
 def test_measuring_is_stopped(page: Any) -> None:
     open_tab(page, "Measure")
     assert page.locator("#stop-measuring").is_disabled()
-
-    def measure() -> None:
-        page.click("#measure")
-        page.wait_for_function("!document.querySelector('#stop-measuring').disabled")
-        page.wait_for_function("document.querySelector('#stop-measuring').disabled")
-
-    def measure_and_stop() -> None:
-        page.click("#measure")
-        page.wait_for_selector("#measuring progress")
-        page.click("#stop-measuring")
-        page.wait_for_function("document.querySelector('#measuring').innerText.trim() === 'Stopped.'")
-
-    measure_and_stop()
+    page.click("#measure")
+    page.click("#stop-measuring")  # as soon as it can be
+    told = "document.querySelector('#measuring').innerText.trim() === 'Stopped.'"
+    page.wait_for_function(told)
     page.wait_for_timeout(LATER_MS)
-    assert page.locator("#measured table").count() == 0
+    assert page.evaluate(told), "nothing comes later"
     assert page.locator("#stop-measuring").is_disabled()
-    measure()
 
 
 def test_following_is_stopped(page: Any, tmp_path: Path) -> None:
-    video = write_mp4(tmp_path / "street.mp4", street(190, 640, 400), crf="30")
+    video = write_mp4(tmp_path / "street.mp4", street(180, 640, 400), crf="30")
     page.locator("input[type=file]").first.set_input_files(str(video))
-    page.wait_for_function("document.querySelector('#stage input').max === '189'")
+    page.wait_for_function("document.querySelector('#stage input').max === '179'")
     page.wait_for_function("document.querySelector('#stage video')?.readyState === 4")
     draw(page, (40 / 640, 80 / 400, 88 / 640, 128 / 400), by_corners=False)
     page.click("#stop-following")

@@ -159,10 +159,13 @@ class Shown(NamedTuple):
     times_s: list[float]  # from its own beginning
 
 
-def shown_to_model(study: Study, within_s: tuple[float, float] = (0.0, np.inf)) -> Shown:
+def shown_to_model(
+    study: Study, sees_px: tuple[int, int] | None, within_s: tuple[float, float] = (0.0, np.inf)
+) -> Shown:
     """A frame every half second, boxes drawn, while all of them are there, or of these seconds those given.
 
-    Without a box all of the clip, as it is.
+    Without a box all of the clip, as it is. `sees_px` is what a model makes of a frame's size, if that is known: an
+    outline is at least a pixel there.
 
     Raises DataError where that is too short.
     """
@@ -176,10 +179,11 @@ def shown_to_model(study: Study, within_s: tuple[float, float] = (0.0, np.inf)) 
     if len(chosen) < LEAST_FRAMES:
         raise DataError("The box is lost too soon: two seconds at least are needed. Draw it on another frame, too.")
     images = clip.frames()[chosen].copy()
+    thick_px = max(outline_px(*clip.size_px), round(max(clip.size_px) / max(sees_px)) if sees_px else 0)
     for image, frame in zip(images, chosen, strict=True):
         for color in reversed(study.colors):
             if not np.isnan(box_px := study.boxes_px[color][frame]).any():
-                draw_outline(image, box_px, color, outline_px(*clip.size_px))
+                draw_outline(image, box_px, color, thick_px)
     return Shown(float(chosen[0] * clip.step_s), images, [i * STEP_S for i in range(len(chosen))])
 
 

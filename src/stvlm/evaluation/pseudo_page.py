@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 RESULT = "validation.json"
 GRADES = "ABC"
+FEW = 10
+"""Labels under which figures say little."""
 CAPTIONS = {
     "calibration": "Whether sigmas are right: the share of labels whose error is within so many of them, and what a "
     "normal distribution has. Above the line they are too large, below too small.",
@@ -47,13 +49,14 @@ def write_page(
     """Writes index.html, validation.json, and each figure as PNG and SVG; raises DataError where matplotlib is missing.
 
     Args:
-        reports: by what of the truth was given; the first that has labels is shown in full.
+        reports: by what of the truth was given; the first that has more than a few labels is shown in full.
         folder: where to.
         about: what the reports are of: the recipe, the sources.
         title: the page's.
     """
     check_installed()
-    shown = next((name for name, report in reports.items() if _kept(report)), next(iter(reports)))
+    labels = {name: len(_kept(report)) for name, report in reports.items()}
+    shown = next((name for name, count in labels.items() if count >= FEW), max(labels, key=labels.__getitem__))
     report = reports[shown]
     tables = [_ladder(reports), *_tables(report.scores)] if len(reports) > 1 else _tables(report.scores)
     jinja = Environment(

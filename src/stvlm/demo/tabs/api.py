@@ -58,7 +58,7 @@ def build(desk: Desk, catalogue: Catalogue | None) -> None:
 
         def say(tell: Callable[[Told | str], None]) -> tuple[str, Asked | None]:
             with _study(desk, visitor, video, boxes, clip, tell) as study:
-                shown = shown_to_model(study)
+                shown = shown_to_model(study, desk.frame_size_px)
                 told["question"] = told["question"] or question_of(study, task, int(hour))
                 asked = asked_about(study, shown, task, int(hour), told["question"])
                 return desk.answer(visitor, study, shown, told["question"], tell), asked

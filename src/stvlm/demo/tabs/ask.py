@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from html import escape
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 from urllib.parse import urlencode
 
 import gradio as gr
@@ -55,7 +55,7 @@ def build(desk: Desk) -> Ask:
         with gr.Column(scale=5, min_width=320):
             task = gr.Radio(_choices(1), value=FIRST_TASK, label="Question", elem_id="task")
             hour = gr.Radio(
-                list(range(1, 13)), value=DEFAULT_HOUR, label="Towards which hour?", visible=False, elem_id="hour"
+                list(range(1, 13)), value=DEFAULT_HOUR, label="Towards which hour?", visible="hidden", elem_id="hour"
             )
             question = gr.Textbox(
                 label="In words: change them as you like", lines=2, max_length=MOST_LETTERS, elem_id="question"
@@ -77,7 +77,7 @@ def build(desk: Desk) -> Ask:
         return [
             now, showing.stage_value(now, note=note),
             gr.update(choices=_choices(count), value=task),
-            gr.update(choices=hours, value=hour, visible=task == "direction_timestamp"),
+            gr.update(choices=hours, value=hour, visible=_shows_hours(task)),
             question_of(now, task, hour), showing.NO_ANSWER_YET, "", _link(now, task, hour),
         ]  # fmt: skip
 
@@ -127,7 +127,7 @@ def build(desk: Desk) -> Ask:
     @friendly
     def compose(now: Study | None, task: str, hour: int) -> tuple[Any, str, str]:
         words = question_of(now, task, hour) if now is not None else ""
-        return gr.update(visible=task == "direction_timestamp"), words, _link(now, task, hour)
+        return gr.update(visible=_shows_hours(task)), words, _link(now, task, hour)
 
     @partial(friendly, left=lambda *_, **__: (showing.NO_ANSWER, gr.skip(), gr.update(interactive=False)))
     def answer(
@@ -135,7 +135,7 @@ def build(desk: Desk) -> Ask:
     ) -> Iterator[tuple[str, Any, Any]]:
         if now is None:
             raise DataError(NO_CLIP)
-        shown = shown_to_model(now)
+        shown = shown_to_model(now, desk.frame_size_px)
         asked = asked_about(now, shown, task, hour, question)
         seen = showing.strip(shown.frames, [shown.first_s + t for t in shown.times_s], desk.frame_size_px)
         yield showing.answer_card("", asked, False), _seen_card(desk, now, seen), gr.update(interactive=True)
@@ -187,6 +187,11 @@ def question_of(study: Study, task: str, hour: int) -> str:
     return ask_by_task(task, len(study.colors), 5, hour).question
 
 
+def _shows_hours(task: str) -> bool | Literal["hidden"]:
+    """Hidden, and not left out: a page keeps the value of what it leaves out, whatever it is told."""
+    return True if task == "direction_timestamp" else "hidden"
+
+
 def _choices(count: int) -> list[tuple[str, str]]:
     return [(TITLES[task], task) for task in tasks_for(count)]
 
@@ -217,6 +222,6 @@ def _seen_card(desk: Desk, study: Study, seen: str) -> str:
 def _shelf_of(desk: Desk) -> str:
     items = []
     for clip_id, (name, clip) in desk.examples.items():
-        shown = shown_to_model(example_study(clip))
+        shown = shown_to_model(example_study(clip), desk.frame_size_px)
         items.append((clip_id, name, shown.frames[0]))
     return showing.shelf(items)

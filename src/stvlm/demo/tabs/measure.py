@@ -90,7 +90,7 @@ def build(desk: Desk, study: gr.State) -> None:
         yield ["", compared(), _plots(found), gr.update(interactive=True)]
         if found.motion is not None:
             last_s = found.first_s + (found.motion.xyz_m.shape[1] - 1) * STEP_S
-            shown = shown_to_model(now, (found.first_s, last_s))
+            shown = shown_to_model(now, desk.frame_size_px, (found.first_s, last_s))
 
             def say(tell: Callable[[Told | str], None]) -> None:
                 for row in rows:
