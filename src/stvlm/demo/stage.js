@@ -31,7 +31,8 @@ function choose(name) {
   corner = end = null;
   root.toggleAttribute('data-drawing', !!name);
   for (const button of element.querySelectorAll('[data-color]')) button.setAttribute('aria-pressed', button.dataset.color === name);
-  note.textContent = name ? 'Drag a box around the ' + (name === 'red' ? '' : 'other ') + 'object, or tap two of its corners.' : (clip && clip.note) || '';
+  const drag = name ? 'Drag a box around the ' + (name === 'red' ? '' : 'other ') + 'object, or tap two of its corners.' : '';
+  note.textContent = [(clip && clip.note) || '', drag].filter(Boolean).join(' ');
   if (name) video.pause();
   paint();
 }

@@ -152,8 +152,7 @@ def build(desk: Desk) -> Ask:
         yield showing.answer_card(text, asked, True), gr.skip(), gr.update(interactive=False)
 
     def stopped(now: Study | None) -> tuple[Any, Any]:
-        note = "Stopped. Draw the box again to have it followed."
-        return showing.stage_value(now, note=note), gr.update(visible=False)
+        return showing.stage_value(now, note="Stopped."), gr.update(visible=False)
 
     shelf.choose(choose, [task, hour], opened, **HIDDEN)
     upload.upload(take, [upload, task, hour], opened, api_visibility="private", **IN_LINE)
