@@ -202,9 +202,8 @@ def test_commands_are_read_as_a_shell_does(tmp_path: Path) -> None:
 
 def test_make_release_runs_the_program() -> None:
     listed = make("--just-print", "release", "ORG=me", "DRY_RUN=1", "RESULTS=mine", "MODEL=tiny", "DATASET=data")
-    assert " ".join(listed.stdout.replace("\\\n", "").split()).endswith(
-        "model_card/release.py me --results mine --model tiny --dataset data --dry-run"
-    )
+    command = "model_card/release.py me --results mine --model tiny --dataset data --dry-run"
+    assert command in " ".join(listed.stdout.replace("\\\n", "").split())
     refused = make("release")
     assert refused.returncode != 0
     assert refused.stderr.startswith("error: ORG is missing: your user name or an organisation of yours on the Hub\n")

@@ -113,7 +113,7 @@ def test_what_is_said_of_a_camera_is_checked(clips: dict[str, tuple[str, Clip]])
     ):
         with pytest.raises(DataError, match=words):
             measure(unknown, setting, untold)
-    with pytest.raises(DataError, match="Draw a box"):
+    with pytest.raises(DataError, match="There is no box"):
         measure(Study(clip), Setting(), untold)
 
 
