@@ -94,6 +94,8 @@ def test_other_settings_and_models_have_their_lines(found: Evidence) -> None:
     assert re.search(r"^\| 3 examples before the question \| 0.0 \|", text, re.M)
     assert re.search(r"^\| other \(epochs 1, not 4\) \| 0.0 \|", text, re.M)
     assert told_other(found.others[0][0], None, found.training) == "other"
+    from_nothing = {"recipe": {"simulation": []}}
+    assert told_other(found.others[0][0], from_nothing, found.training) == "other"
 
 
 def test_what_was_not_run_is_told_and_left_out(found: Evidence, place: Path) -> None:

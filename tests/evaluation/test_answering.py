@@ -38,6 +38,7 @@ def test_controls_of_a_clip_follow_each_other_and_text_is_alone():
 def test_a_folders_fingerprint_is_that_of_its_files(tmp_path):
     (tmp_path / "config.json").write_text("{}")
     before = fingerprint(str(tmp_path))
+    (tmp_path / "README.md").write_text("It is good.")
     (tmp_path / "training.json").write_text("{}")
     assert fingerprint(str(tmp_path)) == before, "when and how it was made does not change what it is"
     (tmp_path / "weights").write_text("0")

@@ -190,8 +190,8 @@ def told_setting(r: Results, usual: Results) -> str:
 
 def told_other(r: Results, training: Mapping[str, Any] | None, own: Mapping[str, Any] | None) -> str:
     """Another model's name, and what its recipe has otherwise."""
-    if training is None or own is None:
-        return r.name
+    if training is None or own is None or ("dataset" in training["recipe"]) != ("dataset" in own["recipe"]):
+        return r.name  # of programs whose recipes have little in common
     mine, theirs = (dict(_flat(record["recipe"])) for record in (own, training))
     changed = [
         f"{key} {theirs.get(key, 'none')}, not {mine.get(key, 'none')}"

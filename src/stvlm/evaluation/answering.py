@@ -57,7 +57,7 @@ def make_batches(asked: Iterable[Asked], size: int) -> list[list[Asked]]:
 
 
 def fingerprint(model: str) -> str:
-    """A hash of a model folder's files but the record of its training, or the id and commit of one on the Hub.
+    """A hash of a model folder's files but its card and its training's record, or the id and commit of one on the Hub.
 
     Of a LoRA adapter, its base's as well. Raises DataError for a model that does not exist.
     """
@@ -80,7 +80,7 @@ def adapter_base(model: str) -> str | None:
 def _hash_of_files(folder: Path) -> str:
     digest = hashlib.sha256()
     for path in sorted(folder.iterdir()):
-        if path.is_file() and path.name != "training.json":
+        if path.is_file() and path.name not in ("README.md", "training.json"):
             with path.open("rb") as file:
                 digest.update(path.name.encode() + hashlib.file_digest(file, "sha256").digest())
     return digest.hexdigest()
