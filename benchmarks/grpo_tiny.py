@@ -97,7 +97,7 @@ def main() -> None:
     results = {
         "recipe": {key: value for key, value in to_mapping(recipe).items() if key not in left_out},
         "model_fingerprint": fingerprint(str(args.model)),
-        "model_steps": read_json(args.model / "training.json")["steps"],
+        "model_steps": read_json(args.model / "training.json")["log"][-1]["step"],
         "train": {name: {end: mean_of(steps, logged) for end, steps in ends.items()} for name, logged in names.items()},
         "steps_meant": STEPS_MEANT,
         "held_out": {when: score_all(texts, rows, 0.95) for when, texts in said.items()},

@@ -4,7 +4,6 @@ python app.py
 """
 
 import os
-import tempfile
 from pathlib import Path
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
@@ -13,7 +12,7 @@ try:
 except ImportError:
     GPU = None
 
-from stvlm.demo.desk import Desk, default_dataset, default_model
+from stvlm.demo.desk import Desk, default_dataset, default_model, folder_of_visitors
 from stvlm.demo.examples import read_plain
 from stvlm.demo.exploring import read_catalogue
 from stvlm.demo.page import build_page, launch_options
@@ -32,13 +31,13 @@ def main() -> None:
     results = os.environ.get("ST_VLM_RESULTS")
     catalogue = read_catalogue(dataset)
     model = TransformersModel(model_name, MOST_TOKENS)
-    with tempfile.TemporaryDirectory(prefix="st-vlm-", ignore_cleanup_errors=True) as work:
+    with folder_of_visitors() as work:
         desk = Desk(
             stream=model.stream if GPU is None else GPU(duration=GPU_S)(model.stream),
             model_name=Path(model_name).name,
             frame_size_px=model.frame_size_px,
             examples=read_plain(Path(dataset)),
-            work=Path(work),
+            work=work,
             results=Path(results) if results else None,
         )
         build_page(desk, catalogue).launch(**launch_options(desk, catalogue))

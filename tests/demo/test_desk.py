@@ -1,11 +1,14 @@
 """What a Space works with where nothing is named, and what it says where that is not there."""
 
+import os
+import time
 from pathlib import Path
 
 import pytest
 from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 
-from stvlm.demo.desk import default_dataset, default_model
+from stvlm.demo import desk
+from stvlm.demo.desk import default_dataset, default_model, folder_of_visitors, remove_old
 from stvlm.evaluation.backends.transformers import TransformersModel
 from stvlm.records import DataError
 from stvlm.training.new_model import train_tokenizer
@@ -32,7 +35,7 @@ def test_examples_lie_beside_it(tmp_path: Path) -> None:
 def test_the_model_lies_beside_it_or_is_what_the_card_names(tmp_path: Path) -> None:
     with pytest.raises(DataError) as error:
         default_model(tmp_path)
-    assert told(error).startswith(f"{tmp_path}/st-vlm-tiny: there is no model; train it with `make quickstart`")
+    assert told(error).startswith(f"{tmp_path}/st-vlm-tiny: there is no model; make it with training/from_nothing.py")
     (tmp_path / "README.md").write_text("---\nmodels:\n- org/st-vlm-7b\n---\n")
     assert default_model(tmp_path) == "org/st-vlm-7b"
     (tmp_path / "st-vlm-tiny").mkdir()
@@ -57,3 +60,30 @@ def test_a_model_that_sees_nothing_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError) as error:
         TransformersModel(str(tmp_path / "none"), 8)
     assert told(error) == f"{tmp_path}/none: is no folder, nor the id of a model on the Hub"
+
+
+def test_what_nobody_wrote_to_for_long_is_removed(tmp_path: Path) -> None:
+    for name, age_s in {"old": 61, "new": 59}.items():
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "clip.mp4").write_bytes(b"0")
+        (tmp_path / f"{name}.part").write_bytes(b"0")
+        for path in (tmp_path / name, tmp_path / f"{name}.part"):
+            os.utime(path, (time.time() - age_s,) * 2)
+    remove_old([*tmp_path.iterdir(), tmp_path / "gone"], 60)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["new", "new.part"]
+
+
+def test_the_folder_of_visitors_stays_clean(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(desk, "KEPT_S", 0)
+    monkeypatch.setattr(desk, "SWEPT_EVERY_S", 0.01)
+    monkeypatch.setenv("GRADIO_TEMP_DIR", "elsewhere")
+    with folder_of_visitors() as work:
+        sent = [work / ("0" * 32), Path(os.environ["GRADIO_TEMP_DIR"], "tmp0")]
+        sent[0].mkdir()
+        sent[1].write_bytes(b"0")
+        until = time.monotonic() + 10
+        while any(path.exists() for path in sent) and time.monotonic() < until:
+            time.sleep(0.01)
+        assert not any(path.exists() for path in sent)
+        assert work.is_dir()
+    assert not work.parent.exists()

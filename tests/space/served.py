@@ -28,7 +28,11 @@ class Served(NamedTuple):
 
     def left(self) -> list[Path]:
         """What visitors' clips are still there."""
-        return [path for path in self.temporary.glob("st-vlm-*/*") if path.is_dir()]
+        return [path for path in self.temporary.glob("st-vlm-*/clips/*") if path.is_dir()]
+
+    def uploads(self) -> set[Path]:
+        """What was sent to it and is kept for a while."""
+        return {path for path in self.temporary.glob("st-vlm-*/uploads/**/*") if path.is_file()}
 
 
 @contextmanager

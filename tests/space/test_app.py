@@ -181,6 +181,7 @@ def test_what_is_too_large_is_refused_on_the_way(app: Served, client: Client, tm
     sparse = tmp_path / "sparse.mp4"
     with sparse.open("wb") as file:
         file.truncate(2 << 30)
+    before = app.uploads()
     try:
         with sparse.open("rb") as file:
             status = httpx.post(f"{app.url}/gradio_api/upload", files={"files": file}, timeout=120).status_code
@@ -188,7 +189,7 @@ def test_what_is_too_large_is_refused_on_the_way(app: Served, client: Client, tm
         status = 413
     assert status == 413
     assert clip_to_ask_about(client)
-    assert sum(path.stat().st_size for path in app.temporary.rglob("*") if path.is_file()) < 150 << 20
+    assert app.uploads() <= before
 
 
 def test_what_never_ends_is_refused_and_removed(app: Served, client: Client) -> None:
@@ -197,6 +198,7 @@ def test_what_never_ends_is_refused_and_removed(app: Served, client: Client) -> 
         for _ in range(2 << 10):  # 2 GB, of which nothing says before how long it is
             yield bytes(1 << 20)
 
+    before = app.uploads()
     try:
         headers = {"Content-Type": "multipart/form-data; boundary=x"}
         status = httpx.post(f"{app.url}/gradio_api/upload", content=endless(), headers=headers, timeout=120).status_code
@@ -204,7 +206,25 @@ def test_what_never_ends_is_refused_and_removed(app: Served, client: Client) -> 
         status = 413
     assert status == 413
     assert clip_to_ask_about(client)
-    assert [path for path in app.temporary.rglob("*") if path.is_file() and path.stat().st_size > 1 << 20] == []
+    assert app.uploads() <= before
+
+
+def test_what_breaks_off_is_where_it_will_be_removed(app: Served, client: Client) -> None:
+    before = app.uploads()
+    head = b'--x\r\nContent-Disposition: form-data; name="files"; filename="a.mp4"\r\n\r\n'
+
+    def broken_off() -> Iterator[bytes]:
+        yield head + bytes(1 << 20)
+        raise ConnectionError
+
+    headers = {"Content-Type": "multipart/form-data; boundary=x"}
+    with pytest.raises(ConnectionError):
+        httpx.post(f"{app.url}/gradio_api/upload", content=broken_off(), headers=headers)
+    until = time.monotonic() + 20
+    while not (left := app.uploads() - before) and time.monotonic() < until:
+        time.sleep(0.1)
+    assert [path.parent.name for path in left] == ["uploads"]
+    assert clip_to_ask_about(client)
 
 
 @pytest.mark.parametrize(
@@ -219,9 +239,8 @@ def test_names_of_files_lead_nowhere(app: Served, client: Client, video: Path, n
     assert answer.status_code in (200, 400)
     if answer.status_code == 200:
         (path,) = answer.json()
-        assert Path(path).resolve().is_relative_to(app.temporary / "gradio")
-    named = [path for path in app.temporary.parent.rglob("*pwned*") if (app.temporary / "gradio") not in path.parents]
-    assert named == [] and not Path("/pwned.mp4").exists()
+        assert Path(path).resolve() in app.uploads()
+    assert set(app.temporary.parent.rglob("*pwned*")) <= app.uploads() and not Path("/pwned.mp4").exists()
     assert clip_to_ask_about(client)
 
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import shutil
+import tempfile
 import time
-from collections.abc import Callable, Generator, Mapping, Sequence
-from contextlib import closing
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Event, Thread
 from typing import Any
 
 import torch
@@ -22,7 +25,8 @@ from stvlm.demo.working import Line, Tell, Told
 from stvlm.records import DataError
 
 KEPT_S = 3600
-"""So long an uploaded clip is there at least, and no longer once somebody sends another."""
+"""So long an uploaded clip can be asked about."""
+SWEPT_EVERY_S = 60
 AT_WORK = 2
 """Clips that are decoded, followed or measured at a time."""
 
@@ -65,7 +69,6 @@ class Desk:
 
 def receive(upload: Path, work: Path, tell: Tell) -> tuple[Clip, bool]:
     """The plain clip of an uploaded file, and whether its end was cut off. Raises DataError."""
-    _sweep(work)
     folder = work / secrets.token_hex(16)
     folder.mkdir(parents=True)
     out = folder / "clip.mp4"
@@ -77,11 +80,38 @@ def receive(upload: Path, work: Path, tell: Tell) -> tuple[Clip, bool]:
     return Clip(out, decoded.step_s, decoded.frames, (decoded.width_px, decoded.height_px)), decoded.is_cut
 
 
-def _sweep(work: Path) -> None:
-    """Removes what is older than `KEPT_S`."""
-    for folder in work.iterdir():
-        if time.time() - folder.stat().st_mtime > KEPT_S:
-            shutil.rmtree(folder, ignore_errors=True)
+@contextmanager
+def folder_of_visitors() -> Iterator[Path]:
+    """A temporary folder for all that visitors send, of which nothing stays for much longer than `KEPT_S`."""
+    ended = Event()
+    with tempfile.TemporaryDirectory(prefix="st-vlm-", ignore_cleanup_errors=True) as folder:
+        work, uploads = Path(folder, "clips"), Path(folder, "uploads")
+        work.mkdir()
+        uploads.mkdir()
+
+        def keep_clean() -> None:
+            while not ended.wait(SWEPT_EVERY_S):
+                # Gradio removes uploads itself, but for those that broke off.
+                remove_old([*work.iterdir(), *uploads.iterdir()], KEPT_S)
+
+        os.environ["GRADIO_TEMP_DIR"] = str(uploads)
+        Thread(target=keep_clean, daemon=True).start()
+        try:
+            yield work
+        finally:
+            ended.set()
+
+
+def remove_old(paths: Iterable[Path], kept_s: float) -> None:
+    """Removes files and folders that nobody has written to for so long."""
+    for path in paths:
+        with suppress(OSError):  # another one, or gradio, was faster
+            if time.time() - path.stat().st_mtime <= kept_s:
+                continue
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
 
 
 def default_dataset(space: Path) -> str:
@@ -102,5 +132,5 @@ def default_model(space: Path) -> str:
         card = yaml.safe_load((space / "README.md").read_text(encoding="utf-8").split("---\n", 2)[1])
         return str(card["models"][0])
     except (OSError, ValueError, LookupError, TypeError, yaml.YAMLError) as error:
-        cure = "train it with `make quickstart` and put or link it there, or name another in ST_VLM_MODEL"
+        cure = "make it with training/from_nothing.py and put or link it there, or name another in ST_VLM_MODEL"
         raise DataError(f"{beside}: there is no model; {cure}") from error
