@@ -19,7 +19,7 @@ from stvlm.programs import positive_int, run_program
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("results", type=Path, nargs="+", help="folders that evaluate_model.py wrote")
+    parser.add_argument("results", type=Path, nargs="+", help="what evaluate_model.py wrote, or a folder of such")
     parser.add_argument("--out", type=Path, required=True, help="folder for the report")
     parser.add_argument("--dataset", help="the dataset's folder or Hub id, if it is not where the results say")
     parser.add_argument("--worst", type=positive_int, default=4, metavar="N", help="mistakes a task (default: 4)")

@@ -72,6 +72,18 @@ def test_the_caption_says_what_can_be_compared():
     assert "(test: 1,400 questions)." in main_table([results()], None).caption
 
 
+def test_results_of_several_datasets_stand_apart():
+    fixed, again = results(), results()._replace(folder=Path("again"))
+    moving = fixed._replace(dataset={**fixed.dataset, "path": "data/moving", "fingerprint": "g", "rows": 9})
+    table = main_table([fixed, moving, again], None)
+    lines = {group.title: [line.name for line in group.lines] for group in table.groups[-2:]}
+    assert lines == {
+        "this evaluation, stkit-bench": ["tiny (results)", "tiny (again)", "best constant"],
+        "this evaluation, moving": ["tiny", "best constant"],
+    }
+    assert "Results on stkit-bench (test: 1,400 questions) and moving (test: 9 questions)." in table.caption
+
+
 def test_controls_come_in_one_order_and_unknown_ones_last():
     some = {"average_accuracy": 0.1}
     assert results(mine=some, no_boxes=some, text_only=some).controls == ["text_only", "no_boxes", "mine"]

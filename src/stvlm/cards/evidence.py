@@ -10,11 +10,11 @@ from typing import Any, NamedTuple
 from stvlm.dataset.folder import BUILD
 from stvlm.evaluation.dataset import Row, Split, load_split
 from stvlm.evaluation.general import RESULTS as GENERAL
-from stvlm.evaluation.results import PROGRAM, Results, load_rows, read_results
+from stvlm.evaluation.results import PROGRAM, Results, files_named, load_rows, read_all
 from stvlm.files import read_json
 from stvlm.records import DataError
 
-RESULTS, TRAINING, VALIDATION = "results.json", "training.json", "validation.json"
+TRAINING, VALIDATION = "training.json", "validation.json"
 
 
 class Validation(NamedTuple):
@@ -89,10 +89,7 @@ def gather(
     Raises DataError, one line, for a folder without results or with several models' where none is chosen, and for a
     benchmark that is not the one that was asked.
     """
-    found = [read_results([folder])[0] for folder in _folders_with(results, RESULTS)]
-    if not found:
-        what = f"holds no {RESULTS}" if results.is_dir() else "no such folder"
-        raise DataError(f"{results}: {what}; give a folder that was --out of {PROGRAM}")
+    found = read_all(results)
     main = _main_of(found, results, model)
     missing: list[str] = []
     training = _training(model or Path(main.model["path"]))
@@ -128,7 +125,7 @@ def gather(
             for r in found
             if not _same_model(r, main) and _same_questions(r, main) and _is_plain(r)
         ],
-        general=[score for path in _folders_with(results, GENERAL) for score in read_json(path / GENERAL)],
+        general=[score for path in files_named(GENERAL, results) for score in read_json(path)],
         training=training,
         steps=steps,
         trained_on=trained_on,
@@ -139,7 +136,7 @@ def gather(
         bench=_dataset(bench, missing, "how the benchmark was built"),
         questions=load_rows(main, str(bench)) if bench.is_dir() else None,
         questions_at=bench,
-        validations=[_validation(folder) for folder in _folders_with(validations, VALIDATION)] if validations else [],
+        validations=[_validation(path) for path in files_named(VALIDATION, validations)] if validations else [],
         missing=missing,
     )
 
@@ -163,11 +160,6 @@ def label_errors(validations: Iterable[Validation]) -> list[str]:
                 f"with a median error of {scores['median_error']:+.0%}"
             )
     return told
-
-
-def _folders_with(folder: Path, name: str) -> list[Path]:
-    """The folder itself and those in it, as far as they hold a file of this name."""
-    return [place.parent for place in (folder / name, *sorted(folder.glob(f"*/{name}"))) if place.is_file()]
 
 
 def _main_of(found: Sequence[Results], folder: Path, model: Path | None) -> Results:
@@ -217,6 +209,6 @@ def _dataset(folder: Path, missing: list[str], what: str) -> Dataset | None:
     return Dataset(folder.resolve().name, read_json(folder / BUILD))
 
 
-def _validation(folder: Path) -> Validation:
-    content = read_json(folder / VALIDATION)
-    return Validation(folder.name, content["recipe"]["name"], content["sources"], content["rungs"])
+def _validation(path: Path) -> Validation:
+    content = read_json(path)
+    return Validation(path.parent.name, content["recipe"]["name"], content["sources"], content["rungs"])

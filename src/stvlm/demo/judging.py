@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from stvlm.evaluation.dataset import Row
-from stvlm.evaluation.results import read_results
+from stvlm.evaluation.results import read_all
 from stvlm.evaluation.tables import as_html, main_table
 from stvlm.records import DataError
 from stvlm.scoring import best_constant, score_all
@@ -107,5 +107,5 @@ def sample(rows: Sequence[Row]) -> str:
 
 
 def leaderboard(results: Path | None) -> str:
-    """The paper's table, and under it that of a folder of results."""
-    return as_html(main_table(read_results([results]) if results else [], None))
+    """The paper's table, and under it what is in a folder of results."""
+    return as_html(main_table(read_all(results) if results else [], None))

@@ -15,6 +15,7 @@ from stvlm.records import DataError
 from stvlm.scoring import Difference, score_all
 
 PROGRAM = "evaluate_metric/evaluate_model.py"
+RESULTS = "results.json"
 
 
 class Answer(NamedTuple):
@@ -60,29 +61,44 @@ Answers = Mapping[str, Sequence[Answer]]
 
 
 def read_results(folders: Sequence[Path]) -> list[Results]:
-    """Results of one dataset, the name of each its model's, with its folder's where names are equal.
+    """Results of one dataset, in these folders and those in them.
 
     Raises DataError, one line, for a folder that is missing or another's, and for results of different datasets.
     """
-    found = [_read(folder) for folder in folders]
+    found = [results for folder in folders for results in read_all(folder)]
     first = found[0]
-    for other in found[1:]:
+    for i, other in enumerate(found[1:], start=1):
         if other.dataset["fingerprint"] != first.dataset["fingerprint"]:
             raise DataError(
                 f"{other.folder}: scored on another dataset, revision or limit than {first.folder} (fingerprint "
                 f"{other.dataset['fingerprint'][:12]}, not {first.dataset['fingerprint'][:12]}); compare results of one"
             )
-        if other.folder.resolve() == first.folder.resolve():
+        if other.folder.resolve() in (before.folder.resolve() for before in found[:i]):
             raise DataError(f"{other.folder}: given twice; compare different results")
+    return told_apart(found)
+
+
+def read_all(folder: Path) -> list[Results]:
+    """The results in a folder and in those in it, of any datasets. Raises DataError, one line, where there are none."""
+    found = [_read(path) for path in files_named(RESULTS, folder)]
+    if not found:
+        what = f"holds no {RESULTS}" if folder.is_dir() else "no such folder"
+        raise DataError(f"{folder}: {what}; give a folder that was --out of {PROGRAM}")
+    return found
+
+
+def files_named(name: str, folder: Path) -> list[Path]:
+    """The file of this name in a folder, and those in its folders."""
+    return [path for path in (folder / name, *sorted(folder.glob(f"*/{name}"))) if path.is_file()]
+
+
+def told_apart(found: Sequence[Results]) -> list[Results]:
+    """The same results, where names are equal with their folders' names."""
     names = [results.name for results in found]
     return [r._replace(name=f"{r.name} ({r.folder.name})") if names.count(r.name) > 1 else r for r in found]
 
 
-def _read(folder: Path) -> Results:
-    path = folder / "results.json"
-    if not path.is_file():
-        what = "holds no results.json" if folder.is_dir() else "no such folder"
-        raise DataError(f"{folder}: {what}; give a folder that was --out of {PROGRAM}")
+def _read(path: Path) -> Results:
     content = read_json(path)
     try:
         dataset = {key: content["dataset"][key] for key in ("path", "config", "split", "fingerprint", "rows")}
@@ -99,7 +115,7 @@ def _read(folder: Path) -> Results:
         sound = False
     if not sound:
         raise DataError(f"{path}: not what {PROGRAM} writes; give a folder that was its --out")
-    return Results(folder, name, dataset, settings, versions, scores, differences, model)
+    return Results(path.parent, name, dataset, settings, versions, scores, differences, model)
 
 
 def load_rows(results: Results, dataset: str | None) -> Split | None:

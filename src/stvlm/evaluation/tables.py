@@ -13,7 +13,7 @@ from typing import NamedTuple
 from stvlm.evaluation.published import CAUTION, published
 from stvlm.evaluation.report import COLUMNS, CONSTANT, NAMES, as_number
 from stvlm.evaluation.responses import MODEL
-from stvlm.evaluation.results import Results
+from stvlm.evaluation.results import Results, told_apart
 from stvlm.scoring import FEW_CLIPS, Difference
 
 
@@ -71,7 +71,11 @@ _HEADS = (
 def main_table(results: Sequence[Results], clip_count: int | None) -> Table:
     """The paper's Table 3 and, under it, each results' model with its controls, then the best constant answers.
 
-    Of no results it is the paper's alone.
+    Results of several datasets follow in a group each. Of no results it is the paper's alone.
+
+    Args:
+        results: of any datasets.
+        clip_count: how many clips the dataset's questions are about, where it is one and they are at hand.
     """
     paper = published()
     groups = [
@@ -82,18 +86,22 @@ def main_table(results: Sequence[Results], clip_count: int | None) -> Table:
     origin = f"Published rows: {paper.source}, {CAUTION}."
     if not results:
         return Table("stkit-bench", f"Accuracy in %. {origin}", _HEADS, heads, groups)
-    first, lines = results[0], []
+    by_dataset: dict[str, list[Results]] = {}
     for r in results:
-        lines.append(_line(r.name, r.scores[MODEL]))
-        lines += [_line(NAMES.get(name, name), r.scores[name], is_indented=True) for name in r.controls]
-    lines.append(_line(NAMES[CONSTANT], first.scores[CONSTANT]))
-    dataset = Path(first.dataset["path"]).name + (
-        "" if first.dataset["config"] == "default" else f" {first.dataset['config']}"
-    )
-    groups.append(Group("this evaluation", lines))
-    about = f"{first.dataset['rows']:,} questions" + (f" about {clip_count:,} clips" if clip_count else "")
+        by_dataset.setdefault(r.dataset["fingerprint"], []).append(r)
+    told = []
+    for of_dataset in by_dataset.values():
+        dataset, lines = of_dataset[0].dataset, []
+        for r in told_apart(of_dataset):
+            lines.append(_line(r.name, r.scores[MODEL]))
+            lines += [_line(NAMES.get(name, name), r.scores[name], is_indented=True) for name in r.controls]
+        lines.append(_line(NAMES[CONSTANT], of_dataset[0].scores[CONSTANT]))
+        name = Path(dataset["path"]).name + ("" if dataset["config"] == "default" else f" {dataset['config']}")
+        groups.append(Group("this evaluation" if len(by_dataset) == 1 else f"this evaluation, {name}", lines))
+        clips = f" about {clip_count:,} clips" if clip_count else ""
+        told.append(f"{name} ({dataset['split']}: {dataset['rows']:,} questions{clips})")
     caption = (
-        f"Results on {dataset} ({first.dataset['split']}: {about}). Accuracy in %; MAE over the answers that could be "
+        f"Results on {' and '.join(told)}. Accuracy in %; MAE over the answers that could be "
         "read, whose share stands in the last column; in brackets 95 % intervals over clips. Indented: the "
         "same model without what the control takes from it; the best constant answer is a floor for every model. "
         + origin
