@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -42,11 +43,15 @@ class Curriculum:
     questions: QuestionGates = field(default_factory=QuestionGates)
     turning: float = 0.6
     """The share of clips that are drawn by the hour, evenly, into which an object turns."""
+    boxes: tuple[float, float, float] = (0.3, 0.6, 0.1)
+    """The shares of clips with one, two and three boxes."""
     seed: int = 0
 
     def __post_init__(self) -> None:
         if not self.simulation:
             raise ValueError("simulation holds at least one family of recordings")
+        if min(self.boxes) < 0 or not math.isclose(sum(self.boxes), 1):
+            raise ValueError(f"boxes are three shares that add up to 1, got {list(self.boxes)}")
         if self.learning.layer > self.new_model.language_layers:
             raise ValueError("learning: layer is one of the language model's, from 1")
 
@@ -95,7 +100,7 @@ def _clips(recipe: Curriculum, work: Path) -> SimulatedClips:
         for number, options in enumerate(recipe.simulation)
         for recording in recorded(options, recipe.visibility, side_px, work / "recordings" / str(number))
     ]
-    return SimulatedClips(kept, recipe.clips, recipe.turning)
+    return SimulatedClips(kept, recipe.clips, recipe.turning, recipe.boxes)
 
 
 def _texts(clips: SimulatedClips, recipe: Curriculum) -> list[str]:

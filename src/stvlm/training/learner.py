@@ -133,9 +133,7 @@ class Learner:
         cuts, asked = self._draw_asked(clips, stage.batch_size, rng, name)
         pixels, video = self._pixels(cuts), self._processor.video_token_id
         tokens = self._tokens_of(pixels)
-        sequences = [
-            sequence(self._processor, AXES, [[pair] for pair in of_cut], "video", tokens) for of_cut in asked
-        ]
+        sequences = [sequence(self._processor, AXES, [[pair] for pair in of_cut], "video", tokens) for of_cut in asked]
         batch = as_batch(sequences, self._processor.tokenizer.pad_token_id)
         batch = {name: values.to(pixels.device) for name, values in batch.items()}
         labels = batch.pop("labels")[:, 1:]

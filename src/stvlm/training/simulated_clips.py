@@ -1,8 +1,9 @@
 """Endless clips of simulated recordings, without one mp4: cut anew, boxed anew and mirrored every time.
 
 A built dataset shows a recording's objects in a few clips, with the boxes drawn into them. Here a recording is kept as
-small grey frames with all of its tracks, and any two of them, over any seconds in which both are seen, are a clip. The
-boxes' outlines are put over the frames at the model's resolution, as resizing an image with them would have left them.
+small grey frames with all of its tracks, and any one, two or three of them, over any seconds in which all are seen, are
+a clip. The boxes' outlines are put over the frames at the model's resolution, as resizing an image with them would have
+left them.
 """
 
 from __future__ import annotations
@@ -91,11 +92,19 @@ def recorded(options: Mapping[str, Any], gates: VisibilityGates, side_px: int, f
 
 
 class SimulatedClips:
-    """Clips of two objects; what is drawn follows from the recordings and the generator that is given."""
+    """Clips of up to three objects; what is drawn follows from the recordings and the generator that is given.
 
-    def __init__(self, recordings: Sequence[Recorded], limits: ClipLimits, turning: float) -> None:
-        """`turning`: the share of clips in which an object turns, and into each hour as often; most go straight on."""
-        self._recordings, self._turning = recordings, turning
+    Args:
+        recordings: in which two objects at least are seen together.
+        limits: of clips.
+        turning: the share of clips in which an object turns, and into each hour as often; most go straight on.
+        boxes: shares of clips of one, two and three objects; where there is no third, a clip has two.
+    """
+
+    def __init__(
+        self, recordings: Sequence[Recorded], limits: ClipLimits, turning: float, boxes: Sequence[float]
+    ) -> None:
+        self._recordings, self._limits, self._turning, self._boxes = recordings, limits, turning, boxes
         self._all: dict[int, list[Window]] = defaultdict(list)
         self._turned: dict[int, dict[int, list[Window]]] = defaultdict(lambda: defaultdict(list))
         for number, recording in enumerate(recordings):
@@ -115,7 +124,7 @@ class SimulatedClips:
         if rng.random() < self._turning and turned:
             windows = turned[sorted(turned)[rng.integers(len(turned))]]
         window = windows[rng.integers(len(windows))]
-        recording, tracks = self._recordings[window.recording], rng.permutation(window.tracks)
+        recording, tracks = self._recordings[window.recording], self._boxed(window, n, rng)
         shown = slice(window.first, window.first + n)
         if not whole:
             at = window.first + int(rng.integers(n))
@@ -130,6 +139,29 @@ class SimulatedClips:
             recording.world_SE3_camera[shown],
         )
         return mirrored(cut) if rng.random() < 0.5 else cut
+
+    def _boxed(self, window: Window, n: int, rng: np.random.Generator) -> Array:
+        """The tracks that have boxes, in the order of the colours."""
+        count, recording = 1 + rng.choice(len(self._boxes), p=self._boxes), self._recordings[window.recording]
+        tracks = list(window.tracks)
+        if count > len(tracks):
+            others = [track for track in range(len(recording.xyz_m)) if track not in tracks]
+            fit = [track for track in others if are_seen(recording, [*tracks, track], window.first, n, self._limits)]
+            tracks += [fit[rng.integers(len(fit))]] if fit else []
+        return rng.permutation(tracks)[:count]
+
+
+def are_seen(recording: Recorded, tracks: Sequence[int], first: int, n: int, limits: ClipLimits) -> bool:
+    """Whether tracks are seen together over n frames, and all get anywhere, so that these would do as a clip."""
+    shown = slice(first, first + n)
+    seen = recording.visible[tracks, shown].all(axis=0)
+    if not (seen[0] and seen[-1] and seen.mean() >= 1 - MAX_HIDDEN_SHARE):
+        return False
+    return bool(
+        np.isfinite(recording.xyz_m[tracks, shown]).all()
+        and np.diff(np.flatnonzero(seen)).max(initial=0) * STEP_S <= MAX_GAP_S
+        and all(_ways_m(recording, n, track, first)[-1] >= limits.min_net_m for track in tracks)
+    )
 
 
 def _hours(recording: Recorded, most: int, track: int, first: int) -> list[int]:
