@@ -32,6 +32,8 @@ MotionBy = Literal["opencv_vo", "static_camera", "known_poses"]
 CLASSES = tuple(category for category in CATEGORIES if category != "other")
 LEAST_POINTS = 5
 """On the grid of half seconds, of a path that is shown."""
+STILL = 0.01
+"""Poses that differ by no more, in metres and in the entries of rotation matrices, are those of a camera that stood."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +88,7 @@ def measure(study: Study, setting: Setting, tell: Tell) -> Measured:
     courses = {color: _course(found[color], clip, poses, study) for color in study.colors}
     motion, first_s = _together(courses, clip)
     notes = (
-        f"camera: {'did not move' if geometry.provenance.tool == 'static_camera' else 'moved'} "
+        f"camera: {'did not move' if np.allclose(poses, poses[0], atol=STILL) else 'moved'} "
         f"({geometry.provenance.tool.replace('_', ' ')}); upright by {world.up_by}",
     )
     return Measured(courses, poses, motion, first_s, notes)
