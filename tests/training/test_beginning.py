@@ -82,10 +82,19 @@ def test_a_run_that_would_end_later_does_not_begin(recipe, changes, message):
     assert "\n" not in str(raised.value)
 
 
-@pytest.mark.parametrize("name", ["answer", "target"])
-def test_a_row_without_answer_or_target_is_named(recipe, name):
-    change_rows(recipe.dataset, **{name: ""})
-    with pytest.raises(DataError, match="row train0-0 has no answer or no target; build the dataset again"):
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"answer": ""}, "stkit: row train0-0 has no answer; build the dataset again"),
+        ({"target": ""}, "stkit: row train0-0: target '' of traveled_distance is not metres such as"),
+        ({"target": None}, "stkit: row train0-0: target None of traveled_distance is not metres such as"),
+        ({"task": "speed"}, "stkit: row train0-0: task 'speed' is not one of traveled_distance, "),
+        ({"id": "train0-1"}, "stkit: has two rows train0-1; build or fetch the dataset again"),
+    ],
+)
+def test_a_row_that_is_no_question_is_named(recipe, changes, message):
+    change_rows(recipe.dataset, **changes)
+    with pytest.raises(DataError, match=message):
         begin(recipe, TEMPLATE)
 
 

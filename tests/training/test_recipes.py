@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from tests.evaluation.tiny_models import write_model
 from tests.training.blend_files import write_llava_video, write_open_spatial
-from tests.training.losses import losses, stop_after
+from tests.training.small_runs import losses, stop_after
 from tests.training.tiny_dataset import write_dataset
 
 from stvlm.recipes import load_recipe
