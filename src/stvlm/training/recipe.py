@@ -17,11 +17,11 @@ Reader = Literal["llava_video", "open_spatial", "conversations"]
 Subject = Literal["boxes", "motion", "questions"]
 
 
-def check_least(recipe: Any, least: Mapping[str, float], prefix: str = "") -> None:
+def check_least(recipe: Any, least: Mapping[str, float]) -> None:
     """Raises ValueError for a recipe's key whose number is under its least one, or is none."""
     for name, bound in least.items():
         if not bound <= (value := getattr(recipe, name)) < math.inf:
-            raise ValueError(f"{prefix}{name} must be at least {bound}, got {value}")
+            raise ValueError(f"{name} must be at least {bound}, got {value}")
 
 
 @dataclass(frozen=True)
@@ -42,11 +42,11 @@ class NewModel:
 
     def __post_init__(self) -> None:
         sizes = ("image_size_px", "patch_size_px", "hidden_size", "heads", "vision_layers", "language_layers")
-        check_least(self, dict.fromkeys((*sizes, "vocabulary"), 1) | {"initializer_range": 0}, "new_model: ")
+        check_least(self, dict.fromkeys((*sizes, "vocabulary"), 1) | {"initializer_range": 0})
         if self.image_size_px % (2 * self.patch_size_px):
-            raise ValueError("new_model: image_size_px must be a multiple of twice patch_size_px")
+            raise ValueError("image_size_px must be a multiple of twice patch_size_px")
         if self.hidden_size % self.heads:
-            raise ValueError("new_model: hidden_size must be a multiple of heads")
+            raise ValueError("hidden_size must be a multiple of heads")
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ class Benchmark:
     max_new_tokens: int = 64
 
     def __post_init__(self) -> None:
-        check_least(self, dict.fromkeys(("questions", "steps", "batch_size", "max_new_tokens"), 1), "benchmark: ")
+        check_least(self, dict.fromkeys(("questions", "steps", "batch_size", "max_new_tokens"), 1))
 
 
 @dataclass(frozen=True)
