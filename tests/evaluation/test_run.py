@@ -105,6 +105,9 @@ def test_answers_of_other_software_or_of_nobody_known_are_refused(dataset, model
     record.write_text(json.dumps(was | {"versions": was["versions"] | {"transformers": "5.18.0"}}))
     with pytest.raises(DataError, match="out: holds responses of another version of transformers; choose another"):
         evaluate(settings, tmp_path / "out")
+    record.write_text("[]")
+    with pytest.raises(DataError, match=r"out: holds a run\.json that is not of this program; choose another --out"):
+        evaluate(settings, tmp_path / "out")
     record.unlink()
     with pytest.raises(DataError, match=r"out: holds responses without run\.json, which says whose they are"):
         evaluate(settings, tmp_path / "out")

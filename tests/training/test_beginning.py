@@ -16,6 +16,7 @@ from tests.training.tiny_dataset import write_dataset
 from stvlm.records import DataError
 from stvlm.training import beginning
 from stvlm.training.beginning import begin, check
+from stvlm.training.ownership import is_done
 from stvlm.training.recipe import Benchmark, Lora, SFTRecipe
 
 ROOT = Path(__file__).parents[2]
@@ -136,3 +137,10 @@ def test_a_model_that_is_not_on_the_hub_is_one_line(hub, tmp_path):
     assert done.stderr.splitlines()[-1].startswith(
         "error: me/mistyped: cannot be loaded as a model (me/mistyped is not"
     )
+
+
+@pytest.mark.parametrize("content", ["{}", "[]"])
+def test_a_folder_with_the_record_of_another_program_is_left_alone(tmp_path, content):
+    (tmp_path / "training.json").write_text(content)
+    with pytest.raises(DataError, match=r"holds a training\.json that is not ours; choose another --output_dir"):
+        is_done(tmp_path, {})
