@@ -172,7 +172,10 @@ def read_winner(
     color_of = _boxed_kinds(clauses, choices)
     for clause in clauses:
         latest = [token for token in tokens if token in choices][-1:]
-        tokens = _with_colors(_with_names(clause.tokens, order, choices), color_of)
+        named_in_turn = _with_names(clause.tokens, order, choices)
+        if named_in_turn != clause.tokens:  # "the first object" is none of a first part of the time
+            clause = clause._replace(lead=clause.lead - {"first"})
+        tokens = _with_colors(named_in_turn, color_of)
         at, sign, word = _relation(tokens)
         mentions = _colors(tokens, at, word, choices)
         negated = any(map(is_negation, tokens[:at])) or tokens[at - 1 : at] == ["no"]

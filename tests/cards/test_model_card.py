@@ -201,7 +201,7 @@ def test_folders_without_results_are_refused(place: Path, tmp_path: Path) -> Non
 
 
 def test_a_record_of_another_training_is_refused(place: Path, tmp_path: Path) -> None:
-    write_json(tmp_path / "tiny" / "training.json", {"recipe": {}, "dataset_fingerprints": {}})  # as grpo.py's
+    write_json(tmp_path / "tiny" / "training.json", {"recipe": {"dataset": "d"}})
     with pytest.raises(DataError, match=r"tiny: its training.json is of a program whose models have no cards"):
         gather(place / "results", model=tmp_path / "tiny")
 
@@ -211,3 +211,46 @@ def test_another_training_set_is_refused(place: Path, tmp_path: Path) -> None:
     write_json(other / "build.json", {})
     with pytest.raises(DataError, match="other: holds other rows than tiny was trained on; give the right one"):
         gather(place / "results", dataset=other)
+
+
+def test_what_learned_from_its_own_answers_has_a_card(place: Path, tmp_path: Path) -> None:
+    """Of steps 1 to 40 the first twenty earn 0.25, the last twenty 0.75; half of the questions are of its task."""
+    log = [
+        {"step": step, "loss": -0.1, "reward": reward, "rewards/accuracy/mean": reward, "learning_rate": 1e-6}
+        for step, reward in enumerate([0.25] * 20 + [0.75] * 20, start=1)
+    ]
+    training = {
+        "recipe": {
+            "dataset": str(place / "data"), "split": "train", "model": "space/tiny-before", "lora": None,
+            "tasks": ["traveled_distance"], "rewards": {"accuracy": 1.0}, "twins": [], "answers_per_question": 6,
+        },
+        "base_model": "0123abcd",
+        "dataset_fingerprint": load_split(str(place / "data"), "train").fingerprint,
+        "parameters": 42624, "steps": 40, "questions": 16, "asked": 12, "wall_s": 600.0, "device": "1 core of a CPU",
+        "log": log, "versions": {"stvlm": "0.1.0"},
+    }  # fmt: skip
+    write_json(tmp_path / "tiny" / "training.json", training)
+    found = gather(place / "results", model=tmp_path / "tiny")
+    text = render_model_card(found, NAMES, FIGURES)
+    assert "It is `tiny-before`, trained further on its own answers to `me/stkit` by `stvlm`" in text
+    told = section(text, "Training")
+    assert "It answered 12 of 16 questions 6 times each time" in told
+    assert "| all, weighted | 0.250 | 0.750 |\n| accuracy | 0.250 | 0.750 |" in told
+    assert "| KITTI (`kitti`) | 4 questions |\n| simulated world (`simulation`) | 12 questions |" in told
+    assert "Recipe: 40 steps from tiny-before" in told and "| rewards.accuracy | 1.0 |" in told
+    assert "The weights began as those of `tiny-before`, whose terms hold as well." in text
+    assert "Training took 10 minutes on 1 core of a CPU." in text
+    assert (ModelCard(text).data.base_model, ModelCard(text).data.license) == (None, "other")
+    assert "figures/training.png" in write_model_card(found, NAMES, tmp_path / "card")
+    assert [label for label, _ in _others(text)] == ["tiny", "other"]  # whose recipe is one of another program
+
+    on_hub = {**training, "recipe": {**training["recipe"], "model": "me/before"}, "base_model": "me/before@12ab"}
+    text = render_model_card(found._replace(training=on_hub), NAMES, FIGURES)
+    assert "It is [me/before](https://huggingface.co/me/before), trained further" in text
+    assert (ModelCard(text).data.base_model, ModelCard(text).data.base_model_relation) == ("me/before", "finetune")
+
+
+def _others(text: str) -> list[tuple[str, str]]:
+    """Names of the models on the same questions, and the rest of their lines."""
+    table = text.split("Other models on the same questions")[1].split("\n\n")[1]
+    return [tuple(line.strip("| ").split(" | ", 1)) for line in table.splitlines()[2:]]  # type: ignore[misc]

@@ -1,6 +1,7 @@
 """general.py as a user runs it on annotation files, and the results files of lmms-eval that it gathers."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -76,8 +77,12 @@ def test_annotation_files_are_asked_about_once(model, charades, tmp_path):
     again = evaluate_general(str(model), plan, ["charades_sta"], sources, tmp_path / "out")
     assert {result.metric: result.value for result in again}["miou"] >= 0.5  # the first was not asked again
     assert len(place.read_text().splitlines()) == 2
+    retrained = tmp_path / "model"
+    shutil.copytree(model, retrained)
+    assert len(evaluate_general(str(retrained), plan, ["charades_sta"], sources, tmp_path / "out")) == 3
+    (retrained / "generation_config.json").write_text("{}")  # another model in the same place
     with pytest.raises(DataError, match="holds results of another model"):
-        evaluate_general("another", plan, ["charades_sta"], sources, tmp_path / "out")
+        evaluate_general(str(retrained), plan, ["charades_sta"], sources, tmp_path / "out")
 
 
 @pytest.mark.parametrize(
@@ -89,8 +94,8 @@ def test_annotation_files_are_asked_about_once(model, charades, tmp_path):
         (["--tasks", "nextqa_mc_test"], "nextqa_mc_test: is run by lmms-eval, which is not installed here"),
     ],
 )
-def test_errors_are_one_line(tmp_path, arguments, message):
-    found = general("--model", "m", "--out", tmp_path / "out", *arguments)
+def test_errors_are_one_line(model, tmp_path, arguments, message):
+    found = general("--model", model, "--out", tmp_path / "out", *arguments)
     assert found.returncode == 1
     assert message in found.stderr.strip().splitlines()[-1]
 

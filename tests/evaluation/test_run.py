@@ -105,6 +105,9 @@ def test_answers_of_other_software_or_of_nobody_known_are_refused(dataset, model
     record.write_text(json.dumps(was | {"versions": was["versions"] | {"transformers": "5.18.0"}}))
     with pytest.raises(DataError, match="out: holds responses of another version of transformers; choose another"):
         evaluate(settings, tmp_path / "out")
+    record.write_text("[]")
+    with pytest.raises(DataError, match=r"out: holds a run\.json that is not of this program; choose another --out"):
+        evaluate(settings, tmp_path / "out")
     record.unlink()
     with pytest.raises(DataError, match=r"out: holds responses without run\.json, which says whose they are"):
         evaluate(settings, tmp_path / "out")
@@ -170,3 +173,25 @@ def test_what_is_missing_is_told_before_any_model_is_loaded(dataset, model, parr
     assert "\n" not in str(error.value)
     assert parrot.batches == []
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("rows_to", "told"),
+    [
+        (lambda row: row | {"task": "speed"}, r"data: row test0-0: task 'speed' is not one of traveled_distance, "),
+        (lambda row: row | {"target": "0.00"}, r"data: row test0-0: target '0\.00' of traveled_distance must be above"),
+        (lambda row: row | {"id": "test0-0"}, "data: has two rows test0-0; build or fetch the dataset again"),
+    ],
+)
+def test_rows_that_cannot_be_scored_are_never_asked(dataset, model, parrot, tmp_path, rows_to, told):
+    change(dataset, rows_to)
+    with pytest.raises(DataError, match=told):
+        evaluate(Settings(str(dataset), model, controls=()), tmp_path / "out")
+    assert parrot.batches == []
+
+
+def test_a_folder_of_other_data_is_refused(model, tmp_path):
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "test.csv").write_text("id,question,target\na,How far?,20.00\n")
+    with pytest.raises(DataError, match=r"data: its rows have no id, base_id, .*; give a dataset that dataset_builder"):
+        evaluate(Settings(str(tmp_path / "data"), model, controls=()), tmp_path / "out")

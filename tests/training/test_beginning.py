@@ -16,6 +16,7 @@ from tests.training.tiny_dataset import write_dataset
 from stvlm.records import DataError
 from stvlm.training import beginning
 from stvlm.training.beginning import begin, check
+from stvlm.training.ownership import is_done
 from stvlm.training.recipe import Benchmark, Lora, SFTRecipe
 
 ROOT = Path(__file__).parents[2]
@@ -82,10 +83,19 @@ def test_a_run_that_would_end_later_does_not_begin(recipe, changes, message):
     assert "\n" not in str(raised.value)
 
 
-@pytest.mark.parametrize("name", ["answer", "target"])
-def test_a_row_without_answer_or_target_is_named(recipe, name):
-    change_rows(recipe.dataset, **{name: ""})
-    with pytest.raises(DataError, match="row train0-0 has no answer or no target; build the dataset again"):
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"answer": ""}, "stkit: row train0-0 has no answer; build the dataset again"),
+        ({"target": ""}, "stkit: row train0-0: target '' of traveled_distance is not metres such as"),
+        ({"target": None}, "stkit: row train0-0: target None of traveled_distance is not metres such as"),
+        ({"task": "speed"}, "stkit: row train0-0: task 'speed' is not one of traveled_distance, "),
+        ({"id": "train0-1"}, "stkit: has two rows train0-1; build or fetch the dataset again"),
+    ],
+)
+def test_a_row_that_is_no_question_is_named(recipe, changes, message):
+    change_rows(recipe.dataset, **changes)
+    with pytest.raises(DataError, match=message):
         begin(recipe, TEMPLATE)
 
 
@@ -127,3 +137,10 @@ def test_a_model_that_is_not_on_the_hub_is_one_line(hub, tmp_path):
     assert done.stderr.splitlines()[-1].startswith(
         "error: me/mistyped: cannot be loaded as a model (me/mistyped is not"
     )
+
+
+@pytest.mark.parametrize("content", ["{}", "[]"])
+def test_a_folder_with_the_record_of_another_program_is_left_alone(tmp_path, content):
+    (tmp_path / "training.json").write_text(content)
+    with pytest.raises(DataError, match=r"holds a training\.json that is not ours; choose another --output_dir"):
+        is_done(tmp_path, {})

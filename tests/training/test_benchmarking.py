@@ -3,32 +3,23 @@
 import dataclasses
 import json
 from collections import Counter
-from pathlib import Path
 
 import pytest
 import torch
-from tests.evaluation.tiny_models import write_model
-from tests.training.losses import losses
-from tests.training.tiny_dataset import write_dataset
+from tests.evaluation.tiny_models import TEMPLATE
+from tests.training.small_runs import losses, write_recipe
 
 from stvlm.evaluation.run import Settings, evaluate
 from stvlm.records import DataError
 from stvlm.training.benchmarking import load_questions
-from stvlm.training.recipe import Benchmark, Lora, Quantization, SFTRecipe
+from stvlm.training.recipe import Benchmark, Lora, Quantization
 from stvlm.training.run import train
 from stvlm.training.trainer import VideoSFTTrainer
-
-TEMPLATE = (Path(__file__).parents[2] / "training" / "chat_template.jinja").read_text()
 
 
 @pytest.fixture(scope="module")
 def recipe(tmp_path_factory):
-    root = tmp_path_factory.mktemp("run")
-    return SFTRecipe(
-        dataset=str(write_dataset(root / "stkit", clips_per_split=2)), output_dir="",
-        model=str(write_model(root / "model")),
-        batch_size=4, batch_size_per_device=2, learning_rate=1e-2, warmup_steps=0, bf16=False, workers=0, epochs=8,
-    )  # fmt: skip
+    return write_recipe(tmp_path_factory.mktemp("run"), clips_per_split=2, epochs=8)
 
 
 def test_questions_are_spread_over_the_tasks(recipe):

@@ -51,3 +51,20 @@ def test_one_frame_of_a_clip(dataset):
 def test_a_clip_without_a_trajectory_is_refused(dataset):
     with pytest.raises(DataError, match=r"clips\.parquet has no clip"):
         DatasetClips(load_split(dataset, "train").rows, {}, decode)
+
+
+@pytest.mark.parametrize(
+    ("changes", "domain", "told"),
+    [
+        ({"label_type": "lidar"}, "driving", "row train0-0 shows driving, labelled as lidar, and what is learned from"),
+        ({}, "sports", "row train0-0 shows sports, labelled as simulated, and what is learned from is simulated"),
+        ({"frame_times_s": [0.0, 1.0, 2.0]}, "driving", r"the clip of row train0-0 is not shown every 0\.5 s"),
+    ],
+)
+def test_what_is_not_exact_or_not_of_its_frames_is_refused(dataset, changes, domain, told):
+    """Three frames a second apart show five grid points."""
+    first = load_split(dataset, "train").rows[0]
+    trajectories = load_trajectories(dataset, "train")
+    trajectories = {name: of_clip._replace(domain=domain) for name, of_clip in trajectories.items()}
+    with pytest.raises(DataError, match=told):
+        DatasetClips([first | changes], trajectories, decode)

@@ -9,27 +9,20 @@ import torch
 from bitsandbytes.nn import Linear4bit
 from peft import PeftModel
 from safetensors.torch import load_file
-from tests.evaluation.tiny_models import write_model
-from tests.training.tiny_dataset import write_dataset
+from tests.evaluation.tiny_models import TEMPLATE, write_model
+from tests.training.small_runs import write_recipe
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
 from stvlm.records import DataError
 from stvlm.training.exporting import export
 from stvlm.training.opening import open_model
-from stvlm.training.recipe import Lora, Quantization, SFTRecipe
+from stvlm.training.recipe import Lora, Quantization
 from stvlm.training.run import train
-
-TEMPLATE = (Path(__file__).parents[2] / "training" / "chat_template.jinja").read_text()
 
 
 @pytest.fixture(scope="module")
 def recipe(tmp_path_factory):
-    root = tmp_path_factory.mktemp("run")
-    return SFTRecipe(
-        dataset=str(write_dataset(root / "stkit", clips_per_split=1)), output_dir="",
-        model=str(write_model(root / "model")),
-        batch_size=4, batch_size_per_device=2, learning_rate=1e-2, warmup_steps=0, bf16=False, workers=0,
-    )  # fmt: skip
+    return write_recipe(tmp_path_factory.mktemp("run"), clips_per_split=1)
 
 
 def logits(model):

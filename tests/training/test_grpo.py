@@ -21,13 +21,14 @@ from trl import GRPOTrainer
 from stvlm.dataset.rows import SCHEMA
 from stvlm.dataset.variants import seen_otherwise
 from stvlm.dataset.video import VideoSettings, read_video, write_video
-from stvlm.evaluation.dataset import frame_count
+from stvlm.evaluation.dataset import frame_count, load_split
 from stvlm.evaluation.frames import decode
 from stvlm.recipes import load_recipe
 from stvlm.records import DataError
 from stvlm.training.callbacks import StopWhenAsked
 from stvlm.training.grpo import learn, load_questions, make_plan, make_trainer
 from stvlm.training.grpo_recipe import GRPORecipe
+from stvlm.training.grpo_trainer import VideoGRPOTrainer
 from stvlm.training.recipe import Lora
 
 ROOT = Path(__file__).parents[2]
@@ -235,6 +236,10 @@ def test_a_run_that_was_stopped_goes_on_as_if_it_had_not_been(model, dataset, tm
     rewards = [[log["reward"] for log in record["log"] if "reward" in log] for record in records]
     assert len(rewards[0]) == records[0]["steps"] == 2
     assert rewards[0] == rewards[1]
+    fingerprint = load_split(str(dataset), "train").fingerprint
+    sizes = sum(values.numel() for values in load_file(whole / "model.safetensors").values())
+    assert (records[1]["dataset_fingerprint"], records[1]["parameters"]) == (fingerprint, sizes)
+    assert records[1]["twin_fingerprints"].keys() == {"mirrored"}
     before, after, again = (load_file(out / "model.safetensors") for out in (model, whole, stopped))
     assert before.keys() == after.keys()
     assert all(torch.equal(after[name], again[name]) for name in after)
@@ -247,10 +252,23 @@ def test_an_adapter_is_learned_on_the_language_model_alone(model, dataset, tmp_p
     out = learn(recipe_for(model, dataset, tmp_path / "out", lora=Lora(r=2), gradient_checkpointing=True))
     weights = load_file(out / "adapter_model.safetensors")
     assert len(weights) == 2 * 7 * 2  # layers, matrices, and two of each
+    assert {path.name for path in out.iterdir()}.isdisjoint({"training_args.bin", "README.md"})
     assert all(".language_model." in name for name in weights)
     assert any(weights[name].abs().max() > 0 for name in weights if "lora_B" in name)
     with pytest.raises(DataError, match="is a LoRA adapter; merge it"):
         learn(recipe_for(out, dataset, tmp_path / "more"))
+
+
+def test_a_loss_that_is_no_number_ends_the_run(model, dataset, tmp_path, monkeypatch, any_reward):
+    ours = VideoGRPOTrainer._compute_loss
+
+    def astray(self, *args):
+        return ours(self, *args) * (float("nan") if self.state.global_step == 1 else 1.0)
+
+    monkeypatch.setattr(VideoGRPOTrainer, "_compute_loss", astray)
+    with pytest.raises(DataError, match="of step 2 is nan: training has gone astray"):
+        learn(recipe_for(model, dataset, tmp_path / "out"))
+    assert [path.name for path in (tmp_path / ".out.training" / "checkpoints").iterdir()] == ["checkpoint-1"]
 
 
 def test_output_of_another_recipe_is_left_alone(model, dataset, tmp_path):
@@ -273,13 +291,17 @@ def test_output_of_another_recipe_is_left_alone(model, dataset, tmp_path):
         ({"dataset": "./nowhere"}, "./nowhere: no such dataset folder"),
         ({"twins": ["reversed"], "rewards": {"consistency": 1.0}}, "has no config 'reversed'; it has "),
         ({"questions_per_step": 3}, "is not a multiple of answers_per_device 4"),
+        ({"twins": ["mirrored"], "rewards": {"consistency": 1.0}, "questions_per_step": 1}, "step must be even: a"),
+        ({"learning_rate": -1.0}, "learning_rate must be at least 0, got -1.0"),
+        ({"temperature": float("nan")}, "temperature must be above 0, got nan"),
+        ({"bf16": True}, "PyTorch finds none here; run it where there is one (with a CUDA build of torch), take train"),
         ({"questions_per_step": 64}, "has too few questions on clips of one length"),
     ],
 )
 def test_errors_are_one_line(model, dataset, tmp_path, changes, message):
     values = {
         "model": str(model), "dataset": str(dataset), "output_dir": "out", "answers_per_question": 2,
-        "answers_per_device": 4, "questions_per_step": 2,
+        "answers_per_device": 4, "questions_per_step": 2, "bf16": False,
     }  # fmt: skip
     config = tmp_path / "recipe.yaml"
     config.write_text(yaml.safe_dump(values | changes))

@@ -2,15 +2,17 @@
 
 import dataclasses
 import json
+import re
 from pathlib import Path
 
 import pytest
 from tests.evaluation.tiny_models import write_model
 from tests.training.blend_files import write_llava_video, write_open_spatial
-from tests.training.losses import losses, stop_after
+from tests.training.small_runs import losses, stop_after
 from tests.training.tiny_dataset import write_dataset
 
-from stvlm.recipes import load_recipe
+from stvlm.recipes import from_mapping, load_recipe
+from stvlm.records import DataError
 from stvlm.training.families import family_of
 from stvlm.training.opening import model_type
 from stvlm.training.recipe import BlendSource, NewModel, SFTRecipe, Stage, Stages
@@ -81,3 +83,26 @@ def test_recipe_trains_two_steps_and_resumes(path, world, tmp_path):
     state = json.loads(next((tmp_path / ".model.training" / "checkpoints").glob("*/trainer_state.json")).read_text())
     assert state["global_step"] == 2
     assert len(losses(state["log_history"])) == 2
+
+
+STAGES = {"layer": 2, "stages": [{"learn": "boxes", "steps": 1, "batch_size": 1}]}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"learning_rate": float("nan")}, "r.yaml: learning_rate must be at least 0, got nan"),
+        ({"workers": -1}, "r.yaml: workers must be at least 0, got -1"),
+        ({"decay_share": 1.5}, "r.yaml: decay_share must be at most 1, got 1.5"),
+        ({"model": None, "new_model": {"heads": 0}}, "r.yaml: new_model: heads must be at least 1, got 0"),
+        (
+            {"model": None, "new_model": {"language_layers": 1}, "trajectories": STAGES},
+            "r.yaml: trajectories: layer is one of the language model's, from 1",
+        ),
+        ({"benchmark": {"dataset": "b", "steps": 0}}, "r.yaml: benchmark: steps must be at least 1, got 0"),
+    ],
+    ids=lambda value: "" if isinstance(value, str) else next(iter(value)),
+)
+def test_numbers_that_training_cannot_take_are_refused(changes, message):
+    with pytest.raises(DataError, match=f"^{re.escape(message)}$"):
+        from_mapping(SFTRecipe, {"dataset": "d", "output_dir": "o"} | changes, "r.yaml")

@@ -12,17 +12,15 @@ from pathlib import Path
 
 import pytest
 import yaml
-from tests.evaluation.tiny_models import write_model
-from tests.training.losses import losses, stop_after
-from tests.training.tiny_dataset import write_dataset
+from tests.evaluation.tiny_models import TEMPLATE
+from tests.training.small_runs import losses, stop_after, write_recipe
 
 from stvlm.recipes import to_mapping
 from stvlm.records import DataError
-from stvlm.training.recipe import Lora, Quantization, SFTRecipe
+from stvlm.training.recipe import Lora, Quantization
 from stvlm.training.run import train
 
 ROOT = Path(__file__).parents[2]
-TEMPLATE = (ROOT / "training" / "chat_template.jinja").read_text()
 KINDS = {
     "full": {},
     "lora": {"lora": Lora(r=4, dropout=0.1)},
@@ -32,12 +30,7 @@ KINDS = {
 
 @pytest.fixture(scope="module")
 def recipe(tmp_path_factory):
-    root = tmp_path_factory.mktemp("run")
-    return SFTRecipe(
-        dataset=str(write_dataset(root / "stkit", clips_per_split=3)), output_dir="",
-        model=str(write_model(root / "model")),
-        batch_size=4, batch_size_per_device=2, learning_rate=1e-3, warmup_steps=0, bf16=False, workers=0, save_steps=1,
-    )  # fmt: skip
+    return write_recipe(tmp_path_factory.mktemp("run"), clips_per_split=3, learning_rate=1e-3, save_steps=1)
 
 
 def log_of(out):

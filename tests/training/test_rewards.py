@@ -114,6 +114,7 @@ def test_what_a_twins_answer_says_of_the_clip_itself(task, value, mirrored, back
         (SECONDS, "From 2 to 6 seconds.", ["From 4 to 8 seconds."], "reversed", 1.0),
         (SECONDS, "From 2 to 6 seconds.", ["From 2 to 6 seconds."], "reversed", 1 / 3),
         (SECONDS, "From 2 to 6 seconds.", ["From 2 to 12 seconds."], "reversed", 0.0),  # starts before the clip does
+        (SECONDS, "From 0 to 6 seconds.", ["From 4 to 10.004 seconds."], "reversed", 1.0),  # 4 ms after its end
         (WINNER, "The blue one.", ["The blue one.", "The red one."], "mirrored", 0.5),
     ],
 )  # fmt: skip

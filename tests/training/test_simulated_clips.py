@@ -127,9 +127,12 @@ def test_recordings_are_rendered_once_and_drawn_from_alike(tmp_path):
     assert (a.frames[:, 0].int() - a.frames[:, 1].int()).max() > 60  # a red outline
 
 
-@pytest.mark.parametrize("change", [{"monochrome": False}, {"frame_rate_hz": 4}])
-def test_other_families_are_refused(tmp_path, change):
-    with pytest.raises(DataError, match="monochrome"):
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [({"monochrome": False}, "monochrome"), ({"frame_rate_hz": 4}, "monochrome"), ({"layouts": ["court"]}, "streets")],
+)
+def test_other_families_are_refused(tmp_path, change, told):
+    with pytest.raises(DataError, match=told):
         recorded(OPTIONS | change, VisibilityGates(), 32, tmp_path)
 
 

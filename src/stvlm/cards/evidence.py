@@ -193,7 +193,9 @@ def _rows_of(place: Path, training: Mapping[str, Any]) -> Sequence[Row] | None:
     """The rows that a model was trained on; None where a dataset's are others."""
     recipe = training["recipe"]
     split = load_split(str(place), recipe["split"], None, recipe.get("config"), needs_video=False)
-    return split.rows if split.fingerprint == training["dataset_fingerprint"] else None
+    if split.fingerprint != training["dataset_fingerprint"]:
+        return None
+    return [row for row in split.rows if row["task"] in recipe.get("tasks", (row["task"],))]
 
 
 def _training(model: Path) -> Mapping[str, Any] | None:

@@ -232,25 +232,26 @@ def _range_and_speed(row: Row, trajectories: Trajectories) -> tuple[float, float
 def training_curve(log: Sequence[Mapping[str, Any]], stages: Sequence[tuple[str, int]] = ()) -> Figure | None:
     """Loss and learning rate by step, and between them accuracy on a benchmark where it was taken meanwhile.
 
-    Of a model that learned in stages, each a subject and a number of steps: the losses of all that it was asked. None
-    where little was logged.
+    Of a model that learned from its own answers the reward, as the loss of that says nothing. Of a model that learned
+    in stages, each a subject and a number of steps: the losses of all that it was asked. None where little was logged.
     """
     if stages:
         return _losses_by_stage(log, stages)
-    entries = [entry for entry in log if "loss" in entry]
+    shown = "reward" if any("reward" in entry for entry in log) else "loss"
+    entries = [entry for entry in log if shown in entry]
     scored = [entry for entry in log if "eval_average_accuracy" in entry]
     if len(entries) < 3:
         return None
-    steps, loss = (np.array([entry[key] for entry in entries], np.float64) for key in ("step", "loss"))
+    steps, values = (np.array([entry[key] for entry in entries], np.float64) for key in ("step", shown))
     heights = [4, 2.5, 1] if scored else [4, 1]
     figure = new_figure(7.0, 0.2 + 0.5 * sum(heights))
     panels = figure.subplots(len(heights), 1, sharex=True, gridspec_kw={"height_ratios": heights, "hspace": 0.12})
     top, bottom = panels[0], panels[-1]
-    width = max(1, round(SMOOTHED * len(loss)))
-    top.plot(steps, loss, color=COLORS[0], linewidth=0.7, alpha=0.35 if width > 1 else 1.0)
+    width = max(1, round(SMOOTHED * len(values)))
+    top.plot(steps, values, color=COLORS[0], linewidth=0.7, alpha=0.35 if width > 1 else 1.0)
     if width > 1:
-        top.plot(_running_mean(steps, width), _running_mean(loss, width), color=COLORS[0], linewidth=1.6)
-    top.set_ylabel("loss")
+        top.plot(_running_mean(steps, width), _running_mean(values, width), color=COLORS[0], linewidth=1.6)
+    top.set_ylabel(shown)
     if scored:
         _accuracy_by_step(panels[1], scored)
     rates = np.array([entry.get("learning_rate", np.nan) for entry in entries], np.float64)

@@ -24,6 +24,8 @@ from stvlm.sources.licences import licence_of
 AVERAGE = "average"
 _UNITS = {key.removesuffix("_mae"): heading.removeprefix("MAE ") for heading, key, _ in COLUMNS if "_mae" in key}
 """Of a task's error; those of tasks that are not in the paper's table are in seconds."""
+FIRST_AND_LAST = 20
+"""Of how many steps, at either end of a training, a reward's mean is given."""
 TAGS = ("video", "kinematics", "spatio-temporal-reasoning", "st-vlm")
 
 
@@ -61,7 +63,10 @@ def render_model_card(found: Evidence, names: Names, figures: Mapping[str, Figur
         names=names,
         title=r.name,
         training=found.training,
-        base=recipe.get("model"),
+        base=base_of(found),
+        base_on_hub=base_on_hub(found),
+        rewards=_rewards(found.training or {}),
+        first_and_last=FIRST_AND_LAST,
         found=found,
         heads=[NAMES.get(name, name) for name in controls],
         lines=[_score_line(r, task, controls) for task in (*_tasks(r), AVERAGE)],
@@ -164,6 +169,31 @@ def _amount(found: Evidence, count: int) -> str:
     return f"{count:,} questions"
 
 
+def base_of(found: Evidence) -> str | None:
+    """What a model was made from: an id of the Hub, or a folder's name; None where nothing, or nothing is known."""
+    base = found.training["recipe"].get("model") if found.training else None
+    return base if base is None or base == base_on_hub(found) else Path(base).name
+
+
+def base_on_hub(found: Evidence) -> str | None:
+    """The same where it is on the Hub: of a folder the training's record has the hash of its files."""
+    training = found.training or {"recipe": {}}
+    base = training["recipe"].get("model")
+    is_folder = base and not str(training.get("base_model", f"{base}@")).startswith(f"{base}@")
+    return None if is_folder else base
+
+
+def _rewards(training: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    """Names, means over the first and over the last steps, of what a model's own answers were worth to it."""
+    log = [entry for entry in training.get("log", ()) if "reward" in entry]
+    ends = log[:FIRST_AND_LAST], log[-FIRST_AND_LAST:]
+    keys = {"all, weighted": "reward"} | {
+        name: f"rewards/{name}/mean" for name in training.get("recipe", {}).get("rewards", ())
+    }
+    means = {name: [sum(entry[key] for entry in end) / len(end) for end in ends] for name, key in keys.items() if log}
+    return [(name, f"{first:.3f}", f"{last:.3f}") for name, (first, last) in means.items()]
+
+
 def _cost(training: Mapping[str, Any]) -> str:
     """How long training took, on what."""
     hours = training["wall_s"] / 3600
@@ -190,7 +220,7 @@ def told_setting(r: Results, usual: Results) -> str:
 
 def told_other(r: Results, training: Mapping[str, Any] | None, own: Mapping[str, Any] | None) -> str:
     """Another model's name, and what its recipe has otherwise."""
-    if training is None or own is None or ("dataset" in training["recipe"]) != ("dataset" in own["recipe"]):
+    if training is None or own is None or _program_of(training) != _program_of(own):
         return r.name  # of programs whose recipes have little in common
     mine, theirs = (dict(_flat(record["recipe"])) for record in (own, training))
     changed = [
@@ -199,6 +229,11 @@ def told_other(r: Results, training: Mapping[str, Any] | None, own: Mapping[str,
         if mine.get(key) != theirs.get(key)
     ]
     return f"{r.name} ({'; '.join(changed) or 'the same recipe'})"
+
+
+def _program_of(training: Mapping[str, Any]) -> set[str]:
+    """Told by the keys that only some programs' recipes have."""
+    return {"dataset", "rewards"}.intersection(training["recipe"])
 
 
 def _tasks(r: Results) -> list[str]:
@@ -256,7 +291,7 @@ def _sources(build: Mapping[str, Any]) -> list[str]:
 def _front_matter(found: Evidence, names: Names) -> ModelCardData:
     """What the Hub reads."""
     r = found.results
-    base = found.training["recipe"].get("model") if found.training else None
+    base = base_on_hub(found)
     return ModelCardData(
         language="en",
         library_name="transformers",
@@ -279,7 +314,7 @@ def _front_matter(found: Evidence, names: Names) -> ModelCardData:
             )
             for task in (AVERAGE, *_tasks(r))
         ],
-        **licence(found, names, base),
+        **licence(found, names, base_of(found)),
     )
 
 

@@ -33,8 +33,8 @@ CAPTIONS = {
     "relative error of the answers that could be read.",
     "errors": "Median relative error of distances and speeds, by how far away the object is and how fast it goes, with "
     "95 % intervals over clips; equally many questions between two ticks.",
-    "training": "Losses of the training by step, as they were logged and (thick) smoothed; the average accuracy on a "
-    "benchmark where it was taken meanwhile, and the learning rate.",
+    "training": "Losses, or rewards, of the training by step, as they were logged and (thick) smoothed; the average "
+    "accuracy on a benchmark where it was taken meanwhile, and the learning rate.",
 }
 
 

@@ -13,8 +13,12 @@ import datasets
 
 from stvlm.programs import first_line
 from stvlm.records import DataError
+from stvlm.scoring import read_reference
 
 Row = Mapping[str, Any]
+NEEDED = ("id", "base_id", "clip_id", "task", "question", "prompt", "answer", "target", "choices", "start_s", "end_s",
+          "objects", "frame_times_s", "source", "scene_id")  # fmt: skip
+"""The columns that a model is trained on or asked by."""
 
 
 class Split(NamedTuple):
@@ -34,10 +38,15 @@ def load_split(
 ) -> Split:
     """The first `limit` rows of a split of a folder or a Hub dataset, of its default config or another.
 
-    Raises DataError, one line, for a missing dataset, config, split or video.
+    Raises DataError, one line, for a missing dataset, config, split or video, and for rows that are no questions.
     """
     part, revision = _open_split(dataset, split, config)
-    if "video" in part.column_names:
+    names = part.column_names or ()
+    if missing := [name for name in NEEDED if name not in names]:
+        raise DataError(
+            f"{dataset}: its rows have no {', '.join(missing)}; give a dataset that dataset_builder/build.py made"
+        )
+    if "video" in names:
         part = part.cast_column("video", datasets.Video(decode=False))
     elif needs_video:
         raise DataError(
@@ -47,6 +56,7 @@ def load_split(
     rows = [_with_path(row, dataset, needs_video) for row in islice(part, limit)]
     if not rows:
         raise DataError(f"{dataset}: split {split!r} has no rows")
+    _check(rows, dataset)
     return Split(rows, _fingerprint(rows), revision)
 
 
@@ -86,6 +96,19 @@ def _with_path(row: dict[str, Any], dataset: str, needs_video: bool) -> dict[str
             f"{dataset}: the video of row {row['id']} is missing ({path}); build or fetch the dataset again"
         )
     return {**row, "video_path": None, "video_bytes": 0}
+
+
+def _check(rows: Sequence[Row], dataset: str) -> None:
+    """Raises DataError for a row that cannot be scored, and for two of one id: their answers cannot be told apart."""
+    seen: set[str] = set()
+    for row in rows:
+        try:
+            read_reference(row, f"{dataset}: row {row['id']}")
+        except ValueError as error:
+            raise DataError(f"{error}; build or fetch the dataset again") from error
+        if row["id"] in seen:
+            raise DataError(f"{dataset}: has two rows {row['id']}; build or fetch the dataset again")
+        seen.add(row["id"])
 
 
 def _fingerprint(rows: Sequence[Row]) -> str:

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import yaml
 
+from stvlm.evaluation.answering import fingerprint
 from stvlm.evaluation.video_tasks import READERS
 from stvlm.files import read_json, write_json
 from stvlm.programs import first_line
@@ -69,7 +70,7 @@ def evaluate_general(
 
     Raises DataError.
     """
-    identity = {"model": model, "max_frames": plan.max_frames, "limit": limit}
+    identity = {"model": fingerprint(model), "max_frames": plan.max_frames, "limit": limit}
     if (out / RUN).exists() and read_json(out / RUN) != identity:
         raise DataError(f"{out}: holds results of another model, number of frames or --limit; choose another --out")
     for task in tasks:

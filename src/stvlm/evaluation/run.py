@@ -140,6 +140,8 @@ def _check_own(out: Path, identity: dict[str, Any]) -> None:
     if not (out / RUN).exists():
         raise DataError(f"{out}: holds responses without {RUN}, which says whose they are; choose another --out")
     former = read_json(out / RUN)
+    if not isinstance(former, dict):
+        raise DataError(f"{out}: holds a {RUN} that is not of this program; choose another --out")
     for name in sorted({*former, *identity}):
         was, would_be = former.get(name), identity.get(name)
         if was != would_be:

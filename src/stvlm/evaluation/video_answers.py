@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shlex
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -44,7 +43,7 @@ def ask(model: str, task: str, read: Read, videos: Path, max_frames: int, out: P
     answerer = TransformersModel(model, _MAX_NEW_TOKENS)
     write_json(out / RUN, identity)
     place = out / "responses.jsonl"
-    answers = {line["id"]: line["response"] for line in _lines(place)}
+    answers = _answers_in(place)
     with place.open("a", encoding="utf-8") as file:
         for row in tqdm([row for row in rows if row.id not in answers], unit="answer", desc=task):
             clip = show(videos, row, max_frames)
@@ -117,9 +116,13 @@ def _with_one_of(boxed: list[int], numbers: list[int]) -> list[int]:
     return sorted({*numbers, middle} - {instead})
 
 
-def _lines(place: Path) -> Iterator[dict[str, str]]:
-    """The lines of a file of responses, but one that was cut off."""
-    if place.exists():
-        whole = place.read_bytes().rpartition(b"\n")[0]
-        place.write_bytes(whole + b"\n" if whole else b"")
-        yield from map(json.loads, whole.splitlines())
+def _answers_in(place: Path) -> dict[str, str]:
+    """What a file of responses holds, by row, but for a last line that was cut off. Raises DataError."""
+    if not place.exists():
+        return {}
+    whole = place.read_bytes().rpartition(b"\n")[0]
+    place.write_bytes(whole + b"\n" if whole else b"")
+    try:
+        return {line["id"]: line["response"] for line in map(json.loads, whole.splitlines())}
+    except (ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{place}: holds a line that is no response; remove the line or the file") from error

@@ -95,8 +95,8 @@ def begin(recipe: SFTRecipe, chat_template: str) -> Start | None:
     questions = load_questions(recipe.benchmark) if recipe.benchmark else []
     split = load_split(recipe.dataset, recipe.split, None, recipe.config)
     for row in split.rows:
-        if not row["answer"] or not row["target"]:
-            raise DataError(f"{recipe.dataset}: row {row['id']} has no answer or no target; build the dataset again")
+        if not row["answer"]:
+            raise DataError(f"{recipe.dataset}: row {row['id']} has no answer; build the dataset again")
     identity = {"recipe": that_matters(recipe), "dataset_fingerprint": split.fingerprint}
     if is_done(out, identity):
         return None

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,15 +24,13 @@ class Checkpoints(Trainer):  # type: ignore[misc]
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         """Writes a checkpoint, or raises DataError and leaves the one before it."""
-        try:
+        with _written(Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}", "before it"):
             super()._save_checkpoint(model, trial)
-        except (OSError, RuntimeError, SafetensorError) as error:  # all of these where a disk is full
-            torso = Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}"
-            shutil.rmtree(torso, ignore_errors=True)
-            raise DataError(
-                f"{torso}: cannot be written ({first_line(error)}); free some space and run the same command again, "
-                "which goes on from the checkpoint before it"
-            ) from error
+
+    def save_trained(self, folder: Path) -> None:
+        """Writes what was trained, or raises DataError."""
+        with _written(folder, "of the last step"):
+            self.save_model(str(folder))
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
         """Loads a checkpoint's weights.
@@ -44,3 +44,16 @@ class Checkpoints(Trainer):  # type: ignore[misc]
         else:
             saved = type(self.model).from_pretrained(resume_from_checkpoint, dtype=self.model.dtype)
             self.model.load_state_dict(saved.state_dict())
+
+
+@contextmanager
+def _written(folder: Path, checkpoint: str) -> Iterator[None]:
+    """Turns what is raised where a folder cannot be written into one line, and leaves no part of it."""
+    try:
+        yield
+    except (OSError, RuntimeError, SafetensorError) as error:  # all of these where a disk is full
+        shutil.rmtree(folder, ignore_errors=True)
+        raise DataError(
+            f"{folder}: cannot be written ({first_line(error)}); free some space and run the same command again, which "
+            f"goes on from the checkpoint {checkpoint}"
+        ) from error

@@ -15,6 +15,7 @@ from torch.nn.functional import affine_grid, grid_sample
 
 from stvlm.evaluation.frames import FrameReader
 from stvlm.evaluation.trajectories import Trajectories, Trajectory, trajectory_of
+from stvlm.kinematics import STEP_S
 from stvlm.records import Array, DataError
 from stvlm.training.augment import CHANNEL
 from stvlm.training.trajectories import Cut, mirrored
@@ -36,7 +37,7 @@ class DatasetClips:
     """The clips of rows, from their mp4s; each row's video shows all frames of its clip."""
 
     def __init__(self, rows: Iterable[Mapping[str, Any]], trajectories: Trajectories, reader: FrameReader) -> None:
-        """Raises DataError where a clip has no trajectory."""
+        """Raises DataError where a clip has no trajectory, or not that of its frames, or one that is not exact."""
         self._reader = reader
         self._known: dict[int, list[_Known]] = defaultdict(list)
         seen: set[str] = set()
@@ -47,7 +48,10 @@ class DatasetClips:
                 for n in range(LEAST_WINDOW, known.boxes.shape[1] + 1):
                     self._known[n].append(known)
         if not self._known:
-            raise DataError(f"no clip has {LEAST_WINDOW} frames")
+            raise DataError(
+                f"trajectories: no clip of the dataset has {LEAST_WINDOW} frames; build it with longer ones, or leave "
+                "them out of the recipe"
+            )
         self.lengths = sorted(self._known)
 
     def draw(self, n: int, rng: np.random.Generator, whole: bool = True) -> Cut:
@@ -64,6 +68,17 @@ class DatasetClips:
 
 
 def _known(row: Mapping[str, Any], trajectory: Trajectory) -> _Known:
+    # What is asked about them asks for directions, and knows of no noise.
+    if row["label_type"] != "simulated" or trajectory.domain != "driving":
+        raise DataError(
+            f"trajectories: row {row['id']} shows {trajectory.domain}, labelled as {row['label_type']}, and what is "
+            "learned from is simulated driving; name a config of that alone, or leave them out of the recipe"
+        )
+    if len(row["frame_times_s"]) != trajectory.xyz_m.shape[1]:
+        raise DataError(
+            f"trajectories: the clip of row {row['id']} is not shown every {STEP_S} s; name a config that is not "
+            "retimed, or leave them out of the recipe"
+        )
     path = Path(row["video_path"])
     with av.open(str(path)) as container:
         size_px = container.streams.video[0].width, container.streams.video[0].height
@@ -79,9 +94,7 @@ def _exchanged(cut: Cut, rng: np.random.Generator) -> Cut:
     source = list(range(3))
     for old, new in zip(cut.colors, colors, strict=True):
         source[CHANNEL[new]] = CHANNEL[old]
-    order = sorted(
-        range(len(colors)), key=lambda j: cut.colors.index(colors[j])
-    )  # objects in the order of their colours
+    order = sorted(range(len(colors)), key=lambda j: cut.colors.index(colors[j]))  # objects as their colours come
     return Cut(cut.frames[:, source], cut.colors, cut.boxes[order], cut.xyz_m[order], cut.world_SE3_camera)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import random
-import shutil
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,12 +23,13 @@ from stvlm.files import write_json
 from stvlm.programs import first_line
 from stvlm.recipes import to_mapping
 from stvlm.records import DataError
-from stvlm.training.callbacks import LossBar, StopWhenAsked
+from stvlm.training.callbacks import LossBar, StopAtNonsense, StopWhenAsked
 from stvlm.training.cost import Clock, KeepTime
+from stvlm.training.exporting import TRAINED, finish
 from stvlm.training.grpo_recipe import GRPORecipe
 from stvlm.training.grpo_trainer import VideoGRPOTrainer
-from stvlm.training.opening import add_adapters
-from stvlm.training.ownership import CLAIM, RECORD, check_unclaimed, is_done, places, remove_torsos, that_matters
+from stvlm.training.opening import add_adapters, check_device
+from stvlm.training.ownership import CLAIM, check_unclaimed, is_done, places, remove_torsos, that_matters
 from stvlm.training.rewards import reward_functions
 
 Row = dict[str, Any]
@@ -60,14 +60,11 @@ def learn(recipe: GRPORecipe) -> Path:
     An interrupted run goes on from its last step when it is started again. Raises DataError where data are missing,
     and where the output folder holds the work of another recipe; KeyboardInterrupt when asked to stop.
     """
+    check_device(recipe)
     out, work = places(recipe.output_dir)
     clock = Clock(work)
     rows, questions, fingerprints = load_questions(recipe)
-    identity = {
-        "recipe": that_matters(recipe),
-        "model_fingerprint": fingerprint(recipe.model),
-        "dataset_fingerprints": fingerprints,
-    }
+    identity = {"recipe": that_matters(recipe), "base_model": fingerprint(recipe.model), **fingerprints}
     if is_done(out, identity):
         return out
     check_unclaimed(work, identity)
@@ -75,6 +72,7 @@ def learn(recipe: GRPORecipe) -> Path:
     set_seed(recipe.seed)
     logging.disable_progress_bar()  # of loading and saving; training shows its own
     trainer, stop = make_trainer(recipe, rows, plan, work / "checkpoints")
+    parameters = sum(parameter.numel() for parameter in trainer.model.parameters())
     checkpoints = work / "checkpoints"
     remove_torsos(checkpoints)
     write_json(work / CLAIM, identity)
@@ -82,29 +80,27 @@ def learn(recipe: GRPORecipe) -> Path:
     trainer.train(resume_from_checkpoint=get_last_checkpoint(str(checkpoints)) if checkpoints.is_dir() else None)
     if stop.requested:
         raise KeyboardInterrupt
-    trainer.save_model(str(work / "model"))
+    trainer.save_trained(work / TRAINED)
     if trainer.accelerator.is_main_process:
-        # A pickle of the arguments, with this machine's paths in it; the record says all that matters.
-        (work / "model" / "training_args.bin").unlink()
         record = {
             **identity,
             "recipe": to_mapping(recipe),
+            "parameters": parameters,
             "versions": versions(),
+            "processes": trainer.accelerator.num_processes,
             "questions": len(rows),
             "asked": len({asked.row for asked in plan}),
             "steps": trainer.state.global_step,
             "log": trainer.state.log_history,
             **clock.cost(),
         }
-        write_json(work / "model" / RECORD, record)
-        (work / "model").replace(out)
-        shutil.rmtree(work)
+        finish(recipe, record, trainer.processing_class, work, out)
     trainer.accelerator.wait_for_everyone()
     return out
 
 
-def load_questions(recipe: GRPORecipe) -> tuple[list[Row], list[tuple[Planned, ...]], dict[str, str]]:
-    """Rows, the questions that are asked together, and the fingerprints of the dataset's configs.
+def load_questions(recipe: GRPORecipe) -> tuple[list[Row], list[tuple[Planned, ...]], dict[str, Any]]:
+    """Rows, the questions that are asked together, and the fingerprints of the dataset and its twins, for the record.
 
     With twins a question and its twin go together, and what has none is not asked. Raises DataError.
     """
@@ -114,7 +110,7 @@ def load_questions(recipe: GRPORecipe) -> tuple[list[Row], list[tuple[Planned, .
     place: dict[str, int] = {}
     for config in ("", *recipe.twins):
         split = load_split(recipe.dataset, recipe.split, config=config or None)
-        fingerprints[config or "default"] = split.fingerprint
+        fingerprints[config] = split.fingerprint
         for row in split.rows:
             if row["task"] not in recipe.tasks:
                 continue
@@ -129,7 +125,7 @@ def load_questions(recipe: GRPORecipe) -> tuple[list[Row], list[tuple[Planned, .
     if not found:
         told = f" that has a twin in {', '.join(recipe.twins)}" if recipe.twins else ""
         raise DataError(f"{recipe.dataset}: split {recipe.split!r} has no question of {', '.join(recipe.tasks)}{told}")
-    return rows, found, fingerprints
+    return rows, found, {"dataset_fingerprint": fingerprints.pop(""), "twin_fingerprints": fingerprints}
 
 
 def make_plan(questions: Sequence[tuple[Planned, ...]], lengths: Sequence[int], recipe: GRPORecipe) -> list[Planned]:
@@ -196,6 +192,7 @@ def make_trainer(
         activation_checkpointing=recipe.gradient_checkpointing,
         dataloader_pin_memory=False,
         logging_steps=1,
+        logging_nan_inf_filter=False,  # or it shows the mean of the steps before in place of what is no number
         save_steps=recipe.save_steps,
         save_total_limit=1,
         seed=recipe.seed,
@@ -212,7 +209,7 @@ def make_trainer(
         processing_class=processor,
         reward_funcs=reward_functions(list(recipe.rewards), rows),
         train_dataset=datasets.Dataset.from_list(columns),
-        callbacks=[stop],
+        callbacks=[stop, StopAtNonsense()],
     )
     RewardBar.replace_progress(trainer)
     return trainer, stop

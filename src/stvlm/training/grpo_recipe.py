@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from stvlm.recipes import nearest
 from stvlm.scoring import TASKS
-from stvlm.training.recipe import Lora
+from stvlm.training.recipe import Lora, check_least
 
 REWARDS = ("accuracy", "closeness", "format", "consistency")
 TWINS = ("mirrored", "reversed")
@@ -70,10 +71,12 @@ class GRPORecipe:
             raise ValueError("lora: export can only be [adapter] here; merge it afterwards with peft")
         if self.use_vllm:
             raise ValueError("use_vllm: TRL hands vLLM no video, so that answers would be blind; leave it false")
-        for name in ("steps", "questions_per_step", "answers_per_device", "max_new_tokens", "save_steps"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        counts = ("steps", "questions_per_step", "answers_per_device", "max_new_tokens", "save_steps")
+        rates = ("kl", "learning_rate", "weight_decay", "warmup_steps", "max_grad_norm", "seed")
+        check_least(self, dict.fromkeys(counts, 1) | dict.fromkeys(rates, 0))
+        if self.twins and self.questions_per_step % 2:
+            raise ValueError("questions_per_step must be even: a question and its twin are asked in one step")
         if self.answers_per_question < 2:
             raise ValueError(f"answers_per_question must be at least 2, to compare; got {self.answers_per_question}")
-        if self.temperature <= 0 or self.kl < 0:
-            raise ValueError("temperature must be above 0, and kl at least 0")
+        if not 0 < self.temperature < math.inf:
+            raise ValueError(f"temperature must be above 0, got {self.temperature}")

@@ -15,19 +15,21 @@ from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor,
 from stvlm.evaluation.dataset import may_be_on_the_hub
 from stvlm.programs import first_line
 from stvlm.records import DataError
+from stvlm.training.grpo_recipe import GRPORecipe
 from stvlm.training.new_model import make_model, make_processor, train_tokenizer
 from stvlm.training.recipe import Lora, Quantization, SFTRecipe
 
 
-def check_device(recipe: SFTRecipe) -> None:
+def check_device(recipe: SFTRecipe | GRPORecipe) -> None:
     """Raises DataError where the recipe needs a GPU or a package that is not there."""
+    small, quantization = ("tiny_cpu", recipe.quantization) if isinstance(recipe, SFTRecipe) else ("grpo_tiny", None)
     if recipe.bf16 and not torch.cuda.is_available():
         raise DataError(
             "the recipe computes in bfloat16 on a GPU, and PyTorch finds none here; run it where there is one (with a "
-            "CUDA build of torch), take training/recipes/tiny_cpu.yaml, or set bf16: false in a copy of the recipe, "
+            f"CUDA build of torch), take training/recipes/{small}.yaml, or set bf16: false in a copy of the recipe, "
             "which on a CPU is for small models alone"
         )
-    for package, key in (("peft", recipe.lora), ("bitsandbytes", recipe.quantization)):
+    for package, key in (("peft", recipe.lora), ("bitsandbytes", quantization)):
         if key is not None and find_spec(package) is None:
             raise DataError(f"the recipe needs the package {package}; type: pip install 'stvlm[train,quant]'")
 

@@ -42,6 +42,8 @@ def is_done(out: Path, identity: Mapping[str, Any]) -> bool:
     if not (out / RECORD).is_file():
         raise DataError(f"{out}: is not empty and holds no model of ours; choose another --output_dir")
     record = read_json(out / RECORD)
+    if not isinstance(record, dict) or not isinstance(record.get("recipe"), dict):
+        raise DataError(f"{out}: holds a {RECORD} that is not ours; choose another --output_dir")
     record["recipe"] = that_matters(record["recipe"])
     if any(record.get(key) != value for key, value in identity.items()):
         raise DataError(f"{out}: holds a model of another recipe or dataset; choose another --output_dir")

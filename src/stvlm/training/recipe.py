@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 Optimizer = Literal["adamw", "muon"]
 Schedule = Literal["cosine", "hold_then_decay"]
@@ -14,6 +15,13 @@ Export = Literal["adapter", "merged"]
 FourBits = Literal["nf4", "fp4"]
 Reader = Literal["llava_video", "open_spatial", "conversations"]
 Subject = Literal["boxes", "motion", "questions"]
+
+
+def check_least(recipe: Any, least: Mapping[str, float]) -> None:
+    """Raises ValueError for a recipe's key whose number is under its least one, or is none."""
+    for name, bound in least.items():
+        if not bound <= (value := getattr(recipe, name)) < math.inf:
+            raise ValueError(f"{name} must be at least {bound}, got {value}")
 
 
 @dataclass(frozen=True)
@@ -33,10 +41,12 @@ class NewModel:
     """Standard deviation of the new weights. At this width the usual 0.02 leaves a model on its first plateau."""
 
     def __post_init__(self) -> None:
+        sizes = ("image_size_px", "patch_size_px", "hidden_size", "heads", "vision_layers", "language_layers")
+        check_least(self, dict.fromkeys((*sizes, "vocabulary"), 1) | {"initializer_range": 0})
         if self.image_size_px % (2 * self.patch_size_px):
-            raise ValueError("new_model: image_size_px must be a multiple of twice patch_size_px")
+            raise ValueError("image_size_px must be a multiple of twice patch_size_px")
         if self.hidden_size % self.heads:
-            raise ValueError("new_model: hidden_size must be a multiple of heads")
+            raise ValueError("hidden_size must be a multiple of heads")
 
 
 @dataclass(frozen=True)
@@ -97,8 +107,7 @@ class Benchmark:
     max_new_tokens: int = 64
 
     def __post_init__(self) -> None:
-        if min(self.questions, self.steps, self.batch_size, self.max_new_tokens) < 1:
-            raise ValueError("benchmark: questions, steps, batch_size and max_new_tokens are at least 1")
+        check_least(self, dict.fromkeys(("questions", "steps", "batch_size", "max_new_tokens"), 1))
 
 
 @dataclass(frozen=True)
@@ -156,8 +165,9 @@ class Stage:
     def __post_init__(self) -> None:
         if self.learn not in get_args(Subject):
             raise ValueError(f"learn is one of {', '.join(get_args(Subject))}; got {self.learn!r}")
-        if min(self.steps, self.batch_size) < 1 or not 0 <= self.decay_share <= 1:
-            raise ValueError("steps and batch_size are at least 1, decay_share is between 0 and 1")
+        check_least(self, {"steps": 1, "batch_size": 1, "learning_rate": 0, "decay_share": 0, "weight": 0})
+        if self.decay_share > 1:
+            raise ValueError(f"decay_share must be at most 1, got {self.decay_share}")
 
 
 @dataclass(frozen=True)
@@ -239,10 +249,14 @@ class SFTRecipe:
             raise ValueError("lora needs a model: the weights of a new one are all to be trained")
         if self.quantization is not None and self.lora is None:
             raise ValueError("quantization needs lora: weights of 4 bits cannot be trained")
-        for name in ("epochs", "batch_size", "batch_size_per_device", "save_steps"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        check_least(self, dict.fromkeys(("epochs", "batch_size", "batch_size_per_device", "save_steps"), 1))
+        others = ("learning_rate", "weight_decay", "warmup_steps", "decay_share", "max_grad_norm", "workers", "seed")
+        check_least(self, dict.fromkeys(others, 0))
+        if self.decay_share > 1:
+            raise ValueError(f"decay_share must be at most 1, got {self.decay_share}")
         if self.max_length is not None and self.max_length < 1:
             raise ValueError(f"max_length must be at least 1, got {self.max_length}")
         if self.trajectories is not None and self.new_model is None:
             raise ValueError("trajectories are for a new_model; a checkpoint can see already")
+        if self.new_model and self.trajectories and self.trajectories.layer > self.new_model.language_layers:
+            raise ValueError("trajectories: layer is one of the language model's, from 1")

@@ -135,7 +135,7 @@ def _closeness(task: str, answer: Parsed, target: str) -> float:
 def _as_target(task: str, value: Value) -> str | None:
     """A value as the dataset prints it; None for what is never a target: no length, and no time."""
     if isinstance(value, tuple):
-        start, end = (f"{bound:.2f}" for bound in value)
+        start, end = (f"{round(bound, 2) + 0.0:.2f}" for bound in value)  # adding zero makes 0.00 of -0.00
         return f"{start}-{end}" if 0.0 <= float(start) < float(end) else None
     if task in COMPARISONS or task == "movement_direction":
         return str(value)

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import os
-import shutil
 import warnings
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import datasets
 import torch
 from accelerate import PartialState
-from safetensors import SafetensorError
 from transformers import PreTrainedModel, set_seed
 from transformers.trainer_utils import get_last_checkpoint
 from transformers.utils import logging
@@ -24,17 +21,15 @@ from stvlm.evaluation.trajectories import load_trajectories
 from stvlm.evaluation.versions import versions
 from stvlm.files import write_json
 from stvlm.hub import upload
-from stvlm.programs import first_line
 from stvlm.questions.asking import QuestionGates
 from stvlm.recipes import to_mapping
-from stvlm.records import DataError
 from stvlm.training.beginning import Start, begin, in_main_process, spreads_weights
 from stvlm.training.benchmarking import AnswerBenchmark
 from stvlm.training.callbacks import LossBar, StopAtNonsense, StopWhenAsked
 from stvlm.training.collator import Collator
 from stvlm.training.cost import Clock, KeepTime
 from stvlm.training.dataset_clips import DatasetClips
-from stvlm.training.exporting import export
+from stvlm.training.exporting import TRAINED, finish
 from stvlm.training.families import family_of
 from stvlm.training.learner import Learner
 from stvlm.training.opening import open_model
@@ -88,7 +83,7 @@ def _make(recipe: SFTRecipe, start: Start, work: Path, out: Path, clock: Clock) 
     trainer.train(resume_from_checkpoint=checkpoint)
     if stop.requested:
         raise KeyboardInterrupt
-    trainer.save_model(str(work / "trained"))
+    trainer.save_trained(work / TRAINED)
     record = {
         **start.identity,
         **start.data,
@@ -103,24 +98,7 @@ def _make(recipe: SFTRecipe, start: Start, work: Path, out: Path, clock: Clock) 
     }
     machine.destroy_process_group()
     if machine.is_main_process:
-        _finish(recipe, record, start.processor, work, out)
-
-
-def _finish(recipe: SFTRecipe, record: dict[str, Any], processor: Any, work: Path, out: Path) -> None:
-    """Makes the output folder of what was trained, at once."""
-    try:
-        export(recipe, work / "trained", processor, work / "model")
-        # What is exported has been copied; so is what the trackers keep in files.
-        if (work / "runs").is_dir():
-            shutil.copytree(work / "runs", work / "model" / "runs")
-    except (OSError, RuntimeError, SafetensorError) as error:
-        raise DataError(
-            f"{work}: the model cannot be written ({first_line(error)}); free some space and run the same command "
-            "again, which only has that left to do"
-        ) from error
-    write_json(work / "model" / RECORD, record)
-    (work / "model").replace(out)
-    shutil.rmtree(work)
+        finish(recipe, record, start.processor, work, out)
 
 
 def _learn_trajectories(recipe: SFTRecipe, start: Start, model: PreTrainedModel, work: Path, clock: Clock) -> None:

@@ -51,11 +51,13 @@ class Window(NamedTuple):
 
 
 def record(source: SimulationSource, index: int, gates: VisibilityGates, side_px: int) -> Recorded:
-    """Renders a recording of a family of grey ones, at 2 frames a second. Raises DataError for any other."""
+    """Renders a recording of a family of grey ones of streets, at 2 frames a second. Raises DataError for any other."""
     parameters = source.parameters
     if not parameters.monochrome or parameters.frame_rate_hz * STEP_S != 1:
         raise DataError("simulation: endless clips need monochrome: true and frame_rate_hz: 2")
     (scene,) = source.scenes(source.recordings()[index])
+    if scene.domain == "sports":  # where directions are not asked for, and here they are
+        raise DataError("simulation: endless clips are of streets; take field and court out of layouts")
     count, times_ns = len(scene.frame_times_ns), scene.frame_times_ns
     tracks = [track for track in scene.tracks if track.category != "other"]
     frames = np.stack([_image(scene, i) for i in range(count)])
