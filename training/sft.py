@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import logging
 import os
 import sys
 from pathlib import Path
@@ -25,8 +24,6 @@ OVERRIDES = ("dataset", "model", "output_dir")
 
 
 def main() -> None:
-    # bitsandbytes, which peft imports where it is installed, warns on a CPU that it lacks a faster kernel.
-    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--config", type=Path, required=True, help="one of training/recipes, or your own")
     parser.add_argument("--dataset", help="a built dataset's folder or Hub id, in place of the recipe's")

@@ -156,7 +156,7 @@ class SimulatedClips:
 def are_seen(recording: Recorded, tracks: Sequence[int], first: int, n: int, limits: ClipLimits) -> bool:
     """Whether tracks are seen together over n frames, and all get anywhere, so that these would do as a clip."""
     shown = slice(first, first + n)
-    seen = recording.visible[tracks, shown].all(axis=0)
+    seen = np.logical_and.reduce(recording.visible[tracks, shown])
     if not (seen[0] and seen[-1] and seen.mean() >= 1 - MAX_HIDDEN_SHARE):
         return False
     return bool(
