@@ -31,7 +31,7 @@ from stvlm.dataset.recipe import SPLITS, Recipe
 from stvlm.dataset.report import Report, make_report
 from stvlm.dataset.rows import SCHEMA
 from stvlm.dataset.shards import TRAJECTORY, SourceSpec
-from stvlm.files import locked, read_json, whole_file, write_json, write_text
+from stvlm.files import check_movable, locked, read_json, whole_file, write_json, write_text
 from stvlm.hashing import code_version, stable_hash
 from stvlm.recipes import to_mapping
 from stvlm.records import DataError
@@ -168,10 +168,7 @@ def finished(out: Path, identity: Mapping[str, Any], state: str) -> dict[str, An
     if out.exists() and not out.is_dir():
         raise DataError(f"{out}: is a file; --out names a folder")
     if not out.is_dir() or not any(out.iterdir()):
-        if out.is_symlink() or out.is_mount():
-            raise DataError(
-                f"{out}: is a link or a mounted disk, which no folder can take the place of; name one in it"
-            )
+        check_movable(out)
         return None
     if not (out / BUILD).exists():
         raise DataError(f"{out}: is not empty and holds no build; choose another --out")

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from stvlm import __version__
-from stvlm.files import locked, read_json, whole_file, write_json
+from stvlm.files import check_movable, locked, read_json, whole_file, write_json
 from stvlm.pseudo_labels import results
 from stvlm.pseudo_labels.pipeline import COST, Done, Outcome, Request, label_videos
 from stvlm.pseudo_labels.recipe import PseudoLabelling, tools_of
@@ -34,6 +34,7 @@ def label(request: Request, out: Path, work: Path) -> tuple[dict[str, Any], dict
     """
     if out.exists() and not (out / REPORT).is_file() and (not out.is_dir() or any(out.iterdir())):
         raise DataError(f"{out}: is not empty and holds no pseudo-labels; choose another --out")
+    check_movable(out)
     with locked(work / "lock"):
         outcome = label_videos(request, work)
         report, costs = report_of(request, outcome), costs_of(outcome)
