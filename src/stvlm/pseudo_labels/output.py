@@ -35,6 +35,8 @@ def label(request: Request, out: Path, work: Path) -> tuple[dict[str, Any], dict
     if out.exists() and not (out / REPORT).is_file() and (not out.is_dir() or any(out.iterdir())):
         raise DataError(f"{out}: is not empty and holds no pseudo-labels; choose another --out")
     check_movable(out)
+    for place in (out, work):
+        _refuse_among_videos(place, request.paths.get("video_folder"))
     with locked(work / "lock"):
         outcome = label_videos(request, work)
         report, costs = report_of(request, outcome), costs_of(outcome)
@@ -55,6 +57,13 @@ def label(request: Request, out: Path, work: Path) -> tuple[dict[str, Any], dict
             write_json(new / REPORT, report)
             write_left_out(new / LEFT_OUT, outcome)
     return report, costs
+
+
+def _refuse_among_videos(place: Path, videos: str | None) -> None:
+    """Raises DataError where a folder lies among one's own videos, which may be anywhere below theirs."""
+    if videos is not None and place.resolve().is_relative_to(Path(videos).resolve()):
+        told = "where the next run would take what is in it for videos, too"
+        raise DataError(f"{place}: lies in {videos}, {told}; choose a folder beside it")
 
 
 def write_left_out(path: Path, outcome: Outcome) -> None:
