@@ -5,10 +5,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
 
 from stvlm.dataset.recipe import Recipe
+from stvlm.dataset.video import PRESETS, VideoSettings, write_video
 from stvlm.questions.asking import QuestionGates
 from stvlm.recipes import from_mapping, load_recipe, to_mapping
 from stvlm.records import DataError
@@ -67,6 +69,7 @@ def test_what_is_left_out_has_its_default(tmp_path: Path) -> None:
         ("name: a\ncount: true\n", "recipe.yaml: count: expected int, got True"),
         ("name: a\ncount: 4.5\n", "recipe.yaml: count: expected int, got 4.5"),
         ("name: a\ninner: {share: yes}\n", "recipe.yaml: inner: share: expected float, got True"),
+        ("name: a\ninner: {share: .nan}\n", "recipe.yaml: inner: share: expected float, got nan"),
         ("name: a\nflag: 1\n", "recipe.yaml: flag: expected bool, got 1"),
         ("name: 5\n", "recipe.yaml: name: expected str, got 5"),
         ("name: a\nmost: few\n", "recipe.yaml: most: expected int, got 'few'"),
@@ -144,6 +147,30 @@ def test_rows_of_what_there_is_not_cannot_be_chosen(text: str, message: str) -> 
     with pytest.raises(DataError) as caught:
         kitti(text)
     assert str(caught.value) == f"x: select: {message}"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            "video: {preset: quick}",
+            "video: preset is one of ultrafast, superfast, veryfast, faster, fast, medium, slow",
+        ),
+        ("video: {crf: 52}", "video: crf is x264's, 0 to 51, got 52"),
+        ("visibility: {max_occluded: 60}", "visibility: max_occluded is a share of 1, got 60.0"),
+        ("questions: {per_clip: -1}", "questions: per_clip, comparisons_per_clip and parts are 0 or more"),
+        ("questions: {win_ratio: 0.8}", "questions: win_ratio is at least 1, got 0.8"),
+    ],
+)
+def test_what_no_dataset_can_be_made_by_is_told_before_it_is_begun(text: str, message: str) -> None:
+    with pytest.raises(DataError) as caught:
+        kitti(text)
+    assert str(caught.value).startswith(f"x: {message}")
+
+
+def test_every_preset_is_one_that_the_encoder_knows(tmp_path: Path) -> None:
+    for preset in PRESETS:
+        write_video(tmp_path / f"{preset}.mp4", iter(np.zeros((1, 16, 16, 3), np.uint8)), VideoSettings(preset=preset))
 
 
 def test_no_rows_of_a_task_may_be_wanted() -> None:

@@ -12,6 +12,9 @@ from typing import Any
 
 from stvlm.records import DataError
 
+PARTIAL = ".*.partial*"
+"""How files are called while they are written: one that is there later, a process has left that was killed."""
+
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
@@ -26,6 +29,12 @@ def whole_file(path: Path) -> Iterator[Path]:
         raise DataError(f"{path}: cannot write ({reason}); free some space or choose another folder") from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def check_movable(out: Path) -> None:
+    """Raises DataError where no folder can be moved to `out`; told before it is made, which may take hours."""
+    if out.is_symlink() or out.is_mount():
+        raise DataError(f"{out}: is a link or a mounted disk, which no folder can take the place of; name one in it")
 
 
 def write_text(path: Path, text: str) -> None:

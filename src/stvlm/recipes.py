@@ -84,10 +84,10 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
         if len(kinds) != len(value):
             raise DataError(f"{where}: expected {len(kinds)} values, got {len(value)}")
         return tuple(_convert(kind, part, where) for kind, part in zip(kinds, value, strict=True))
-    if hint is float and isinstance(value, int | float) and not isinstance(value, bool):
-        return float(value)
+    if hint is float and isinstance(value, int | float) and not isinstance(value, bool) and value == value:
+        return float(value)  # not NaN, which no check of a bound would notice
     if hint in (int, bool, str, float):
-        if type(value) is not hint:
+        if type(value) is not hint or value != value:
             raise DataError(f"{where}: expected {hint.__name__}, got {value!r}")
         return value
     if isinstance(origin, type) and issubclass(origin, Mapping):

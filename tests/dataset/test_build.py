@@ -366,6 +366,16 @@ def test_a_finished_build_is_not_made_again(recipe: Path, built: Path, tmp_path:
     assert {path: path.stat().st_mtime_ns for path in built.rglob("*")} == before
 
 
+def test_what_a_killed_build_left_beside_its_result_is_cleared_up(recipe: Path, built: Path) -> None:
+    left = built.parent / ".stkit.build" / "videos"
+    left.mkdir(parents=True)
+    with locked(left.parent / "lock"):
+        build(BuildRequest(load_recipe(recipe, Recipe), {}), built)
+    assert left.exists(), "another process is at it"
+    build(BuildRequest(load_recipe(recipe, Recipe), {}), built)
+    assert [path.name for path in built.parent.iterdir()] == ["stkit"]
+
+
 # --- errors -----------------------------------------------------------------------------------------------------------
 
 
@@ -410,7 +420,7 @@ def test_a_wrong_source_is_told(tmp_path: Path, source: str, message: str) -> No
     )
     with pytest.raises(DataError, match=re.escape(message)):
         build(request, tmp_path / "out")
-    assert not (tmp_path / "out").exists()
+    assert {path.name for path in tmp_path.iterdir()} == {"here", "recipe.yaml"}
 
 
 def test_what_lies_at_out_is_left_alone(recipe: Path, built: Path, tmp_path: Path) -> None:
@@ -425,6 +435,9 @@ def test_what_lies_at_out_is_left_alone(recipe: Path, built: Path, tmp_path: Pat
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "mine.txt").write_text("mine", encoding="utf-8")
     refuses(tmp_path / "full", "full: is not empty and holds no build; choose another --out")
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "empty")
+    refuses(tmp_path / "link", "link: is a link or a mounted disk, which no folder can take the place of")
     other = RECIPE.replace("seed: 3", "seed: 4")
     refuses(built, "stkit: holds another build (recipe, sources or options differ)", other)
 
@@ -549,3 +562,7 @@ def test_a_folder_that_was_built_again_is_read_again(tmp_path: Path) -> None:
         write_readme(tmp_path / "stkit", recipe, {"": {("simulation", "train", "simulated")}})
         loaded = datasets.load_dataset(str(tmp_path / "stkit"), split="train", cache_dir=str(tmp_path / "cache"))
         assert loaded["id"][:] == ids
+    before = (tmp_path / "stkit" / "README.md").read_text(encoding="utf-8")
+    coarser = replace(recipe, video=VideoSettings(crf=30))  # other videos of the same rows
+    write_readme(tmp_path / "stkit", coarser, {"": {("simulation", "train", "simulated")}})
+    assert (tmp_path / "stkit" / "README.md").read_text(encoding="utf-8") != before

@@ -2,7 +2,18 @@
 
 from pathlib import Path
 
-from stvlm.dataset.contact_sheet import _Clip, _in_order
+import pytest
+
+from stvlm.dataset.contact_sheet import _Clip, _in_order, contact_sheet
+from stvlm.records import DataError
+
+
+def test_a_damaged_table_is_one_line(tmp_path: Path) -> None:
+    for place in ("simulation/train/metadata.parquet", "trajectories/clips.parquet"):
+        (tmp_path / place).parent.mkdir(parents=True)
+        (tmp_path / place).write_bytes(b"PAR1")
+    with pytest.raises(DataError, match=f"^{tmp_path}: does not read .*; build or fetch the dataset again$"):
+        contact_sheet(tmp_path)
 
 
 def test_clips_with_video_come_first_and_every_other_one_has_a_comparison() -> None:

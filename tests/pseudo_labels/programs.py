@@ -24,7 +24,7 @@ ANYTHING_MOVES = {
     "fill": [0.0, 1.0],
     "most_range_m": 1e6,
     "least_coverage": 0.0,
-    "most_gap_s": 10.0,
+    "most_gap_s": 1.0,
     "most_outliers": 1.0,
     "caps": {name: {"speed_mps": 1e6, "acceleration_mps2": 1e6} for name in ("car", "bus", "truck", "person")},
     "significant_sigmas": 0.0,

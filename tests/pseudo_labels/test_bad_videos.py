@@ -171,6 +171,13 @@ def test_places_that_cannot_be_written(place: Path, tmp_path: Path) -> None:
     assert result.stderr == f"error: {full}: is not empty and holds no pseudo-labels; choose another --out\n"
     assert [path.name for path in full.iterdir()] == ["thesis.tex"]
 
+    among = place / "videos" / "out"
+    result = run(LABEL, *arguments(place), "--out", among)
+    assert result.returncode == 1
+    told = "where the next run would take what is in it for videos, too; choose a folder beside it"
+    assert result.stderr == f"error: {among}: lies in {place / 'videos'}, {told}\n"
+    assert not list((place / "videos").glob("out*"))
+
     file = tmp_path / "file"
     file.write_text("")
     result = run(LABEL, *arguments(place), "--out", file / "out")

@@ -8,6 +8,7 @@ import pytest
 from stvlm.pseudo_labels import filters
 from stvlm.pseudo_labels.artefacts import DepthCrop, Geometry, LiftedTrack, ObjectTrack, Provenance, encode_mask
 from stvlm.pseudo_labels.filters import (
+    Caps,
     Label,
     Limits,
     clear_frames,
@@ -229,5 +230,9 @@ def test_what_moves_does_not_count() -> None:
 def test_limits_that_mean_nothing() -> None:
     with pytest.raises(ValueError, match="grades and most_sigma increase"):
         Limits(grades=(0.2, 0.1))
+    with pytest.raises(ValueError, match="most_gap_s is above 0 and at most "):  # beyond, places would be NaN
+        Limits(most_gap_s=1.5)
+    with pytest.raises(ValueError, match="caps: 'persn' is no class; did you mean 'person'"):
+        Limits(caps={"persn": Caps(3.0, 3.0)})
     with pytest.raises(ValueError, match="fill is a range of shares"):
         Limits(fill=(0.9, 0.2))

@@ -209,6 +209,10 @@ def test_errors_are_one_line_and_leave_nothing(labelled: Path, tmp_path: Path) -
         assert (done.returncode, done.stderr) == (1, wanted)
         with pytest.raises(DataError, match="full: is not empty; choose another --out, or remove it"):
             judged_by(server, labelled, full)
+        (tmp_path / "empty").mkdir()
+        (tmp_path / "link").symlink_to(tmp_path / "empty")
+        with pytest.raises(DataError, match="link: is a link or a mounted disk, which no folder can take the place of"):
+            judged_by(server, labelled, tmp_path / "link")
         assert server.requests == []
         write_json(labelled / "splits.json", {"test": ["walk"]})
         with pytest.raises(DataError, match="labelled: drive is not in splits"):

@@ -110,6 +110,7 @@ def test_a_geometry_reads_back_and_its_maps_stay_on_disk(tmp_path: Path) -> None
 
 def test_a_geometry_without_maps_leaves_no_old_ones_behind(tmp_path: Path) -> None:
     write(tmp_path)
+    (tmp_path / ".depth.99.partial.npy").write_bytes(b"half")  # by a process that was killed
     write_geometry(tmp_path, make_geometry(with_maps=False), "in", {})
     same(read_geometry(tmp_path), make_geometry(with_maps=False))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["arrays.npz", "manifest.json"]

@@ -1,5 +1,6 @@
 """What a run has made is kept: after a kill, a change in the recipe, or a new video only what depends on it is made."""
 
+import json
 import random
 import shutil
 import signal
@@ -21,7 +22,10 @@ from tests.pseudo_labels.programs import (
 )
 
 from stvlm.pseudo_labels import results
+from stvlm.pseudo_labels.pipeline import Cut, cut_video
+from stvlm.pseudo_labels.recipe import PseudoLabelling
 from stvlm.pseudo_labels.stages import STAGES
+from stvlm.pseudo_labels.videos.collection import Collection
 
 SETTINGS: Mapping[str, Any] = {
     "objects": {"by": "annotations"},
@@ -114,3 +118,18 @@ def test_a_video_that_is_added_is_the_only_one_that_is_looked_at(labelled: Path)
     assert result.returncode == 0, result.stderr
     assert new_of(before, finished(labelled)) == sorted(["excerpts", *STAGES.keys() - {"depth"}])
     assert "3 of 3 excerpts have labels" in result.stdout
+
+
+def test_images_that_are_rendered_otherwise_are_others(tmp_path: Path) -> None:
+    """Boxes and poses of a world in colour are those of the same world in grey."""
+    found = []
+    for monochrome in (False, True):
+        options = {"recordings": 1, "layouts": ["straight"], "duration_s": 4.0, "width_px": 64, "height_px": 48,
+                   "monochrome": monochrome}  # fmt: skip
+        collection = Collection("simulation", None, json.dumps(options))
+        (recording,) = collection.open().recordings()
+        folder = tmp_path / str(monochrome)
+        cut_video(Cut(collection, recording, PseudoLabelling("any", {}), "key"), folder / results.MANIFEST)  # type: ignore[arg-type]
+        found.append(results.read_manifest(folder).details["excerpts"])
+    assert [[part["name"] for part in parts] for parts in found] == [[f"{recording.scene_id}/0"]] * 2
+    assert found[0][0]["content"] != found[1][0]["content"]

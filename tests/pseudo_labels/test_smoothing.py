@@ -93,5 +93,7 @@ def test_how_far_it_goes_to_the_side_is_as_certain_as_its_places_across_its_way(
 def test_settings_that_mean_nothing() -> None:
     with pytest.raises(ValueError, match="method is one of rts, savgol, none, got 'spline'"):
         Smoothing("spline")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="of_class_m2s3: 'pedestrian' is no class"):
+        Smoothing(of_class_m2s3={"pedestrian": 0.5})
     with pytest.raises(ValueError, match="are positive"):
         Smoothing(gate=0)

@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 
 from stvlm.records import DataError
@@ -31,14 +33,19 @@ def test_yaml_lists_and_mappings_become_tuples() -> None:
         ({"objects": []}, "objects cannot be []"),
         ({"objects": [5, 2]}, "objects is [low, high], positive and in order, got [5, 2]"),
         ({"car_speed_mps": [0, 2]}, "car_speed_mps is [low, high], positive and in order, got [0.0, 2.0]"),
-        ({"duration_s": 0}, "duration_s must be positive, got 0.0"),
+        ({"duration_s": 0}, "duration_s must be positive and finite, got 0.0"),
+        ({"duration_s": float("inf")}, "duration_s must be positive and finite, got inf"),
+        ({"recordings": float("inf")}, "recordings cannot be inf"),
+        ({"seed": -1}, "seed must be 0 or more, got -1"),
+        ({"categories": {"car": float("nan")}}, "categories: car has the weight nan; give 0 or more"),
+        (["field"], "expected parameters and their values, got ['field']"),
         ({"objects": [1, 255]}, "objects and parked_cars together are at most 255"),
         ({"split": "val"}, "split is train, validation or test, got 'val'"),
         ({"lens": "wide"}, "lens is pinhole or fisheye, got 'wide'"),
         ({"annotation_rate_hz": 3}, "frame_rate_hz must be a multiple of annotation_rate_hz"),
     ],
 )
-def test_a_mistake_is_named_with_its_cure(options: dict[str, object], message: str) -> None:
+def test_a_mistake_is_named_with_its_cure(options: Any, message: str) -> None:
     with pytest.raises(DataError, match="simulation: ") as error:
         read_parameters(options)
     assert message in str(error.value)

@@ -249,6 +249,12 @@ def test_a_damaged_file_is_one_line(walk: Path, file: str, content: str) -> None
     assert item.subject.startswith(f"{walk / file}: ") and "\n" not in item.subject
 
 
+def test_somebody_without_joints_costs_nobody_else(walk: Path) -> None:
+    write(walk / "Skeleton_C.json", {"frames": []})
+    assert Rejected("person without joints", "walk Skeleton_C") in read(walk)
+    assert {track.track_id for track in only_scene(walk).tracks} == {str(TABLE), str(CUP)}
+
+
 def swap(old: str, new: str) -> Callable[[str], str]:
     return lambda text: text.replace(old, new)
 

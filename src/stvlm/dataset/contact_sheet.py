@@ -7,7 +7,9 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import av
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image, ImageDraw, ImageFont
 
@@ -43,17 +45,10 @@ def contact_sheet(dataset: Path, clips: int = 6, frames: int = 5, clip_ids: Sequ
     trajectories = dataset / TRAJECTORIES / "clips.parquet"
     if not tables or not trajectories.exists():
         raise DataError(f"{dataset}: no built dataset; give the folder that was --out of dataset_builder/build.py")
-    found = {clip_id: facts for table in tables for clip_id, facts in _clips(table).items()}
-    unknown = [clip_id for clip_id in clip_ids if clip_id not in found]
-    if unknown:
-        raise DataError(f"{dataset}: no clip is called {unknown[0]!r}; the ids are in the column clip_id")
-    chosen = clip_ids or _in_order(found)[:clips]
-    rows_of: dict[str, list[dict[str, Any]]] = {}
-    for table in sorted({found[clip_id].folder / "metadata.parquet" for clip_id in chosen}):
-        for row in _rows(table, chosen):
-            rows_of.setdefault(row["clip_id"], []).append(row)
-    motion = {row["clip_id"]: row for row in _rows(trajectories, chosen)}
-    strips = [_strip(rows_of[clip_id], motion[clip_id], found[clip_id].folder, frames) for clip_id in chosen]
+    try:
+        strips = _strips(tables, trajectories, clips, frames, clip_ids)
+    except (pa.ArrowException, av.FFmpegError, OSError, ValueError, LookupError) as error:
+        raise DataError(f"{dataset}: does not read ({error}); build or fetch the dataset again") from error
     width = max(strip.width for strip in strips)
     sheet = Image.new("RGB", (width, sum(strip.height + MARGIN_PX for strip in strips)), PAPER)
     top = 0
@@ -61,6 +56,23 @@ def contact_sheet(dataset: Path, clips: int = 6, frames: int = 5, clip_ids: Sequ
         sheet.paste(strip, (0, top))
         top += strip.height + MARGIN_PX
     return sheet
+
+
+def _strips(
+    tables: Sequence[Path], trajectories: Path, clips: int, frames: int, clip_ids: Sequence[str]
+) -> list[Image.Image]:
+    """One clip each."""
+    found = {clip_id: facts for table in tables for clip_id, facts in _clips(table).items()}
+    unknown = [clip_id for clip_id in clip_ids if clip_id not in found]
+    if unknown:
+        raise DataError(f"no clip is called {unknown[0]!r}; the ids are in the column clip_id")
+    chosen = clip_ids or _in_order(found)[:clips]
+    rows_of: dict[str, list[dict[str, Any]]] = {}
+    for table in sorted({found[clip_id].folder / "metadata.parquet" for clip_id in chosen}):
+        for row in _rows(table, chosen):
+            rows_of.setdefault(row["clip_id"], []).append(row)
+    motion = {row["clip_id"]: row for row in _rows(trajectories, chosen)}
+    return [_strip(rows_of[clip_id], motion[clip_id], found[clip_id].folder, frames) for clip_id in chosen]
 
 
 def _rows(table: Path, clip_ids: Sequence[str]) -> list[dict[str, Any]]:

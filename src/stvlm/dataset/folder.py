@@ -8,7 +8,7 @@ import os
 import shutil
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from fnmatch import fnmatch
 from functools import partial
 from pathlib import Path
@@ -31,7 +31,7 @@ from stvlm.dataset.recipe import SPLITS, Recipe
 from stvlm.dataset.report import Report, make_report
 from stvlm.dataset.rows import SCHEMA
 from stvlm.dataset.shards import TRAJECTORY, SourceSpec
-from stvlm.files import locked, read_json, whole_file, write_json, write_text
+from stvlm.files import check_movable, locked, read_json, whole_file, write_json, write_text
 from stvlm.hashing import code_version, stable_hash
 from stvlm.recipes import to_mapping
 from stvlm.records import DataError
@@ -64,6 +64,7 @@ def build(request: BuildRequest, out: Path, complete: Callable[[Path], None] | N
         check_installed()
     identity, state = identity_of(request), raw_state(sources_of(request))
     if (results := finished(out, identity, state)) is not None:
+        clear_up(out)
         return Report(**results["report"])
     datasets.disable_progress_bars()
     with made_beside(out) as work_dir:
@@ -113,7 +114,7 @@ def made_beside(out: Path) -> Iterator[Path]:
     So `out` is a whole dataset or nothing, and one process at a time makes it: what it holds is to be asked for again
     in the block. What else is in the folder stays when the block raises, for the next run.
     """
-    work_dir = out.absolute().parent / f".{out.name}.build"
+    work_dir = work_dir_of(out)
     new = work_dir / "new"
     try:
         work_dir.mkdir(parents=True, exist_ok=True)
@@ -123,8 +124,21 @@ def made_beside(out: Path) -> Iterator[Path]:
         shutil.rmtree(new, ignore_errors=True)
         yield work_dir
         if new.exists():
-            new.replace(out)
+            new.replace(out.absolute())
         shutil.rmtree(work_dir, ignore_errors=True)
+
+
+def work_dir_of(out: Path) -> Path:
+    """Where `out` is made."""
+    return out.absolute().with_name(f".{out.absolute().name}.build")
+
+
+def clear_up(out: Path) -> None:
+    """Removes what a run leaves beside a finished `out` that was killed between moving it there and its own end."""
+    work_dir = work_dir_of(out)
+    if work_dir.exists():
+        with suppress(DataError, OSError), locked(work_dir / "lock"):  # or it is at that now
+            shutil.rmtree(work_dir, ignore_errors=True)
 
 
 def identity_of(request: BuildRequest) -> dict[str, Any]:
@@ -154,6 +168,7 @@ def finished(out: Path, identity: Mapping[str, Any], state: str) -> dict[str, An
     if out.exists() and not out.is_dir():
         raise DataError(f"{out}: is a file; --out names a folder")
     if not out.is_dir() or not any(out.iterdir()):
+        check_movable(out)
         return None
     if not (out / BUILD).exists():
         raise DataError(f"{out}: is not empty and holds no build; choose another --out")
@@ -251,8 +266,9 @@ def write_readme(new: Path, recipe: Recipe, pairs: Mapping[str, Collection[Pair]
     """
     configs = _configs({folder: sorted(pairs.get(folder, ())) for folder in ("", *recipe.variants, NO_SHARED_DAY)})
     # `datasets` keeps a copy of a folder's rows, and finds it by the folder's name and its configs as written: what is
-    # built again with other rows needs other ones.
-    rows = stable_hash(*map(_hash_of, sorted(new.rglob("metadata.parquet"))))
+    # built again with other rows, or elsewhere under that name with other videos of the same rows, needs other ones.
+    made_by = (__version__, json.dumps(to_mapping(recipe), sort_keys=True))
+    rows = stable_hash(*made_by, *map(_hash_of, sorted(new.rglob("metadata.parquet"))))
     configs = [config | {"description": f"rows {rows[:16]}"} for config in configs]
     front_matter = {"pretty_name": recipe.title, "configs": with_video_first(configs, shown)}
     text = yaml.safe_dump(front_matter, sort_keys=False)

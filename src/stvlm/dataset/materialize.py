@@ -25,6 +25,7 @@ from stvlm.dataset.folder import (
     MADE_FROM,
     TRAJECTORIES,
     Pair,
+    clear_up,
     finished,
     link_video,
     made_beside,
@@ -110,6 +111,7 @@ def materialize(
     identity = {**made, "annotations_only": False, "given": sorted(paths), "origin": origin}
     state = raw_state(specs.values(), images=True)
     if (there := finished(out, identity, state)) is not None:
+        clear_up(out)
         return Materialized(**there["materialized"])
     with made_beside(out) as work_dir:
         if (there := finished(out, identity, state)) is not None:  # by the process that was at it till now

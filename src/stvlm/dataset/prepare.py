@@ -101,10 +101,10 @@ def prepare(request: BuildRequest, work_dir: Path) -> Prepared:
     Raises DataError where no row comes out, and before anything is asked where a recording is in `request.against`.
     """
     specs = sources_of(request)
-    forget_other_videos(work_dir, {"recipe": to_mapping(request.recipe), "sources": [*map(str, specs)]})
     units, skipped = _units(request, specs)
     if request.against:
         refuse_shared_recordings([unit.recording for unit in units], read_manifests(request.against))
+    forget_other_videos(work_dir, {"recipe": to_mapping(request.recipe), "sources": [*map(str, specs)]})
     asked = _ask(units, request, work_dir)
     for spec in specs:
         _refuse_empty(spec.name, asked, units)

@@ -16,6 +16,9 @@ from stvlm.files import whole_file
 from stvlm.kinematics import STEP_S
 from stvlm.records import COLORS_RGB, Array, Camera, Clip, Frames
 
+PRESETS = ("ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow", "placebo")
+"""x264's, each slower than the one before, and its files smaller."""
+
 
 @dataclass(frozen=True)
 class VideoSettings:
@@ -29,6 +32,10 @@ class VideoSettings:
     def __post_init__(self) -> None:
         if self.max_side_px < 16:
             raise ValueError(f"max_side_px must be at least 16, got {self.max_side_px}")
+        if not 0 <= self.crf <= 51:
+            raise ValueError(f"crf is x264's, 0 to 51, got {self.crf}")
+        if self.preset not in PRESETS:
+            raise ValueError(f"preset is one of {', '.join(PRESETS)}; got {self.preset!r}")
 
 
 def video_size_px(camera: Camera, settings: VideoSettings) -> tuple[int, int]:

@@ -33,6 +33,11 @@ class VisibilityGates:
     max_occluded: float = 0.6
     """Greatest share of the box inside the image that nearer boxes may cover."""
 
+    def __post_init__(self) -> None:
+        for name, share in vars(self).items():
+            if not 0 <= share <= 1:
+                raise ValueError(f"{name} is a share of 1, got {share}")
+
 
 class Visibility(NamedTuple):
     """A scene's T tracks in its F frames."""

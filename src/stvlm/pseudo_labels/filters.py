@@ -23,6 +23,7 @@ from stvlm import kinematics
 from stvlm.geometry import inverse_se3, transform
 from stvlm.kinematics import Measurement
 from stvlm.pseudo_labels.artefacts import Geometry, LiftedTrack, ObjectTrack, ObjectTracks
+from stvlm.pseudo_labels.objects.classes import check_classes
 from stvlm.pseudo_labels.points import still_pixels, world_points
 from stvlm.records import Array, Noise, Rejected
 
@@ -84,6 +85,9 @@ class Limits:
             raise ValueError("grades and most_sigma increase")
         if not 0 <= self.fill[0] < self.fill[1] <= 1:
             raise ValueError("fill is a range of shares")
+        if not 0 < self.most_gap_s <= kinematics.MAX_GAP_S:
+            raise ValueError(f"most_gap_s is above 0 and at most {kinematics.MAX_GAP_S}, over which nothing is joined")
+        check_classes("caps", self.caps)
 
 
 OF_FRAMES = ("least_score", "least_height_px", "least_area", "fill")

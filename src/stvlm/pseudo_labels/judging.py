@@ -25,7 +25,7 @@ from tqdm import tqdm
 
 from stvlm.chat_api import Endpoint, Messages, complete
 from stvlm.dataset.video import draw_outline, outline_px
-from stvlm.files import locked, write_json
+from stvlm.files import check_movable, locked, write_json
 from stvlm.pseudo_labels.output import LEFT_OUT, REPORT
 from stvlm.recording_folder import FILES
 from stvlm.records import Array, DataError, ImageError, Recording, Rejected, Scene
@@ -93,6 +93,7 @@ def judge(labelled: Path, out: Path, endpoint: Endpoint, replies: Path) -> list[
         raise DataError(f"{labelled}: has no {REPORT}; give a folder that pseudo_label.py wrote")
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise DataError(f"{out}: is not empty; choose another --out, or remove it")
+    check_movable(out)
     recordings = _recordings(labelled)
     with locked(replies / "lock"):
         judgements = _ask(labelled, recordings, endpoint, replies)

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from stvlm import __version__
-from stvlm.files import locked, read_json, whole_file, write_json
+from stvlm.files import check_movable, locked, read_json, whole_file, write_json
 from stvlm.pseudo_labels import results
 from stvlm.pseudo_labels.pipeline import COST, Done, Outcome, Request, label_videos
 from stvlm.pseudo_labels.recipe import PseudoLabelling, tools_of
@@ -34,6 +34,9 @@ def label(request: Request, out: Path, work: Path) -> tuple[dict[str, Any], dict
     """
     if out.exists() and not (out / REPORT).is_file() and (not out.is_dir() or any(out.iterdir())):
         raise DataError(f"{out}: is not empty and holds no pseudo-labels; choose another --out")
+    check_movable(out)
+    for place in (out, work):
+        _refuse_among_videos(place, request.paths.get("video_folder"))
     with locked(work / "lock"):
         outcome = label_videos(request, work)
         report, costs = report_of(request, outcome), costs_of(outcome)
@@ -54,6 +57,13 @@ def label(request: Request, out: Path, work: Path) -> tuple[dict[str, Any], dict
             write_json(new / REPORT, report)
             write_left_out(new / LEFT_OUT, outcome)
     return report, costs
+
+
+def _refuse_among_videos(place: Path, videos: str | None) -> None:
+    """Raises DataError where a folder lies among one's own videos, which may be anywhere below theirs."""
+    if videos is not None and place.resolve().is_relative_to(Path(videos).resolve()):
+        told = "where the next run would take what is in it for videos, too"
+        raise DataError(f"{place}: lies in {videos}, {told}; choose a folder beside it")
 
 
 def write_left_out(path: Path, outcome: Outcome) -> None:

@@ -233,7 +233,10 @@ def cut_video(unit: Cut, shard: Path) -> None:
             if isinstance(part, Video):
                 at_s = part.start_s - video.start_s + part.times_s
                 frames = np.searchsorted(video.times_s, at_s - TIME_TOLERANCE_S).tolist()
-                found.append({"name": part.recording.scene_id, "frames": frames, "content": content_of(part)})
+                content = content_of(part)
+                if part.images is None:  # rendered: by this package's code, as the options say
+                    content = stable_hash(content, code_version(), unit.collection.options)
+                found.append({"name": part.recording.scene_id, "frames": frames, "content": content})
     details = {"excerpts": found, "rejected": [item for item in items if isinstance(item, Rejected)]}
     results.write_details(shard.parent, "excerpts", details, unit.key, {}, left_out)
     _note_cost(shard.parent, began_s)

@@ -26,7 +26,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from stvlm.files import read_json, whole_file, write_json
+from stvlm.files import PARTIAL, read_json, whole_file, write_json
 from stvlm.pseudo_labels.artefacts import (
     DepthCrop,
     Geometry,
@@ -308,8 +308,11 @@ def write_details(
 
 
 def _begin(folder: Path) -> None:
-    """From here until the end the folder holds nothing."""
+    """From here until the end the folder holds nothing; nor what a run that was killed had begun to write."""
     (folder / MANIFEST).unlink(missing_ok=True)
+    for left in folder.glob(PARTIAL):
+        if left.is_file():
+            left.unlink()
 
 
 def _write_arrays(folder: Path, record: object, arrays: Sequence[str], maps: Sequence[str]) -> list[str]:

@@ -17,6 +17,7 @@ from scipy.signal import savgol_filter
 
 from stvlm.kinematics import STEP_S
 from stvlm.pseudo_labels.artefacts import LiftedTrack
+from stvlm.pseudo_labels.objects.classes import check_classes
 from stvlm.records import Array
 
 Method = Literal["rts", "savgol", "none"]
@@ -47,6 +48,7 @@ class Smoothing:
             raise ValueError(f"method is one of {', '.join(get_args(Method))}, got {self.method!r}")
         if min(self.acceleration_m2s3, self.gate, self.window_s, *self.of_class_m2s3.values()) <= 0:
             raise ValueError("acceleration_m2s3, of_class_m2s3, gate and window_s are positive")
+        check_classes("of_class_m2s3", self.of_class_m2s3)
 
 
 def smooth(track: LiftedTrack, settings: Smoothing) -> LiftedTrack:

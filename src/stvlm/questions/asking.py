@@ -63,6 +63,12 @@ class QuestionGates:
     max_heading_noise_deg: float = 10.0
     """Greatest standard deviation of the angle behind a clock hour or a bearing."""
 
+    def __post_init__(self) -> None:
+        if min(self.per_clip, self.comparisons_per_clip, self.parts) < 0:
+            raise ValueError("per_clip, comparisons_per_clip and parts are 0 or more")
+        if not self.win_ratio >= 1:
+            raise ValueError(f"win_ratio is at least 1, got {self.win_ratio}")
+
 
 class Motion(NamedTuple):
     """How the objects of a clip move: all that its answers depend on."""

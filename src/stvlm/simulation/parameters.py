@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, cast, get_args
 
+import numpy as np
+
 from stvlm.records import DataError, Lens, Split
 from stvlm.simulation.streets import LAYOUTS
 
@@ -51,8 +53,10 @@ class WorldParameters:
 
     def __post_init__(self) -> None:
         for name in ("recordings", "duration_s", "frame_rate_hz", "annotation_rate_hz", "width_px", "height_px"):
-            if getattr(self, name) <= 0:
-                raise DataError(f"simulation: {name} must be positive, got {getattr(self, name)}")
+            if not 0 < getattr(self, name) < np.inf:
+                raise DataError(f"simulation: {name} must be positive and finite, got {getattr(self, name)}")
+        if self.seed < 0:
+            raise DataError(f"simulation: seed must be 0 or more, got {self.seed}")
         if self.split not in ("train", "validation", "test"):
             raise DataError(f"simulation: split is train, validation or test, got {self.split!r}")
         if self.lens not in get_args(Lens):
@@ -69,8 +73,8 @@ class WorldParameters:
                 known = CAMERA_MOTIONS if field.name == "camera_motions" else AGENT_CATEGORIES
                 for name, weight in value:
                     _known(name, known, field.name)
-                    if weight < 0:
-                        raise DataError(f"simulation: {field.name}: {name} has a negative weight")
+                    if not 0 <= weight < np.inf:
+                        raise DataError(f"simulation: {field.name}: {name} has the weight {weight}; give 0 or more")
                 if sum(weight for _, weight in value) <= 0:
                     raise DataError(f"simulation: {field.name} needs a positive weight")
             elif field.name == "layouts":
@@ -88,6 +92,8 @@ class WorldParameters:
 
 def read_parameters(options: Mapping[str, Any]) -> WorldParameters:
     """Parameters from a recipe's mapping; a key that does not exist raises DataError with the nearest that does."""
+    if not isinstance(options, Mapping):
+        raise DataError(f"simulation: expected parameters and their values, got {options!r}")
     names = tuple(field.name for field in fields(WorldParameters))
     values: dict[str, Any] = {}
     for key, value in options.items():
@@ -95,7 +101,7 @@ def read_parameters(options: Mapping[str, Any]) -> WorldParameters:
         default = getattr(WorldParameters(), key)
         try:
             values[key] = _like(default, value)
-        except (TypeError, ValueError) as error:
+        except (OverflowError, TypeError, ValueError) as error:
             raise DataError(f"simulation: {key} cannot be {value!r}; its default is {default!r}") from error
     return WorldParameters(**values)
 

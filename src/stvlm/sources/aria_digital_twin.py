@@ -99,13 +99,13 @@ class AriaDigitalTwin:
         folder = self._sequences[recording.scene_id][0]
         try:
             stamps_ns, objects, rejected = _read_objects(folder)
-            people, wearers = _read_people(folder, _read_serial(folder / "metadata.json"))
+            people, left_out = _read_people(folder, _read_serial(folder / "metadata.json"))
             poses = _Poses(folder / _TRAJECTORY)
             export = _read_export(folder / "camera.json")
         except DataError as error:
             yield Rejected("damaged file", str(error))
             return
-        yield from (*rejected, *wearers)
+        yield from (*rejected, *left_out)
         if export is None:
             cure = "export it as docs/aria_digital_twin.md says"
             yield Rejected("no calibration", f"{folder / 'camera.json'}: is missing; {cure}")
@@ -273,22 +273,28 @@ def _read_serial(path: Path) -> str:
 
 
 def _read_people(folder: Path, serial: str) -> tuple[list[Track], list[Rejected]]:
-    """Everybody whose joints were tracked, as hips without a box; but who wears the camera is not in its images."""
+    """Everybody whose joints were tracked, as hips without a box, and who was left out: who wears the camera is not in
+    its images.
+    """
     path = folder / "skeleton_aria_association.json"
     people: list[Track] = []
-    wearers: list[Rejected] = []
+    left_out: list[Rejected] = []
     try:
         known = read_json(path)["SkeletonMetadata"] if path.exists() else []
         for name, worn, uid in ((p["SkeletonName"], p["AssociatedDeviceSerial"], p["SkeletonId"]) for p in known):
             if name == "NONE":  # glasses without a person
                 continue
             if worn == serial:
-                wearers.append(Rejected("person who wears the camera", f"{folder.name} {name}"))
+                left_out.append(Rejected("person who wears the camera", f"{folder.name} {name}"))
+                continue
+            person = _read_person(folder / f"{name}.json", int(uid), *_read_seen(folder / _SEEN, int(uid)))
+            if len(person.times_ns):
+                people.append(person)
             else:
-                people.append(_read_person(folder / f"{name}.json", int(uid), *_read_seen(folder / _SEEN, int(uid))))
+                left_out.append(Rejected("person without joints", f"{folder.name} {name}"))
     except (KeyError, TypeError, ValueError) as error:
         raise DataError(f"{path}: does not say who is who ({error!r}); download it again") from error
-    return people, wearers
+    return people, left_out
 
 
 def _read_seen(path: Path, uid: int) -> tuple[Array, Array]:

@@ -45,6 +45,7 @@ def test_what_the_tool_writes_is_read_and_kept(tmp_path: Path, made: tuple[Path,
     count = tmp_path / "runs"
     text = f"print(sys.argv[1:]); shutil.copy({str(made[0])!r}, sys.argv[2]); open({str(count)!r}, 'a').write('x')"
     command, out = script(tmp_path, text) + " {frames} {out}", tmp_path / "raw" / "clip"
+    (out.parent / ".clip.frames.0abc").mkdir(parents=True)  # left by a run that was killed
     for _ in range(2):
         check(run_tool("megasam", command, footage(SIZE_PX), Grey(), out), made[1], UNIT_M)
     assert count.read_text() == "x", "the second time it is there"

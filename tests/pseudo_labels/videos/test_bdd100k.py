@@ -112,6 +112,9 @@ def test_the_lists_decide_the_split_and_the_archives_folders_without_them(tmp_pa
         Rejected("not in the official split lists", "d"),
         missing,
     ]
+    (tmp_path / "splits" / "val.txt").write_bytes(b"\xff")
+    with pytest.raises(DataError, match=r"splits/val\.txt: does not read .*; fetch the publisher's list again"):
+        source.recordings()
 
 
 @pytest.mark.parametrize(

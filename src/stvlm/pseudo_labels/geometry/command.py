@@ -64,7 +64,8 @@ def run_tool(
         return READERS[tool](out, footage, model)
     out = out.absolute()  # for the tool may change its folder
     log, partial = out.with_name(f"{out.name}.log"), out.with_name(f".{out.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
+    for left in (partial, *out.parent.glob(f".{out.name}.frames.*")):  # by a run that was killed
+        shutil.rmtree(left, ignore_errors=True)
     try:
         partial.mkdir(parents=True)
         with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.frames.") as folder:

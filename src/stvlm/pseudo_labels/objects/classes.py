@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from stvlm.recipes import nearest
-from stvlm.records import DataError
+from stvlm.records import CATEGORIES, DataError
 
 PHRASES = ("car", "bus", "truck", "motorcycle", "bicycle", "person")
 """What the paper looks for: automobiles "(e.g., cars, buses, trucks, motorcycles, bicycles) and humans"."""
@@ -39,3 +39,10 @@ def check_phrases(phrases: Sequence[str]) -> None:
     for phrase in phrases:
         if phrase not in CATEGORY_OF:
             raise DataError(f"phrases: {phrase!r} is of no known class{nearest(phrase, CATEGORY_OF)}")
+
+
+def check_classes(what: str, classes: Iterable[str]) -> None:
+    """Raises ValueError where one of them is none of our categories: what is said of it would never be heard."""
+    for category in classes:
+        if category not in CATEGORIES:
+            raise ValueError(f"{what}: {category!r} is no class{nearest(category, CATEGORIES)}")

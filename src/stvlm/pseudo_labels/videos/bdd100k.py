@@ -88,7 +88,7 @@ class Bdd100k:
             splits = {
                 video_id: split
                 for path, split in zip(lists, SPLITS.values(), strict=True)
-                for video_id in path.read_text(encoding="utf-8").split()
+                for video_id in _read_list(path)
             }
         else:
             splits = {video_id: SPLITS[place.parent.name] for video_id, place in places.items()}
@@ -129,6 +129,14 @@ class Bdd100k:
         paths.sort(key=lambda path: number_of(path.name))
         index = np.array([number_of(path.name) - 1 for path in paths])
         return of_image_files(recording, paths, index / LABELS_HZ, self._about), index
+
+
+def _read_list(path: Path) -> list[str]:
+    """The ids of a split; raises DataError."""
+    try:
+        return path.read_text(encoding="utf-8").split()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{path}: does not read ({error}); fetch the publisher's list again") from error
 
 
 class _Attributes(msgspec.Struct):
