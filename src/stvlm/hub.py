@@ -19,7 +19,7 @@ from huggingface_hub.errors import (
     RepositoryNotFoundError,
 )
 from huggingface_hub.hf_api import RepoFile
-from huggingface_hub.utils import validate_repo_id
+from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]  # lazily exported
 
 from stvlm import __version__
 from stvlm.records import DataError
@@ -37,8 +37,8 @@ def check_names(repo_ids: Iterable[str]) -> None:
             validate_repo_id(repo_id)
         except HFValidationError:
             raise DataError(
-                f"{repo_id}: is no name of the Hub; ORG is your user name or an organisation of yours, and a folder that "
-                "is published is called by letters, digits, '-', '_' and '.' alone"
+                f"{repo_id}: is no name of the Hub; ORG is your user name or an organisation of yours, and folders to "
+                "publish are called by letters, digits, '-', '_' and '.' alone"
             ) from None
 
 
