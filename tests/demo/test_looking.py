@@ -99,9 +99,8 @@ def test_what_one_object_tells_is_told_although_another_is_lost(clips: dict[str,
     told = {it.asked.task: it for it in answers(measured, study.truth)}
     assert told["traveled_distance"].value and isinstance(told["traveled_distance"].asked.truth, Question)
     assert not {"traveled_distance_comparison", "movement_direction_comparison"} & told.keys()
-    assert (
-        "the object travel" in told["traveled_distance"].asked.question
-    )  # of one box, so that a model is shown no other
+    # The question is of one box, and a model is shown no other.
+    assert "the object travel" in told["traveled_distance"].asked.question
     assert first_boxes(study, 1).colors == ("red",)
 
 
