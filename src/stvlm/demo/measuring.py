@@ -32,8 +32,8 @@ MotionBy = Literal["opencv_vo", "static_camera", "known_poses"]
 CLASSES = tuple(category for category in CATEGORIES if category != "other")
 LEAST_POINTS = 5
 """On the grid of half seconds, of a path that is shown."""
-STILL = 1e-6
-"""Poses that differ by less, in metres and in their axes, are one."""
+STILL = 0.01
+"""Poses that differ by no more, in metres and in the entries of rotation matrices, are those of a camera that stood."""
 
 
 @dataclass(frozen=True)
@@ -87,10 +87,9 @@ def measure(study: Study, setting: Setting, tell: Tell) -> Measured:
     poses = world.geometry.world_SE3_camera
     courses = {color: _course(found[color], clip, poses, study) for color in study.colors}
     motion, first_s = _together(courses, clip)
-    moved = np.ptp(poses, axis=0).max() > STILL
     notes = (
-        f"camera: {'moved' if moved else 'did not move'} ({geometry.provenance.tool.replace('_', ' ')}); "
-        f"upright by {world.up_by}",
+        f"camera: {'did not move' if np.allclose(poses, poses[0], atol=STILL) else 'moved'} "
+        f"({geometry.provenance.tool.replace('_', ' ')}); upright by {world.up_by}",
     )
     return Measured(courses, poses, motion, first_s, notes)
 
