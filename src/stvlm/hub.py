@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -19,6 +19,7 @@ from huggingface_hub.errors import (
     RepositoryNotFoundError,
 )
 from huggingface_hub.hf_api import RepoFile
+from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]  # lazily exported
 
 from stvlm import __version__
 from stvlm.records import DataError
@@ -27,6 +28,18 @@ CARD = "README.md"
 LOGIN = "type: hf auth login, or set HF_TOKEN to a token that may write"
 Kind = Literal["dataset", "model", "space", "paper"]
 AGAIN = "run the same command again: it goes on where it stopped"
+
+
+def check_names(repo_ids: Iterable[str]) -> None:
+    """Raises DataError where one is no ORG/NAME that the Hub would take; asks nobody."""
+    for repo_id in repo_ids:
+        try:
+            validate_repo_id(repo_id)
+        except HFValidationError:
+            raise DataError(
+                f"{repo_id}: is no name of the Hub; ORG is your user name or an organisation of yours, and folders to "
+                "publish are called by letters, digits, '-', '_' and '.' alone"
+            ) from None
 
 
 def check_org(org: str) -> None:

@@ -32,6 +32,7 @@ MANIFEST: dict[str, Any] = {
     "annotations_only": False,
     "recipe": {
         "title": "My STKit",
+        "sources": {"kitti": {}, "nuscenes": {}},
         "splits": {"train": "train", "validation": "validation"},
         "questions": {"win_ratio": 1.5},
         "clips": {"max_frames": 40},
@@ -135,6 +136,12 @@ def test_sports_are_told_where_there_may_be_some() -> None:
     assert "a bobbing head gets nowhere, and no direction is asked for.\n\n## Rows" in told
     assert "sum of the 3D distances between positions every 0.5 s |\n" in card()
     assert "sports" not in card()
+    simulated = {"simulation/train/metadata.parquet": Table(3, frozenset({"simulation"}))}
+    configs = [{"config_name": "default", "data_files": [{"split": "train", "path": "simulation/train/**"}]}]
+    for options, are_told in (({"layouts": ["curve"]}, False), ({"layouts": ["curve", "court"]}, True), ({}, True)):
+        recipe = {**MANIFEST["recipe"], "sources": {"simulation": options}}
+        text = render_dataset_card({**MANIFEST, "recipe": recipe}, configs, simulated, None)
+        assert ("sports" in text) == are_told
 
 
 def test_what_the_sources_lack_is_said() -> None:

@@ -145,6 +145,8 @@ def test_what_learned_from_simulated_recordings_has_no_dataset(place: Path, tmp_
     assert (card.datasets, card.license) == (None, "apache-2.0")
     assert "Training took 1 minutes" in text
     assert "figures/training.png" in write_model_card(found, NAMES, tmp_path / "card")
+    written = (tmp_path / "card" / "README.md").read_text(encoding="utf-8")
+    assert "above them, what is learned from there on" in written and "the learning rate" not in written
 
 
 def test_another_benchmark_is_another_setting(found: Evidence) -> None:

@@ -57,6 +57,13 @@ def test_comparisons_need_two() -> None:
         ask_by_task("weight", 1, 7)
 
 
+@pytest.mark.parametrize("hour", [0, 13, -3])
+def test_a_clock_has_twelve_hours(hour: int) -> None:
+    with pytest.raises(DataError, match="The hour is one of 1 to 12"):
+        ask_by_task("direction_timestamp", 1, 7, hour)
+    assert ask_by_task("traveled_distance", 1, 7, hour).question
+
+
 def test_hours_with_a_certain_answer() -> None:
     assert hours_of(None) == list(range(1, 13))
     turns_late = [*([1.5 * i, 0] for i in range(5)), [6, -1], [6, -2]]

@@ -34,6 +34,13 @@ def test_a_table_is_read_as_well() -> None:
     assert score_text(table, {}).scores["traveling_speed_comparison_accuracy"] == 1
     assert score_text(table.replace(", blue", "; blue").replace(",", "\t").replace(";", ","), {}).rows[0]["choices"]
     assert score_text("id\tprediction\na\t10 m\n", KNOWN).scores["traveled_distance_accuracy"] == 1
+    assert score_text("\ufeffid,prediction\na,10 m\n", KNOWN).predictions == ["10 m"]
+
+
+def test_questions_of_several_steps_have_units() -> None:
+    told = {"task": "catch_up_time", "target": "5.00", "prediction": "4 s"}
+    scored = score_text(lines(told), {})
+    assert "<td>4 s</td><td>5.00 s</td>" in showing.answers_table(scored) and "1 s" in showing.score_table(scored)
 
 
 @pytest.mark.parametrize(
@@ -45,12 +52,13 @@ def test_a_table_is_read_as_well() -> None:
         ("{" * 100_000, "Line 1 is no JSON"),
         ('{"id": "a"}', "Answer 1 has no 'prediction'"),
         ('{"id": "z", "prediction": "1 m"}', "neither a 'target' nor the 'id'"),
+        ('{"id": ["a"], "prediction": "1 m"}', "neither a 'target' nor the 'id'"),
         ('{"task": "weight", "target": "1", "prediction": "1"}', "Row .0.: task 'weight' is not one of"),
         ("a\n" * 10, "Answer 1 has no 'prediction'"),
         ("x" * 2_000_001, "more than 2,000,000 letters"),
         (lines(*[{"id": "a", "prediction": "1 m"}] * 5001), "more than 5,000 answers"),
     ],
-    ids=range(10),
+    ids=range(11),
 )
 def test_what_cannot_be_scored_says_why(text: str, words: str) -> None:
     with pytest.raises(DataError, match=words):

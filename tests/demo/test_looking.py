@@ -9,7 +9,7 @@ from tests.demo.worlds import make_examples
 
 from stvlm.demo import drawing, showing
 from stvlm.demo.asking import ask_by_task
-from stvlm.demo.clips import Clip, Study, example_study, shown_to_model
+from stvlm.demo.clips import Clip, Study, example_study, first_boxes, shown_to_model
 from stvlm.demo.examples import read_plain
 from stvlm.demo.exploring import Catalogue, find, picture, read_catalogue
 from stvlm.demo.measuring import Course, Setting, answers, measure, speed_of
@@ -99,6 +99,26 @@ def test_what_one_object_tells_is_told_although_another_is_lost(clips: dict[str,
     told = {it.asked.task: it for it in answers(measured, study.truth)}
     assert told["traveled_distance"].value and isinstance(told["traveled_distance"].asked.truth, Question)
     assert not {"traveled_distance_comparison", "movement_direction_comparison"} & told.keys()
+    # The question is of one box, and a model is shown no other.
+    assert "the object travel" in told["traveled_distance"].asked.question
+    assert first_boxes(study, 1).colors == ("red",)
+
+
+def test_a_camera_that_stood_still_is_told_so(clips: dict[str, tuple[str, Clip]]) -> None:
+    study = example_study(next(clip for _, clip in clips.values()))
+    still = measure(study, Setting(motion_by="known_poses"), untold)
+    assert still.notes[0].startswith("camera: did not move (known poses); ")
+    assert study.clip.known is not None
+    poses = study.clip.known.world_SE3_camera.copy()
+    poses[:, 0, 3] += np.linspace(0, 1, len(poses))
+    driven = replace(study, clip=replace(study.clip, known=study.clip.known._replace(world_SE3_camera=poses)))
+    moved = measure(driven, Setting(motion_by="known_poses"), untold)
+    assert moved.notes[0].startswith("camera: moved (known poses); ")
+
+
+def test_addresses_of_clips_hold_any_folder() -> None:
+    clip = Clip(Path("/a b/#1?/50%.mp4"), 0.1, 30, (320, 200))
+    assert showing.file_url(clip) == "gradio_api/file=/a%20b/%231%3F/50%25.mp4"
 
 
 def test_what_is_said_of_a_camera_is_checked(clips: dict[str, tuple[str, Clip]]) -> None:
@@ -110,6 +130,8 @@ def test_what_is_said_of_a_camera_is_checked(clips: dict[str, tuple[str, Clip]])
         (Setting(camera_height_m=-1), "0.1 to 100 meters"),
         (Setting(motion_by="known_poses"), "Only examples"),
         (Setting(categories=("ship", "car", "car")), "'ship' is no class"),
+        (Setting(categories=()), "say of each what is in it"),
+        (Setting(motion_by="vggt"), "'vggt' is no way; choose one of opencv_vo"),  # type: ignore[arg-type]
     ):
         with pytest.raises(DataError, match=words):
             measure(unknown, setting, untold)

@@ -267,6 +267,9 @@ def test_what_makes_no_release_is_refused(place: Path, tmp_path: Path) -> None:
     assert told(space=tmp_path / "bare") == (
         f"{tmp_path}/bare/examples: the demo's examples are not there; type: python {tmp_path}/bare/make_examples.py"
     )
+    for org in ("..", "work/..", str(tmp_path), ""):  # as a folder, which is emptied first, these are somebody else's
+        assert told(org=org).startswith(f"{org}/st-vlm-tiny: is no name of the Hub; ORG is your user name or ")
+    assert model.is_dir()
     (tmp_path / "space").mkdir()
     (tmp_path / "space" / "app.py").write_text("")
     assert told(space=tmp_path / "space") == (
@@ -284,6 +287,22 @@ def test_what_makes_no_release_is_refused(place: Path, tmp_path: Path) -> None:
     program = "give a folder that was --out of evaluate_metric/evaluate_model.py"
     assert told(results=tmp_path / "results") == f"{tmp_path}/results: holds no results.json; {program}"
     assert told(model=tmp_path / "st-vlm-tiny") == f"{tmp_path}/st-vlm-tiny: no such model folder; name it by --model"
+
+
+def test_a_model_may_be_called_as_the_demo_is(lab: HubServer, place: Path, tmp_path: Path) -> None:
+    model = shutil.copytree(place / "st-vlm-tiny", tmp_path / "st-vlm")
+    shutil.copytree(place / "results", tmp_path / "results")
+    rewrite(tmp_path / "results" / "results.json", model=results_model(place) | {"path": str(model)})
+    where = ("--results", str(tmp_path / "results"), "--work", str(tmp_path / "work"))
+    alone = release(lab, place, *where, "--space", "none")
+    assert alone.returncode == 0 and ("models", "lab/st-vlm") in lab.repos, alone.stderr
+    whole = release(lab, place, *where)
+    assert whole.returncode == 0, whole.stderr
+    assert lab.variables == {"lab/st-vlm": {"ST_VLM_MODEL": "lab/st-vlm"}}
+
+
+def results_model(place: Path) -> dict[str, Any]:
+    return dict(json.loads((place / "results" / "results.json").read_text())["model"])
 
 
 def rewrite(path: Path, **values: Any) -> None:

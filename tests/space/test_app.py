@@ -98,6 +98,17 @@ def test_an_example_is_asked_about_with_its_truth(client: Client) -> None:
     assert free["question"] == "What colour is it?" and "truth" not in free
 
 
+def test_boxes_in_an_example_take_the_place_of_its_own(client: Client) -> None:
+    clip = clip_to_ask_about(client)["clip_id"]
+    box = {"color": "red", "time_s": 0.0, "box": [100, 60, 340, 220]}
+    answer = ask(client, clip=clip, boxes=[box])
+    assert answer["answer"] and answer["truth"] is None
+    measured = client.predict(clip=clip, boxes=[box], motion_by="static_camera", api_name="/measure")
+    assert measured["objects"].keys() == {"red"}
+    with pytest.raises(AppError, match="'ship' is no class"):
+        client.predict(clip=clip, boxes=[box], categories="ship", motion_by="static_camera", api_name="/measure")
+
+
 def test_answers_grow(client: Client) -> None:
     clip = clip_to_ask_about(client)["clip_id"]
     told = [it["answer"] for it in client.submit(clip=clip, api_name="/ask")]
@@ -142,8 +153,11 @@ def test_answers_are_scored(client: Client) -> None:
         ({"task": "traveling_speed_comparison", "boxes": []}, "needs two objects"),
         ({"boxes": [{**BOX, "box": [1e9, 0, -1e9, 1]}]}, "too small"),
         ({"question": "?" * 501}, "longer than 500 letters"),
+        ({"task": "direction_timestamp", "hour": 13}, "The hour is one of 1 to 12"),
+        ({"task": "direction_timestamp", "hour": None}, "The hour is one of 1 to 12"),
+        ({"boxes": [BOX] * 31}, "These are 31 boxes. Send at most 30"),
     ],
-    ids=range(8),
+    ids=range(11),
 )
 def test_mistakes_are_told_in_one_line(client: Client, video: Path, given: dict[str, Any], words: str) -> None:
     if given and "clip" not in given:
@@ -151,6 +165,27 @@ def test_mistakes_are_told_in_one_line(client: Client, video: Path, given: dict[
     with pytest.raises(AppError, match=words) as told:
         ask(client, **given)
     assert "Traceback" not in str(told.value) and "\n" not in str(told.value)
+
+
+def test_a_video_and_a_clip_are_one_too_many(client: Client, video: Path) -> None:
+    with pytest.raises(AppError, match="Give a video or a clip, not both"):
+        ask(client, video, clip=clip_to_ask_about(client)["clip_id"])
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"categories": ["car"], "boxes": [BOX, {**BOX, "color": "blue"}]}, "There are 2 boxes; say of each"),
+        ({"categories": "ship"}, "'ship' is no class"),
+        ({"motion_by": "vggt"}, "'vggt' is no way; choose one of opencv_vo, static_camera, known_poses"),
+        ({"hfov_deg": None}, "20 to 150 degrees"),
+    ],
+    ids=range(4),
+)
+def test_mistakes_about_a_camera_are_told_too(client: Client, video: Path, given: dict[str, Any], words: str) -> None:
+    given = {"video": handle_file(str(video)), "boxes": [BOX], "motion_by": "static_camera"} | given
+    with pytest.raises(AppError, match=words):
+        client.predict(**given, api_name="/measure")
 
 
 def test_hostile_uploads_leave_it_standing_and_clean(app: Served, client: Client, tmp_path: Path) -> None:

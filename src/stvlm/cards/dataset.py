@@ -20,6 +20,7 @@ from stvlm.dataset.report import GUESSERS, TASKS
 from stvlm.files import read_json, whole_file, write_text
 from stvlm.kinematics import STEP_S
 from stvlm.records import DataError
+from stvlm.simulation.streets import LAYOUTS
 from stvlm.sources.licences import licence_of
 
 CARD, FIGURE, EXAMPLES = "README.md", "labels.svg", "examples.jpg"
@@ -39,7 +40,7 @@ VARIANTS_TOLD = {
 }
 """What each variant changes; see dataset/variants.py."""
 DRIVING = {"argoverse2", "bdd100k", "kitti", "nuplan", "nuscenes"}
-"""Sources of drives, in which nobody does sports; of any other, some recordings may."""
+"""Sources of drives, in which nobody does sports; of any other but simulated streets, some recordings may."""
 
 
 class Publication(NamedTuple):
@@ -155,7 +156,7 @@ def render_dataset_card(
         without=[licence_of(source).name for source in sorted(without)] if publication else [],
         win_ratio=f"{recipe['questions']['win_ratio']:g}",
         max_seconds=f"{(recipe['clips']['max_frames'] - 1) * STEP_S:g}",
-        sports=bool(set(sources) - DRIVING),
+        sports=_may_be_sports(sources, recipe["sources"]),
         tasks=TASKS,
         by_source=dict(sorted(report["by_source"].items())),
         asked=_asked(report),
@@ -255,6 +256,13 @@ def terms_of_the_sources(page: str | None) -> dict[str, str]:
     """The Hub's fields where no one licence holds; `page` as for `licence_fields`."""
     fields = {"license": "other", "license_name": "terms-of-the-sources"}
     return {**fields, "license_link": f"{page}#sources-and-licences"} if page else fields
+
+
+def _may_be_sports(sources: Collection[str], options: Mapping[str, Mapping[str, Any]]) -> bool:
+    """Whether recordings may show sports: those of any source but drives, and a simulated world that has fields."""
+    layouts = options.get("simulation", {}).get("layouts", LAYOUTS)
+    streets = {"simulation"} if all(LAYOUTS[name].domain == "driving" for name in layouts) else set()
+    return bool(set(sources) - DRIVING - streets)
 
 
 def _asked(report: Mapping[str, Any]) -> Any:

@@ -36,6 +36,11 @@ CAPTIONS = {
     "training": "Losses, or rewards, of the training by step, as they were logged and (thick) smoothed; the average "
     "accuracy on a benchmark where it was taken meanwhile, and the learning rate.",
 }
+STAGES_CAPTION = (
+    "Losses of the training by step, as they were logged and (thick) smoothed; above them, what is learned from there "
+    "on."
+)
+"""In place of that of `training`, of a model that learned one thing after the other."""
 
 
 def write_model_card(found: Evidence, names: Names, out: Path) -> list[str]:
@@ -52,7 +57,8 @@ def write_model_card(found: Evidence, names: Names, out: Path) -> list[str]:
         for name, drawing in _draw(found).items():
             file = f"{FIGURES}/{name}.png"
             save(drawing, out / file)
-            pictures[name] = Figure(file, CAPTIONS[name])
+            is_staged = name == "training" and _stages(found)
+            pictures[name] = Figure(file, STAGES_CAPTION if is_staged else CAPTIONS[name])
             made.add(file)
     for name in CAPTIONS.keys() - pictures.keys():
         (out / FIGURES / f"{name}.png").unlink(missing_ok=True)  # of an earlier card

@@ -12,18 +12,24 @@ from stvlm.cards.model import Names, not_run
 from stvlm.cards.model_folder import write_model_card
 from stvlm.dataset.folder import BUILD
 from stvlm.files import write_text
+from stvlm.hub import check_names
 
 METRIC, DEMO = "stkit_bench", "st-vlm"
 """What the Spaces are called."""
 
 
 def names_of(found: Evidence, org: str | None) -> Names:
-    """What cards call the model, its data and its metric: ids under the name of `org`, else folders."""
+    """What cards call the model, its data and its metric: ids under the name of `org`, else folders.
+
+    Raises DataError for ids that the Hub would not take.
+    """
     dataset = found.dataset_at.resolve().name if found.dataset_at else "stkit"
     model, bench = found.results.name, found.questions_at.resolve().name
     if org is None:
         return Names(model, dataset, bench, METRIC)
-    return Names(f"{org}/{model}", f"{org}/{dataset}", f"{org}/{bench}", f"{org}/{METRIC}", f"{org}/{DEMO}")
+    ids = [f"{org}/{name}" for name in (model, dataset, bench, METRIC, DEMO)]
+    check_names(ids)
+    return Names(*ids)
 
 
 def write_cards(

@@ -30,6 +30,9 @@ UNITS = {
     "traveling_speed": "km/h",
     "movement_direction": "o'clock",
     "direction_timestamp": "s",
+    "time_to_cover": "s",
+    "catch_up_time": "s",
+    "speed_ratio": "times",
 }
 DEFAULT_HOUR = 3
 GATES = replace(ANSWERED_IF_AT_ALL, max_stretch=float("inf"))
@@ -70,6 +73,8 @@ def ask_by_task(name: str, count: int, frames: int, hour: int = DEFAULT_HOUR, tr
     count = max(count, 1)
     if task in COMPARISONS and count < 2:
         raise DataError("A comparison needs two objects: draw a second box, in blue.")
+    if task == "direction_timestamp" and hour not in range(1, 13):
+        raise DataError("The hour is one of 1 to 12.")
     if task not in COMPARISONS:
         objects: tuple[int, ...] = (0,)
     else:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -112,6 +112,11 @@ def add_mark(study: Study, mark: Mark) -> Study:
     if missing := [it for it in order[: order.index(color)] if it not in boxes_px]:
         raise DataError(f"Draw the {missing[0]} box first.")
     return Study(study.clip, (*kept, mark), boxes_px)
+
+
+def first_boxes(study: Study, count: int) -> Study:
+    """The same with the boxes of the first objects alone."""
+    return replace(study, boxes_px={color: study.boxes_px[color] for color in study.colors[:count]})
 
 
 def mark_of(data: Any) -> Mark:

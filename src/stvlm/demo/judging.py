@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
 import json
@@ -38,7 +39,7 @@ def score_text(text: str, known: Mapping[str, Row]) -> Scored:
     """
     if len(text) > MOST_LETTERS:
         raise DataError(f"That is more than {MOST_LETTERS:,} letters. Score such amounts with evaluate_model.py.")
-    given = _lines(text.strip())
+    given = _lines(text.strip().removeprefix(codecs.BOM_UTF8.decode()))  # as spreadsheets put before a table
     if not given:
         raise DataError("Paste answers first: a line of JSON for each, or a table with headings.")
     if len(given) > MOST_ANSWERS:
@@ -50,7 +51,7 @@ def score_text(text: str, known: Mapping[str, Row]) -> Scored:
             raise DataError(f"Answer {number} has no 'prediction'.")
         row: Mapping[str, Any] = line
         if "target" not in line:
-            if line.get("id") not in known:
+            if not isinstance(line.get("id"), str) or line["id"] not in known:
                 raise DataError(f"Answer {number} has neither a 'target' nor the 'id' of a row of this dataset.")
             row = known[line["id"]]
         rows.append({key: row[key] for key in _KEPT if key in row})

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, TypeVar
+from typing import Literal, NamedTuple, TypeVar, get_args
 
 import numpy as np
 
@@ -156,9 +156,13 @@ def _video(study: Study, setting: Setting, tell: Tell) -> Video:
         camera, height_m = camera_of_hfov(clip.size_px, setting.hfov_deg), setting.camera_height_m
     if height_m is not None and not 0.1 <= height_m <= 100:
         raise DataError("The camera is 0.1 to 100 meters above the ground.")
+    if setting.motion_by not in get_args(MotionBy):
+        raise DataError(f"{setting.motion_by!r} is no way; choose one of {', '.join(get_args(MotionBy))}.")
     if setting.motion_by == "known_poses" and known is None:
         raise DataError("Only examples come with their camera's poses. Choose another way.")
     categories = known.categories if known is not None and not study.marks else setting.categories
+    if len(categories) < len(study.colors):
+        raise DataError(f"There are {len(study.colors)} boxes; say of each what is in it.")
     tracks = []
     for color, category in zip(study.colors, categories, strict=False):
         if category not in CLASSES:

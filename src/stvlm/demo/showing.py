@@ -7,6 +7,7 @@ import io
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 from PIL import Image
@@ -195,7 +196,7 @@ def stage_value(study: Study | None, *, draw: bool = True, note: str = "") -> di
 
 def file_url(clip: Clip) -> str:
     """From the page."""
-    return f"gradio_api/file={clip.path}"
+    return f"gradio_api/file={quote(str(clip.path))}"
 
 
 def shelf(items: Sequence[tuple[str, str, Array]]) -> str:

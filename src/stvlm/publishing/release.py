@@ -96,9 +96,8 @@ class Prepared(NamedTuple):
     """A release that is ready to be sent."""
 
     parts: Sequence[Part]
-    demo: str | None
-    """The demo's id."""
     model: str
+    """Its id."""
     left_out: Sequence[str]
     """What the release lacks, and why."""
 
@@ -147,8 +146,7 @@ def prepare(release: Release) -> Prepared:
         parts.append(_demo(release.space, release.library, names, staged))
     else:
         left_out.append("demo: there is no folder space with an app.py")
-    demo = names.demo if parts[-1].repo_id == names.demo else None
-    return Prepared(parts, demo, names.model, left_out)
+    return Prepared(parts, names.model, left_out)
 
 
 def publish(prepared: Prepared, org: str, private: bool = False) -> Iterator[str]:
@@ -171,8 +169,8 @@ def publish(prepared: Prepared, org: str, private: bool = False) -> Iterator[str
             yield f"{part.repo_id} ({part.repo_type}): {sent}{removed}"
             for name, why in refused.items():
                 yield f"{part.repo_id} ({part.repo_type}): the Hub did not take {name} ({why}), which is no loss"
-        if part.repo_id == prepared.demo and set_variable(prepared.demo, MODEL_VARIABLE, prepared.model):
-            yield f"{prepared.demo} (space): asks {prepared.model}"
+        if part.marker == MADE_BY and set_variable(part.repo_id, MODEL_VARIABLE, prepared.model):
+            yield f"{part.repo_id} (space): asks {prepared.model}"
     items: list[tuple[str, Item]] = [*((part.repo_id, part.repo_type) for part in prepared.parts), (PAPER, "paper")]
     added = collect(org, TITLE, DESCRIPTION, items, private)
     yield f"{org}, collection {TITLE!r}: {f'{added} of {len(items)} added' if added else f'all {len(items)} are there'}"

@@ -23,6 +23,8 @@ from stvlm.demo.working import Tell, Told, in_steps, untold
 from stvlm.records import DataError, Question, Rejected
 
 MOST_FOUND = 50
+MOST_MARKS = 30
+"""Boxes of a call, each of which is followed through the clip."""
 
 
 def build(desk: Desk, catalogue: Catalogue | None) -> None:
@@ -51,16 +53,18 @@ def build(desk: Desk, catalogue: Catalogue | None) -> None:
                 traveled_distance_comparison, traveling_speed_comparison or movement_direction_comparison.
             boxes: a list of {"color": "red", "time_s": 0.0, "box": [x0, y0, x1, y1]}: colours are red, blue and green
                 in that order, pixels those of the video brought to at most 640 a side; [] for none.
-            clip: the id of an example clip that `explore` finds, with boxes and a truth of its own.
+            clip: the id of an example clip that `explore` finds, with boxes and a truth of its own; where `boxes` are
+                given, these take their place, and the truth is not known.
             hour: the hour on the clock, 12 ahead and 3 to the right, that direction_timestamp asks about.
         """
-        visitor, told = visitor_of(request), {"question": question.strip(), "answer": ""}
+        visitor, told = visitor_of(request), {"question": (question or "").strip(), "answer": ""}
+        hour = int(hour) if hour in range(1, 13) else 0
 
         def say(tell: Callable[[Told | str], None]) -> tuple[str, Asked | None]:
             with _study(desk, visitor, video, boxes, clip, tell) as study:
                 shown = shown_to_model(study, desk.frame_size_px)
-                told["question"] = told["question"] or question_of(study, task, int(hour))
-                asked = asked_about(study, shown, task, int(hour), told["question"])
+                told["question"] = told["question"] or question_of(study, task, hour)
+                asked = asked_about(study, shown, task, hour, told["question"])
                 return desk.answer(visitor, study, shown, told["question"], tell), asked
 
         def show(news: Told | str) -> dict[str, Any]:
@@ -91,7 +95,7 @@ def build(desk: Desk, catalogue: Catalogue | None) -> None:
 
         Args:
             video: a video file of at least two seconds; nothing where `clip` names an example.
-            boxes: as for `ask`, at least one.
+            boxes: as for `ask`, at least one where there is no `clip`.
             categories: a list with the class of each object: car, truck, bus, motorcycle, bicycle or person; [] for
                 cars.
             hfov_deg: the camera's horizontal field of view.
@@ -100,8 +104,8 @@ def build(desk: Desk, catalogue: Catalogue | None) -> None:
             clip: the id of an example clip that `explore` finds, whose camera is known.
         """
         visitor = visitor_of(request)
-        classes = tuple(str(it) for it in categories or ()) or Setting().categories
-        setting = Setting(classes, hfov_deg, height_m or None, motion_by)
+        classes = tuple(str(it) for it in _listed(categories)) or Setting().categories
+        setting = Setting(classes, hfov_deg or 0.0, height_m or None, motion_by)
         with _study(desk, visitor, video, boxes, clip, untold) as study, desk.for_work.turn(visitor, untold):
             found = by_geometry(study, setting, untold)
         return {
@@ -180,20 +184,32 @@ def build(desk: Desk, catalogue: Catalogue | None) -> None:
 @contextmanager
 def _study(desk: Desk, visitor: str, video: str | None, boxes: Any, clip_id: str, tell: Tell) -> Iterator[Study]:
     """The boxed clip; that of a visitor is removed afterwards."""
-    if not video:
-        if clip_id not in desk.examples:
-            raise DataError(f"Give a video, or one of the clips: {', '.join(desk.examples)}.")
+    marks = [mark_of(box) for box in _listed(boxes)]
+    if len(marks) > MOST_MARKS:
+        raise DataError(f"These are {len(marks):,} boxes. Send at most {MOST_MARKS}.")
+    if video and clip_id:
+        raise DataError("Give a video or a clip, not both.")
+    if not video and clip_id not in desk.examples:
+        raise DataError(f"Give a video, or one of the clips: {', '.join(desk.examples)}.")
+    if not video and not marks:
         yield example_study(desk.examples[clip_id][1])
         return
-    marks = [mark_of(box) for box in (boxes if isinstance(boxes, list) else [boxes] if boxes else [])]
     with ExitStack() as afterwards:
         with desk.for_work.turn(visitor, tell):
-            clip, _ = receive(Path(video), desk.work, tell)
-            afterwards.callback(shutil.rmtree, clip.path.parent, ignore_errors=True)
-            study = Study(clip)
+            if video:
+                clip, _ = receive(Path(video), desk.work, tell)
+                afterwards.callback(shutil.rmtree, clip.path.parent, ignore_errors=True)
+                study = Study(clip)
+            else:
+                study = example_study(desk.examples[clip_id][1])
             for mark in marks:
                 study = follow(add_mark(study, mark), mark.color, tell)
         yield study
+
+
+def _listed(given: Any) -> list[Any]:
+    """One that is not in a list as a list."""
+    return given if isinstance(given, list) else [given] if given else []
 
 
 def _described(course: Course | Rejected) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any
 import gradio as gr
 
 from stvlm.demo import drawing, showing
-from stvlm.demo.clips import Study, shown_to_model
+from stvlm.demo.clips import Study, first_boxes, shown_to_model
 from stvlm.demo.desk import Desk
 from stvlm.demo.measuring import CLASSES, Course, Measured, Setting, answers, measure
 from stvlm.demo.tabs.parts import HIDDEN, IN_LINE, end_with, friendly, make_stage, visitor_of
@@ -89,12 +89,14 @@ def build(desk: Desk, study: gr.State) -> None:
 
         yield ["", compared(), _plots(found), gr.update(interactive=True)]
         if found.motion is not None:
-            last_s = found.first_s + (found.motion.xyz_m.shape[1] - 1) * STEP_S
-            shown = shown_to_model(now, desk.frame_size_px, (found.first_s, last_s))
+            count, frames = found.motion.xyz_m.shape[:2]
+            last_s = found.first_s + (frames - 1) * STEP_S
+            measured = first_boxes(now, count)  # those that the questions are about
+            shown = shown_to_model(measured, desk.frame_size_px, (found.first_s, last_s))
 
             def say(tell: Callable[[Told | str], None]) -> None:
                 for row in rows:
-                    said.append(desk.answer(visitor, now, shown, row.asked.question, tell))
+                    said.append(desk.answer(visitor, measured, shown, row.asked.question, tell))
 
             def show_said(told: Told | str) -> list[Any]:
                 doing = f"The model answers question {min(len(said) + 1, len(rows))} of {len(rows)} …"
