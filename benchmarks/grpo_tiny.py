@@ -1,6 +1,6 @@
 """Does learning from its own answers raise a model's reward, and its score on clips that it never saw?
 
-    python benchmarks/grpo_tiny.py --model space/st-vlm-tiny --dataset stkit --bench stkit-bench --work FOLDER
+    python benchmarks/grpo_tiny.py --model st-vlm-quickstart --dataset stkit --bench stkit-bench --work FOLDER
 
 with what `make quickstart` makes. FOLDER receives the model; a run that was stopped goes on there. For a recipe with
 twins, DATASET is built with them:

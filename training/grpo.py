@@ -1,6 +1,6 @@
 """Trains a fine-tuned video VLM further on its own answers, by the benchmark's reading of them (GRPO).
 
-    python training/grpo.py --config training/recipes/grpo_tiny.yaml --output_dir st-vlm-tiny-rl
+    python training/grpo.py --config training/recipes/grpo_tiny.yaml --output_dir st-vlm-quickstart-rl
     accelerate launch training/grpo.py --config training/recipes/grpo_7b_lora.yaml
 
 OUTPUT_DIR appears when the model is whole. An interrupted run goes on when the same command is run again.

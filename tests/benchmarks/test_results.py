@@ -18,6 +18,7 @@ BENCHMARKS = Path(__file__).parent.parent.parent / "benchmarks"
         ("scoring", "scoring"),
         ("intervals", "intervals"),
         ("blind_answers", "blind_answers"),
+        ("grpo_tiny", "grpo_tiny"),
         ("pseudo_labels", "pseudo_labels"),
         ("simulated_pseudo_labels", "simulated_pseudo_labels"),
     ],
@@ -31,6 +32,13 @@ def test_the_table_is_the_one_that_was_measured(name: str, result: str, monkeypa
     spec.loader.exec_module(program)
     measured = json.loads((BENCHMARKS / "results" / f"{result}.json").read_text())
     assert program.as_text(measured) in (BENCHMARKS / "README.md").read_text()
+
+
+def test_learning_from_answers_helps_on_what_was_not_trained_on() -> None:
+    measured = json.loads((BENCHMARKS / "results" / "grpo_tiny.json").read_text())
+    reward = measured["train"]["reward"]
+    assert reward["last"]["low"] > reward["first"]["high"]
+    assert measured["difference"]["average_accuracy"]["low"] > 0
 
 
 def test_what_was_measured_is_good_enough() -> None:
