@@ -1,9 +1,12 @@
 """Examples, measuring and browsing, on a small world that is made once."""
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from tests.demo.worlds import make_examples
 
@@ -70,6 +73,23 @@ def test_no_examples_are_no_mistake(tmp_path: Path) -> None:
     (tmp_path / "plain" / "clips.parquet").write_bytes(b"PAR1")
     with pytest.raises(DataError, match="make the examples again"):
         read_plain(tmp_path)
+
+
+def test_examples_of_another_build_are_told(folder: Path, tmp_path: Path) -> None:
+    mixed = Path(shutil.copytree(folder, tmp_path / "mixed"))
+    table = pq.read_table(mixed / "plain" / "clips.parquet")
+    others = table.set_column(0, "clip_id", pa.array(["0" * 16] * len(table)))
+    pq.write_table(others, mixed / "plain" / "clips.parquet")
+    with pytest.raises(DataError, match=r"its clip 0{16} is not of this dataset; make the examples again"):
+        read_plain(mixed)
+
+
+def test_a_split_that_cannot_be_read_is_not_left_out(folder: Path, tmp_path: Path) -> None:
+    torn = Path(shutil.copytree(folder, tmp_path / "torn"))
+    for path in (torn / "trajectories").glob("*.parquet"):
+        path.write_bytes(b"PAR1")
+    with pytest.raises(DataError):
+        read_catalogue(str(torn))
 
 
 def test_geometry_finds_where_things_were(clips: dict[str, tuple[str, Clip]]) -> None:

@@ -132,6 +132,8 @@ def read_plain(dataset: Path) -> dict[str, tuple[str, Clip]]:
     trajectories = {split: load_trajectories(str(dataset), split) for split in {row["split"] for row in rows}}
     clips = {}
     for row in rows:
+        if row["clip_id"] not in trajectories[row["split"]]:
+            raise DataError(f"{table}: its clip {row['clip_id']} is not of this dataset; make the examples again")
         domain, xyz_m, _ = trajectories[row["split"]][row["clip_id"]]
         width, height, *intrinsics = row["camera"]
         poses = np.array(row["world_SE3_camera"]).reshape(-1, 4, 4)

@@ -76,16 +76,15 @@ def read_catalogue(dataset: str) -> Catalogue:
     """The first rows of each split of a built folder or a dataset on the Hub, with video. Raises DataError."""
     rows: list[Row] = []
     trajectories: dict[str, Trajectory] = {}
-    failure: DataError | None = None
     for split in SPLITS:
         try:
             rows += load_split(dataset, split, MOST_ROWS).rows
             trajectories |= load_trajectories(dataset, split)
         except DataError as error:
             if f"has no split {split!r}" not in str(error):
-                failure = error
+                raise
     if not rows:
-        raise failure or DataError(f"{dataset}: has no rows; build it with dataset_builder/build.py")
+        raise DataError(f"{dataset}: has no rows; build it with dataset_builder/build.py")
     of_clip: dict[str, list[Row]] = {}
     for row in rows:
         of_clip.setdefault(row["clip_id"], []).append(row)
