@@ -53,6 +53,10 @@ def test_values_take_their_fields_types(tmp_path: Path) -> None:
     assert type(recipe.inner.share) is float and type(recipe.pair[0]) is float
 
 
+def test_numbers_without_a_point_are_numbers(tmp_path: Path) -> None:
+    assert load_recipe(write(tmp_path, "name: 1e5\npair: [1e-5, -2E3]\n"), Outer) == Outer("1e5", pair=(1e-5, -2e3))
+
+
 def test_what_is_left_out_has_its_default(tmp_path: Path) -> None:
     assert load_recipe(write(tmp_path, "name: a\nmost: null\n"), Outer) == Outer("a")
 

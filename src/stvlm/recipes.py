@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import json
+import re
 import types
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -15,6 +16,8 @@ import yaml
 from stvlm.records import DataError
 
 T = TypeVar("T")
+_EXPONENT = re.compile(r"[-+]?\d+[eE][-+]?\d+")
+"""A number that YAML 1.1 takes for text, for want of a point."""
 
 
 def load_recipe(path: Path, cls: type[T]) -> T:
@@ -84,6 +87,8 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
         if len(kinds) != len(value):
             raise DataError(f"{where}: expected {len(kinds)} values, got {len(value)}")
         return tuple(_convert(kind, part, where) for kind, part in zip(kinds, value, strict=True))
+    if hint is float and isinstance(value, str) and _EXPONENT.fullmatch(value):
+        return float(value)
     if hint is float and isinstance(value, int | float) and not isinstance(value, bool) and value == value:
         return float(value)  # not NaN, which no check of a bound would notice
     if hint in (int, bool, str, float):
