@@ -173,6 +173,9 @@ def test_mistakes_are_told_kindly(page: Any, tmp_path: Path) -> None:
     page.locator("input[type=file]").first.set_input_files(str(tmp_path / "fake.mp4"))
     page.wait_for_selector(".toast-body")
     assert "no video that can be read here" in page.locator(".toast-body").inner_text()
+    page.locator("#question textarea").fill("")
+    page.click("#ask")
+    page.wait_for_function("document.querySelector('#answer').innerText.includes('Type a question first.')")
 
 
 def test_it_is_no_wider_than_the_screen(page: Any) -> None:

@@ -32,7 +32,6 @@ def waiting(words: str) -> str:
 
 
 NO_ANSWER_YET, STOPPED = waiting("The answer will stand here."), waiting("Stopped.")
-NO_ANSWER = waiting("There is no answer.")
 
 
 def jpeg(image: Array, most_px: int | None = None) -> str:

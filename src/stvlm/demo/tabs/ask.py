@@ -100,8 +100,9 @@ def build(desk: Desk) -> Ask:
         note = f"Only the first {clip.times_s[-1]:.1f} seconds are used." if is_cut else ""
         return show(Study(clip), task, hour, note)
 
-    def unmarked(now: Study | None, *_: Any, **__: Any) -> list[Any]:
-        return [showing.stage_value(now) if it is stage else gr.skip() for it in opened] + [gr.update(visible=False)]
+    def unmarked(why: str, now: Study | None, *_: Any, **__: Any) -> list[Any]:
+        as_before = showing.stage_value(now, note=why)
+        return [as_before if it is stage else gr.skip() for it in opened] + [gr.update(visible=False)]
 
     @partial(friendly, left=unmarked)
     def mark(now: Study | None, task: str, hour: int, event: gr.EventData, request: gr.Request) -> Iterator[list[Any]]:
@@ -129,7 +130,10 @@ def build(desk: Desk) -> Ask:
         words = question_of(now, task, hour) if now is not None else ""
         return gr.update(visible=_shows_hours(task)), words, _link(now, task, hour)
 
-    @partial(friendly, left=lambda *_, **__: (showing.NO_ANSWER, gr.skip(), gr.update(interactive=False)))
+    def unanswered(why: str, *_: Any, **__: Any) -> tuple[str, Any, Any]:
+        return showing.waiting(why), gr.skip(), gr.update(interactive=False)
+
+    @partial(friendly, left=unanswered)
     def answer(
         now: Study | None, task: str, hour: int, question: str, request: gr.Request
     ) -> Iterator[tuple[str, Any, Any]]:

@@ -63,7 +63,10 @@ def build(desk: Desk, study: gr.State) -> None:
         motion = gr.update(choices=kinds, value=default.motion_by)
         return [value, motion, gr.update(visible=not is_known), *seen, _NOTHING_YET, "", ""]
 
-    @partial(friendly, left=lambda *_, **__: [showing.NO_ANSWER, gr.skip(), gr.skip(), gr.update(interactive=False)])
+    def unmeasured(why: str, *_: Any, **__: Any) -> list[Any]:
+        return [showing.waiting(why), gr.skip(), gr.skip(), gr.update(interactive=False)]
+
+    @partial(friendly, left=unmeasured)
     def run(
         now: Study | None, motion_by: Any, hfov_deg: float, height_m: float, request: gr.Request, *categories: str
     ) -> Iterator[list[Any]]:

@@ -57,7 +57,8 @@ def end_with(running: Any, stop: gr.Button, card: gr.HTML) -> None:
 def friendly(work: Callable[..., Any], left: Callable[..., Any] | None = None) -> Callable[..., Any]:
     """The same, but whatever goes wrong is one line for the visitor, and for the log where it is our fault.
 
-    Steps that go wrong yield `left` of their arguments first. Gradio's own `failure` comes with a cancelled event, too.
+    Steps that go wrong yield `left` of that line and of their arguments first, as the message itself goes away again.
+    Gradio's own `failure` comes with a cancelled event, too.
     """
     if inspect.isgeneratorfunction(work):
 
@@ -66,9 +67,10 @@ def friendly(work: Callable[..., Any], left: Callable[..., Any] | None = None) -
             try:
                 yield from work(*args, **kwargs)
             except Exception as error:
+                told = _in_one_line(error)
                 if left is not None:
-                    yield left(*args, **kwargs)
-                raise _in_one_line(error) from None
+                    yield left(told.message, *args, **kwargs)
+                raise told from None
 
         return in_steps
 
