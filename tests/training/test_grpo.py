@@ -293,7 +293,7 @@ def test_output_of_another_recipe_is_left_alone(model, dataset, tmp_path):
         ({"questions_per_step": 3}, "is not a multiple of answers_per_device 4"),
         ({"twins": ["mirrored"], "rewards": {"consistency": 1.0}, "questions_per_step": 1}, "step must be even: a"),
         ({"learning_rate": -1.0}, "learning_rate must be at least 0, got -1.0"),
-        ({"temperature": float("nan")}, "temperature must be above 0, got nan"),
+        ({"temperature": float("nan")}, "recipe.yaml: temperature: expected float, got nan"),
         ({"bf16": True}, "PyTorch finds none here; run it where there is one (with a CUDA build of torch), take train"),
         ({"questions_per_step": 64}, "has too few questions on clips of one length"),
     ],

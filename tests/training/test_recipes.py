@@ -91,7 +91,7 @@ STAGES = {"layer": 2, "stages": [{"learn": "boxes", "steps": 1, "batch_size": 1}
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"learning_rate": float("nan")}, "r.yaml: learning_rate must be at least 0, got nan"),
+        ({"learning_rate": float("nan")}, "r.yaml: learning_rate: expected float, got nan"),
         ({"workers": -1}, "r.yaml: workers must be at least 0, got -1"),
         ({"decay_share": 1.5}, "r.yaml: decay_share must be at most 1, got 1.5"),
         ({"model": None, "new_model": {"heads": 0}}, "r.yaml: new_model: heads must be at least 1, got 0"),
