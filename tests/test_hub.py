@@ -38,7 +38,7 @@ def run(hub: HubServer, tmp_path: Path) -> Callable[..., Any]:
     def run_code(code: str, **environment: str) -> Any:
         done = subprocess.run(
             [sys.executable, "-c", f"{START}\n{code}"], cwd=tmp_path, capture_output=True, text=True, check=False,
-            env=hub.environment(tmp_path / "home") | environment, timeout=120,
+            env=hub.environment(tmp_path / "home") | environment, timeout=600,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)

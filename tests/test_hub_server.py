@@ -21,7 +21,7 @@ def run(hub: HubServer, tmp_path: Path) -> Callable[..., Any]:
         command = [sys.executable, "-c", f"import json\nfrom huggingface_hub import HfApi\napi = HfApi()\n{code}"]
         environment = hub.environment(tmp_path / home, token)
         done = subprocess.run(
-            command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False, timeout=120
+            command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False, timeout=600
         )
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout.splitlines()[-1])

@@ -89,7 +89,7 @@ def command(*arguments):
 
 
 def run(*arguments):
-    return subprocess.run(command(*arguments), capture_output=True, text=True, timeout=60)
+    return subprocess.run(command(*arguments), capture_output=True, text=True, timeout=600)
 
 
 def test_both_readings_are_scored_side_by_side(results):

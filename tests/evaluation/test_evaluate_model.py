@@ -50,7 +50,7 @@ def command(*arguments):
 
 
 def run(*arguments):
-    return subprocess.run(command(*arguments), env=ONE_THREAD, capture_output=True, text=True, timeout=120)
+    return subprocess.run(command(*arguments), env=ONE_THREAD, capture_output=True, text=True, timeout=600)
 
 
 def test_a_trained_model_is_asked_and_scored(dataset, tmp_path, monkeypatch):

@@ -53,7 +53,7 @@ def charades(tmp_path):
 
 def general(*arguments):
     command = [sys.executable, str(PROGRAM), *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120)
+    return subprocess.run(command, capture_output=True, text=True, timeout=600)
 
 
 def test_annotation_files_are_asked_about_once(model, charades, tmp_path):

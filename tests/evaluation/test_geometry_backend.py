@@ -54,7 +54,7 @@ def test_it_runs_as_a_program_and_needs_nothing_of_models(dataset, tmp_path):
     )
     program = [sys.executable, "-c", code, str(ROOT / "evaluate_metric" / "evaluate_model.py")]
     arguments = ["--backend", "geometry", "--dataset", str(dataset), "--out", str(tmp_path / "out"), "--limit", "20"]
-    found = subprocess.run([*program, *arguments], capture_output=True, text=True, timeout=120)
+    found = subprocess.run([*program, *arguments], capture_output=True, text=True, timeout=600)
     assert found.returncode == 0, found.stderr
     assert found.stderr.splitlines()[-1] == ""
     assert "geometry" in found.stdout

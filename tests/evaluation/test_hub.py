@@ -35,7 +35,7 @@ def test_results_name_the_commits(hub, tmp_path):
     pq.write_table(pa.Table.from_pylist([clip], CLIPS), dataset / "trajectories" / "clips.parquet")
     write_model(tmp_path / "model")
     command, environment = [sys.executable, "-c", CODE], hub.environment(tmp_path / "home")
-    found = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120)
+    found = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=600)
     assert found.returncode == 0, found.stderr
     of_dataset, of_model = found.stdout.split()
     results = json.loads((tmp_path / "out" / "results.json").read_text())

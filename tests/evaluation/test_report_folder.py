@@ -92,7 +92,7 @@ class Tags(HTMLParser):
 
 def report(*arguments):
     command = [sys.executable, str(ROOT / "evaluate_metric" / "report.py"), *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120)
+    return subprocess.run(command, capture_output=True, text=True, timeout=600)
 
 
 def test_end_to_end_with_another_result(results, better, tmp_path):

@@ -132,7 +132,7 @@ def test_a_model_that_is_not_on_the_hub_is_one_line(hub, tmp_path):
     (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(recipe))
     command = [sys.executable, str(ROOT / "training" / "sft.py"), "--config", "recipe.yaml", "--check"]
     environment = {**hub.environment(tmp_path / "home"), "PYTHONPATH": str(ROOT / "src")}
-    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=600)
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1].startswith(
         "error: me/mistyped: cannot be loaded as a model (me/mistyped is not"

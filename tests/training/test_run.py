@@ -212,7 +212,7 @@ def test_ctrl_c_keeps_a_checkpoint_and_the_same_command_goes_on(dataset, tmp_pat
     while "3/800" not in shown:
         shown += process.stderr.read(1)
     os.killpg(process.pid, signal.SIGINT)
-    rest = process.communicate(timeout=60)[1]
+    rest = process.communicate(timeout=600)[1]
     assert process.returncode == 130
     assert rest.strip().endswith("interrupted; run the same command again to go on")
     assert not (tmp_path / "out").exists()
