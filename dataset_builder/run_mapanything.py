@@ -1,6 +1,6 @@
 """Has MapAnything tell the geometry of a video's frames. Runs in MapAnything's own environment, not in this package's.
 
-    python dataset_builder/run_mapanything.py FRAMES OUT
+python dataset_builder/run_mapanything.py FRAMES OUT
 """
 
 import sys

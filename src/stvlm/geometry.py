@@ -1,11 +1,11 @@
 """Rigid transforms, boxes and projection. Arrays in, arrays out; frames and units are in the names.
 
-    world: x, y on the ground, z up           camera (OpenCV): z forward
-           z                                       z
-           |  y                                   /
-           | /                                   o---> x
-           o---> x                               |
-                                                 y
+world: x, y on the ground, z up           camera (OpenCV): z forward
+       z                                       z
+       |  y                                   /
+       | /                                   o---> x
+       o---> x                               |
+                                             y
 """
 
 from __future__ import annotations

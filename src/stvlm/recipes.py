@@ -65,7 +65,7 @@ def to_mapping(recipe: Any) -> dict[str, Any]:
 
 
 def nearest(name: object, known: Iterable[str]) -> str:
-    """"; did you mean 'x'?" for the known name nearest to a wrong one, else the list of known names."""
+    """Ends an error: "; did you mean 'x'?" for the known name nearest to a wrong one, else the list of known names."""
     known = list(known)
     close = difflib.get_close_matches(str(name), known, n=1)
     return f"; did you mean {close[0]!r}?" if close else f"; known: {', '.join(sorted(known))}"

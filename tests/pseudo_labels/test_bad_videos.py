@@ -197,8 +197,7 @@ def test_where_nothing_can_be_labelled_there_are_no_labels(tmp_path: Path) -> No
                  f"video_folder={tmp_path / 'videos'}")  # fmt: skip
     assert result.returncode == 1 and not (tmp_path / "none").exists()
     assert result.stderr.splitlines()[-1] == (
-        f"error: nothing could be labelled: {NO_BOXES} (1x, a/0); all is in "
-        f"{tmp_path / 'none.work' / 'left_out.csv'}"
+        f"error: nothing could be labelled: {NO_BOXES} (1x, a/0); all is in {tmp_path / 'none.work' / 'left_out.csv'}"
     )
 
 

@@ -157,7 +157,7 @@ def test_a_truncated_file_rejects_its_log(log: Path, tmp_path: Path, file: str) 
 def test_a_missing_column_rejects_its_log(log: Path, tmp_path: Path) -> None:
     write(log / "annotations.feather", [{"timestamp_ns": T0}])
     (item,) = read(tmp_path)
-    assert isinstance(item, Rejected) and "annotations.feather: does not read ('Field \"track_uuid\"" in item.subject
+    assert isinstance(item, Rejected) and 'annotations.feather: does not read (\'Field "track_uuid"' in item.subject
 
 
 def test_a_camera_without_extrinsics_rejects_its_log(log: Path, tmp_path: Path) -> None:

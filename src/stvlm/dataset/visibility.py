@@ -177,9 +177,7 @@ def _area(boxes_px: Array) -> Array:
 def _overlapping(boxes_px: Array, track: int) -> Array:
     """Whether each box (T, 4) shares pixels with that of one track; not so where it is NaN."""
     x0, y0, x1, y1 = boxes_px[track]
-    return np.asarray(
-        (boxes_px[:, 0] < x1) & (boxes_px[:, 2] > x0) & (boxes_px[:, 1] < y1) & (boxes_px[:, 3] > y0)
-    )
+    return np.asarray((boxes_px[:, 0] < x1) & (boxes_px[:, 2] > x0) & (boxes_px[:, 1] < y1) & (boxes_px[:, 3] > y0))
 
 
 def _covered(box_px: Array, nearer_px: Array, corners_px: Array) -> float:
