@@ -69,6 +69,7 @@ setup: $(VENV)/.ready ffmpeg
 
 # Made anew when what is to be installed changes; a half-made one is not marked ready.
 $(VENV)/.ready: pyproject.toml constraints.txt
+	@echo "installing into $(VENV): about 8 GB, minutes"
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[$(EXTRAS)]"
 	touch $@

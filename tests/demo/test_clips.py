@@ -1,12 +1,13 @@
 """Boxes that visitors draw, followed, and what a model is shown of them."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from tests.demo.worlds import street, write_mp4
 
-from stvlm.demo.clips import Clip, Mark, Study, add_mark, follow, mark_of, shown_to_model, without_marks
+from stvlm.demo.clips import Clip, Mark, Study, add_mark, as_sent, follow, mark_of, shown_to_model, without_marks
 from stvlm.demo.working import untold
 from stvlm.records import DataError
 
@@ -37,8 +38,15 @@ def test_a_box_follows_what_it_was_drawn_around(clip: Clip) -> None:
 
 
 def test_corners_may_come_in_any_order_and_lie_outside(clip: Clip) -> None:
-    study = add_mark(Study(clip), Mark("red", 9.0, (118.0, 240.0, -5.0, 80.0)))
+    study = add_mark(Study(clip), Mark("red", 3.0, (118.0, 240.0, -5.0, 80.0)))
     assert study.marks == (Mark("red", pytest.approx(2.9), (0.0, 80.0, 118.0, 200.0)),)
+
+
+def test_boxes_of_programs_are_in_pixels_of_what_they_sent(clip: Clip) -> None:
+    mark = Mark("red", 1.0, (40, 80, 100, 120))
+    assert as_sent(mark, clip) == mark
+    larger = replace(clip, sent_px=(2 * clip.size_px[0], 4 * clip.size_px[1]))
+    assert as_sent(mark, larger) == Mark("red", 1.0, (20, 20, 50, 30))
 
 
 @pytest.mark.parametrize(
@@ -46,6 +54,8 @@ def test_corners_may_come_in_any_order_and_lie_outside(clip: Clip) -> None:
     [
         (Mark("red", 0.0, (10, 10, 14, 40)), "too small"),
         (Mark("red", 0.0, (float("nan"), 10, 40, 40)), "too small"),
+        (Mark("red", 0.0, (400, 10, 440, 40)), "outside the picture"),
+        (Mark("red", 9.0, (10, 10, 40, 40)), "0 to 2.9 s; a box at 9 s is not in it"),
         (Mark("pink", 0.0, (10, 10, 40, 40)), "A box is red, blue, green; 'pink' is none"),
         (Mark("blue", 0.0, (10, 10, 40, 40)), "Draw the red box first"),
     ],

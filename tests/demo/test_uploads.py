@@ -32,21 +32,21 @@ def test_frames_come_out_evenly_and_small(tmp_path: Path) -> None:
     path = write_mp4(tmp_path / "in.mp4", grey((10 * (i // 3) for i in range(72)), 1280, 720), rate_hz=30)
     found = taken(path, tmp_path / "out.mp4")
     # 72 frames at 30 Hz last till 71 / 30 = 2.37 s: the frame of 2.3 s is the last one of ten a second.
-    assert found == (24, 0.1, 640, 360, False)
+    assert found == (24, 0.1, 640, 360, (1280, 720), False)
     assert levels(tmp_path / "out.mp4") == list(range(24))
     assert np.allclose(read_video(tmp_path / "out.mp4")[1], np.arange(24) / 10)
 
 
 def test_a_slow_video_keeps_its_own_pace(tmp_path: Path) -> None:
     path = write_mp4(tmp_path / "in.mp4", grey(range(0, 250, 10)), rate_hz=5)
-    assert taken(path, tmp_path / "out.mp4") == (20, 0.25, 128, 96, False)
+    assert taken(path, tmp_path / "out.mp4") == (20, 0.25, 128, 96, (128, 96), False)
     # At 0.25 s the frame of 0.2 s is shown, at 1.0 s that of 1.0 s.
     assert levels(tmp_path / "out.mp4")[:5] == [0, 1, 2, 3, 5]
 
 
 def test_a_long_video_is_cut(tmp_path: Path) -> None:
     path = write_mp4(tmp_path / "in.mp4", grey((i % 200 for i in range(1000)), 64, 64), rate_hz=25)
-    assert taken(path, tmp_path / "out.mp4") == (196, 0.1, 64, 64, True)
+    assert taken(path, tmp_path / "out.mp4") == (196, 0.1, 64, 64, (64, 64), True)
 
 
 @pytest.mark.parametrize(
@@ -71,7 +71,7 @@ def test_a_phone_held_upright_is_shown_upright(tmp_path: Path) -> None:
     lying, turned = path.read_bytes(), np.array([0, 1 << 16, 0, -1 << 16, 0, 0, 0, 0, 1 << 30], dtype=">i4")
     at = lying.index(b"tkhd") + 4 + 4 + 20 + 16  # the matrix stands behind version, times, and layers
     path.write_bytes(lying[:at] + turned.tobytes() + lying[at + 36 :])
-    assert taken(path, tmp_path / "out.mp4") == (30, 0.1, 200, 320, False)
+    assert taken(path, tmp_path / "out.mp4") == (30, 0.1, 200, 320, (200, 320), False)
     plain = taken(write_mp4(tmp_path / "plain.mp4", street(30)), tmp_path / "plain_out.mp4")
     assert (plain.width_px, plain.height_px) == (320, 200)
     upright, lay = (read_video(tmp_path / name)[0][10].astype(float) for name in ("out.mp4", "plain_out.mp4"))

@@ -52,6 +52,8 @@ class Clip:
     clip_id: str = ""
     """Of an example; empty for an upload."""
     known: Known | None = None
+    sent_px: tuple[int, int] | None = None
+    """Width and height of an upload as it was sent."""
 
     @property
     def times_s(self) -> Array:
@@ -97,11 +99,13 @@ def add_mark(study: Study, mark: Mark) -> Study:
 
     Raises DataError, in words for the visitor.
     """
-    width, height = study.clip.size_px
+    (width, height), last_s = study.clip.size_px, study.clip.times_s[-1]
+    if not -study.clip.step_s <= mark.time_s <= last_s + study.clip.step_s:
+        raise DataError(f"The clip has 0 to {last_s:.1f} s; a box at {mark.time_s:g} s is not in it.")
     x0, x1 = sorted(float(np.clip(x, 0, width)) for x in mark.box_px[::2])
     y0, y1 = sorted(float(np.clip(y, 0, height)) for y in mark.box_px[1::2])
     if not np.isfinite([x0, x1, y0, y1, mark.time_s]).all() or min(x1 - x0, y1 - y0) < LEAST_BOX_PX:
-        raise DataError("The box is too small. Draw it around the whole object.")
+        raise DataError("The box is too small, or outside the picture. Draw it around the whole object.")
     if (color := mark.color) not in COLORS_RGB:
         raise DataError(f"A box is {', '.join(COLORS_RGB)}; {color!r} is none of them.")
     frame = _nearest(study.clip, mark.time_s)
@@ -112,6 +116,13 @@ def add_mark(study: Study, mark: Mark) -> Study:
     if missing := [it for it in order[: order.index(color)] if it not in boxes_px]:
         raise DataError(f"Draw the {missing[0]} box first.")
     return Study(study.clip, (*kept, mark), boxes_px)
+
+
+def as_sent(mark: Mark, clip: Clip) -> Mark:
+    """A box in pixels of the file that was sent, in those of the clip."""
+    across, down = (here / there for here, there in zip(clip.size_px, clip.sent_px or clip.size_px, strict=True))
+    x0, y0, x1, y1 = mark.box_px
+    return mark._replace(box_px=(x0 * across, y0 * down, x1 * across, y1 * down))
 
 
 def first_boxes(study: Study, count: int) -> Study:

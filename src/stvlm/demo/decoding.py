@@ -45,6 +45,8 @@ class Decoded(NamedTuple):
     step_s: float
     width_px: int
     height_px: int
+    sent_px: tuple[int, int]
+    """Width and height of the file that was sent, as players show it."""
     is_cut: bool
     """Whether the file goes on after the longest that is taken."""
 
@@ -92,7 +94,7 @@ def decode(file: BinaryIO, out: Path) -> Decoded:
     if (frames.count - 1) * step_s < LEAST_S:
         shown_s = (frames.count - 1) * step_s
         raise RefusedError(f"Only {shown_s:.1f} seconds of this video can be decoded. Send at least {LEAST_S:g}.")
-    return Decoded(frames.count, step_s, *frames.size_px, frames.is_cut)
+    return Decoded(frames.count, step_s, *frames.size_px, frames.sent_px, frames.is_cut)
 
 
 class _Evenly:
@@ -100,7 +102,7 @@ class _Evenly:
 
     def __init__(self, frames: Iterator[av.VideoFrame], stream: av.VideoStream, step_s: float) -> None:
         self._frames, self._stream, self._step_s = frames, stream, step_s
-        self.count, self.size_px, self.is_cut = 0, (0, 0), False
+        self.count, self.size_px, self.sent_px, self.is_cut = 0, (0, 0), (0, 0), False
 
     def __iter__(self) -> Iterator[Array]:
         began_s, shown, last_s = None, None, 0.0
@@ -135,7 +137,7 @@ class _Evenly:
     def _next(self, frame: av.VideoFrame) -> Array:
         image = Image.fromarray(as_shown(frame, self._stream.sample_aspect_ratio))
         if not self.count:
-            self.size_px = _small(*image.size)
+            self.sent_px, self.size_px = image.size, _small(*image.size)
         self.count += 1
         return np.asarray(image.resize(self.size_px, Image.Resampling.BOX, reducing_gap=2.0))
 

@@ -77,7 +77,8 @@ def receive(upload: Path, work: Path, tell: Tell) -> tuple[Clip, bool]:
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
-    return Clip(out, decoded.step_s, decoded.frames, (decoded.width_px, decoded.height_px)), decoded.is_cut
+    size_px = decoded.width_px, decoded.height_px
+    return Clip(out, decoded.step_s, decoded.frames, size_px, sent_px=decoded.sent_px), decoded.is_cut
 
 
 @contextmanager

@@ -34,8 +34,8 @@ _TO_ADDRESS = """(query) => {
 _HEAD = """
 <div class="head"><h1>How does it move?</h1>
 <p>Draw a box around something that moves, and ask a vision-language model how far it travels, how fast it is, which way
-it turns and when, or which of <span class="r">two</span> <span class="b">boxes</span> gets farther. Beside each answer:
-what geometry measures, and where it is known, the truth.</p></div>
+it turns and when, or which of <span class="r">two</span> <span class="b">boxes</span> gets farther. Beside the answer:
+the truth where it is known, and in the tab Measure what geometry tells.</p></div>
 """
 
 

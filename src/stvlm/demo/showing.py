@@ -116,7 +116,7 @@ def measured_table(measured: Measured, rows: Sequence[MeasuredAnswer], said: Seq
     notes = [*(f"Not measured, {it}." for it in left_out), *(f"{escape(it).capitalize()}." for it in measured.notes)]
     foot = f'<p class="quiet">{" ".join(notes)}</p>'
     if not rows:
-        return f'<div class="card"><p class="said wait">Nothing to compare.</p></div>{foot}'
+        return f'<div class="card"><p class="said wait">Geometry tells nothing here.</p></div>{foot}'
     has_truth = any(isinstance(row.asked.truth, Question) for row in rows)
     heads = ["", "Geometry", "Model", *(["Truth"] if has_truth else [])]
     body = []

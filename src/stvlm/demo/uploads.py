@@ -63,4 +63,4 @@ def take(upload: Path, out: Path, tell: Tell = untold) -> Decoded:
     if "refused" in answer:
         out.unlink(missing_ok=True)
         raise DataError(answer["refused"])
-    return Decoded(**answer)
+    return Decoded(**{**answer, "sent_px": tuple(answer["sent_px"])})

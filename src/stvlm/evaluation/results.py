@@ -69,9 +69,10 @@ def read_results(folders: Sequence[Path]) -> list[Results]:
     first = found[0]
     for i, other in enumerate(found[1:], start=1):
         if other.dataset["fingerprint"] != first.dataset["fingerprint"]:
+            hashes = ", not ".join(r.dataset["fingerprint"][:12] for r in (other, first))
             raise DataError(
                 f"{other.folder}: scored on another dataset, revision or limit than {first.folder} (fingerprint "
-                f"{other.dataset['fingerprint'][:12]}, not {first.dataset['fingerprint'][:12]}); compare results of one"
+                f"{hashes}); compare results of one dataset, named one by one where a folder holds others"
             )
         if other.folder.resolve() in (before.folder.resolve() for before in found[:i]):
             raise DataError(f"{other.folder}: given twice; compare different results")

@@ -11,7 +11,7 @@ from typing import Any
 import gradio as gr
 
 from stvlm.demo.asking import DEFAULT_HOUR, Asked, as_words, judge
-from stvlm.demo.clips import Study, add_mark, example_study, follow, mark_of, shown_to_model
+from stvlm.demo.clips import Study, add_mark, as_sent, example_study, follow, mark_of, shown_to_model
 from stvlm.demo.desk import Desk, receive
 from stvlm.demo.exploring import Catalogue, find
 from stvlm.demo.judging import score_text
@@ -52,7 +52,7 @@ def build(desk: Desk, catalogue: Catalogue | None) -> None:
             task: traveled_distance, traveling_speed, movement_direction or direction_timestamp; with two boxes also
                 traveled_distance_comparison, traveling_speed_comparison or movement_direction_comparison.
             boxes: a list of {"color": "red", "time_s": 0.0, "box": [x0, y0, x1, y1]}: colours are red, blue and green
-                in that order, pixels those of the video brought to at most 640 a side; [] for none.
+                in that order, pixels those of the video that is sent, seconds from its beginning; [] for none.
             clip: the id of an example clip that `explore` finds, with boxes and a truth of its own; where `boxes` are
                 given, these take their place, and the truth is not known.
             hour: the hour on the clock, 12 ahead and 3 to the right, that direction_timestamp asks about.
@@ -203,7 +203,7 @@ def _study(desk: Desk, visitor: str, video: str | None, boxes: Any, clip_id: str
             else:
                 study = example_study(desk.examples[clip_id][1])
             for mark in marks:
-                study = follow(add_mark(study, mark), mark.color, tell)
+                study = follow(add_mark(study, as_sent(mark, study.clip)), mark.color, tell)
         yield study
 
 

@@ -126,9 +126,9 @@ def build(desk: Desk) -> Ask:
         return show(without_marks(now), task, hour)
 
     @friendly
-    def compose(now: Study | None, task: str, hour: int) -> tuple[Any, str, str]:
+    def compose(now: Study | None, task: str, hour: int) -> tuple[Any, str, str, str]:
         words = question_of(now, task, hour) if now is not None else ""
-        return gr.update(visible=_shows_hours(task)), words, _link(now, task, hour)
+        return gr.update(visible=_shows_hours(task)), words, _link(now, task, hour), showing.NO_ANSWER_YET
 
     def unanswered(why: str, *_: Any, **__: Any) -> tuple[str, Any, Any]:
         return showing.waiting(why), gr.skip(), gr.update(interactive=False)
@@ -165,7 +165,7 @@ def build(desk: Desk) -> Ask:
     stop_following.click(None, cancels=[marking], **HIDDEN).then(stopped, study, followed, **HIDDEN)
     stage.clear(clear, [study, task, hour], opened, **HIDDEN)
     for chosen in (task, hour):
-        chosen.input(compose, [study, task, hour], [hour, question, link], **HIDDEN)
+        chosen.input(compose, [study, task, hour], [hour, question, link, card], **HIDDEN)
     inputs, outputs = [study, task, hour, question], [card, frames, stop]
     asking = gr.on([button.click, question.submit], answer, inputs, outputs, **HIDDEN, **IN_LINE)
     end_with(asking, stop, card)

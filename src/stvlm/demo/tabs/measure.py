@@ -60,7 +60,7 @@ def build(desk: Desk, study: gr.State) -> None:
         seen = [gr.update(visible=says_class and color in colors) for color in COLORS_RGB]
         value = showing.stage_value(now, draw=False)
         kinds = BY if is_known else BY[:2]
-        motion = gr.update(choices=kinds, value=default.motion_by)
+        motion = gr.update(choices=kinds, value="known_poses" if is_known else default.motion_by)
         return [value, motion, gr.update(visible=not is_known), *seen, _NOTHING_YET, "", ""]
 
     def unmeasured(why: str, *_: Any, **__: Any) -> list[Any]:
