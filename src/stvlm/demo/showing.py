@@ -96,8 +96,10 @@ def _off(task: str, verdict: Verdict) -> str:
         return ""
     if outcome.iou is not None:
         return f"overlap (IoU) {outcome.iou:.2f}"
-    unit = "hours" if task == "movement_direction" else UNITS.get(task, "")
-    return f"{outcome.error:.4g} {unit} off"
+    if outcome.error == 0:
+        return ""
+    hours = "hour" if outcome.error == 1 else "hours"
+    return f"{outcome.error:.4g} {hours if task == 'movement_direction' else UNITS.get(task, '')} off"
 
 
 def working(told: Told) -> str:

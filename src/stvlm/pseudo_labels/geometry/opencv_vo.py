@@ -144,7 +144,7 @@ def visual_odometry(
     moves &= _forwards(steps, moves)  # a camera that hardly moves has a heading of noise
     lengths_m = _chained(steps, by_road_m, moves, np.diff(footage.times_s))
     known = ~np.isnan(by_road_m)
-    if 2 * (np.abs(by_road_m[known] / lengths_m[known] - 1) <= FITS).sum() < max(moves.sum(), 1):
+    if 2 * (np.abs(by_road_m[known] - lengths_m[known]) <= FITS * lengths_m[known]).sum() < max(moves.sum(), 1):
         return Rejected("the road does not tell the scale", footage.video_id)
     return Geometry(
         times_s=footage.times_s,
