@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 from tests.training.test_run import SIZES, TEMPLATE
-from tests.training.test_simulated_clips import LIMITS, recording, walker
+from tests.training.test_simulated_clips import LIMITS, TWO, recording, walker
 
 from stvlm.questions.asking import QuestionGates
 from stvlm.records import DataError
@@ -21,7 +21,7 @@ STAGE = Stage("questions", 10, 2)
 
 @pytest.fixture(scope="module")
 def clips():
-    return SimulatedClips([recording(walker(2), walker(4))], LIMITS, 0.0)
+    return SimulatedClips([recording(walker(2), walker(4))], LIMITS, 0.0, TWO)
 
 
 @pytest.fixture
