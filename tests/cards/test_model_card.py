@@ -255,4 +255,5 @@ def test_what_learned_from_its_own_answers_has_a_card(place: Path, tmp_path: Pat
 def _others(text: str) -> list[tuple[str, str]]:
     """Names of the models on the same questions, and the rest of their lines."""
     table = text.split("Other models on the same questions")[1].split("\n\n")[1]
-    return [tuple(line.strip("| ").split(" | ", 1)) for line in table.splitlines()[2:]]  # type: ignore[misc]
+    parts = (line.strip("| ").partition(" | ") for line in table.splitlines()[2:])
+    return [(name, rest) for name, _, rest in parts]

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from tests.demo.worlds import street, write_mp4
 
-from stvlm.demo.clips import Clip, Mark, Study, add_mark, as_sent, follow, mark_of, shown_to_model, without_marks
+from stvlm.demo.clips import Clip, Mark, Study, add_mark, follow, in_pixels_of, mark_of, shown_to_model, without_marks
 from stvlm.demo.working import untold
 from stvlm.records import DataError
 
@@ -44,9 +44,9 @@ def test_corners_may_come_in_any_order_and_lie_outside(clip: Clip) -> None:
 
 def test_boxes_of_programs_are_in_pixels_of_what_they_sent(clip: Clip) -> None:
     mark = Mark("red", 1.0, (40, 80, 100, 120))
-    assert as_sent(mark, clip) == mark
+    assert in_pixels_of(clip, mark) == mark
     larger = replace(clip, sent_px=(2 * clip.size_px[0], 4 * clip.size_px[1]))
-    assert as_sent(mark, larger) == Mark("red", 1.0, (20, 20, 50, 30))
+    assert in_pixels_of(larger, mark) == Mark("red", 1.0, (20, 20, 50, 30))
 
 
 @pytest.mark.parametrize(

@@ -65,7 +65,8 @@ def _strips(
     found = {clip_id: facts for table in tables for clip_id, facts in _clips(table).items()}
     unknown = [clip_id for clip_id in clip_ids if clip_id not in found]
     if unknown:
-        raise DataError(f"no clip is called {unknown[0]!r}; the ids are in the column clip_id")
+        dataset = trajectories.parents[1]
+        raise DataError(f"{dataset}: no clip is called {unknown[0]!r}; the ids are in the column clip_id")
     chosen = clip_ids or _in_order(found)[:clips]
     rows_of: dict[str, list[dict[str, Any]]] = {}
     for table in sorted({found[clip_id].folder / "metadata.parquet" for clip_id in chosen}):

@@ -118,8 +118,8 @@ def add_mark(study: Study, mark: Mark) -> Study:
     return Study(study.clip, (*kept, mark), boxes_px)
 
 
-def as_sent(mark: Mark, clip: Clip) -> Mark:
-    """A box in pixels of the file that was sent, in those of the clip."""
+def in_pixels_of(clip: Clip, mark: Mark) -> Mark:
+    """A box that was given in pixels of the file that was sent, in those of the clip."""
     across, down = (here / there for here, there in zip(clip.size_px, clip.sent_px or clip.size_px, strict=True))
     x0, y0, x1, y1 = mark.box_px
     return mark._replace(box_px=(x0 * across, y0 * down, x1 * across, y1 * down))

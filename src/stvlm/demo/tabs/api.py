@@ -11,7 +11,7 @@ from typing import Any
 import gradio as gr
 
 from stvlm.demo.asking import DEFAULT_HOUR, Asked, as_words, judge
-from stvlm.demo.clips import Study, add_mark, as_sent, example_study, follow, mark_of, shown_to_model
+from stvlm.demo.clips import Study, add_mark, example_study, follow, in_pixels_of, mark_of, shown_to_model
 from stvlm.demo.desk import Desk, receive
 from stvlm.demo.exploring import Catalogue, find
 from stvlm.demo.judging import score_text
@@ -203,7 +203,7 @@ def _study(desk: Desk, visitor: str, video: str | None, boxes: Any, clip_id: str
             else:
                 study = example_study(desk.examples[clip_id][1])
             for mark in marks:
-                study = follow(add_mark(study, as_sent(mark, study.clip)), mark.color, tell)
+                study = follow(add_mark(study, in_pixels_of(study.clip, mark)), mark.color, tell)
         yield study
 
 
