@@ -146,12 +146,17 @@ def _heading_from(xyz_m: Array, noise: Noise) -> Heading | Rejected:
     far = np.flatnonzero(lengths >= HEADING_BASE_M - ROUNDING)
     if not len(far):
         return Rejected("stationary")
-    return _heading(away[far[0]], noise)
+    return _heading(away[far[0]], noise, int(far[0]))
 
 
-def _heading(xy_m: Array, noise: Noise) -> Heading:
-    """Direction of a displacement (2,) both of whose ends carry the noise."""
-    return Heading(float(np.arctan2(xy_m[1], xy_m[0])), float(np.sqrt(2) * noise.step_m / np.linalg.norm(xy_m)))
+def _heading(xy_m: Array, noise: Noise, steps: int = 1) -> Heading:
+    """Direction of a displacement (2,) in so many steps, both of whose ends carry the noise.
+
+    In a track that was smoothed errors are those of its velocity: they grow with the steps, up to those of places far
+    apart. Independent noise is as large after one step as after many.
+    """
+    side_m = min(steps * noise.step_m, noise.across_m)
+    return Heading(float(np.arctan2(xy_m[1], xy_m[0])), float(np.sqrt(2) * side_m / np.linalg.norm(xy_m)))
 
 
 class Direction(NamedTuple):

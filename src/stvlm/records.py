@@ -65,6 +65,9 @@ class Noise(NamedTuple):
     a track was smoothed."""
     stretch: float = 0.0
     """Of its motion as a whole, relative: a scale that is wrong throughout."""
+    across_m: float = 0.0
+    """Of a position to the side of where it goes, on the ground, however long after another one: what turns the whole
+    way. The same as `centre_m` where noise is independent."""
 
 
 NOISELESS = Noise()
@@ -72,7 +75,7 @@ NOISELESS = Noise()
 
 def white(centre_m: float) -> Noise:
     """Noise that is independent from position to position."""
-    return Noise(centre_m, centre_m)
+    return Noise(centre_m, step_m=centre_m, across_m=centre_m)
 
 
 class Frames(Protocol):

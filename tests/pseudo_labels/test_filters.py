@@ -166,6 +166,24 @@ def test_a_wrong_distance_moves_what_is_approached_and_not_what_stays_ahead() ->
     assert ahead.moving and ahead.distance_m.sigma == pytest.approx(np.hypot(0.08 * 40, 0.1 * np.sqrt(2)))
 
 
+def test_what_turns_a_way_is_across_it() -> None:
+    """It goes 20 m along x. Of its ends, 0.3 m to the side count, and neither 2 m along it nor 5 m of height. A camera
+    that drives 40 m along y sees it 40 m further to the side: 1 % of that is the net displacement's, sqrt(1 / 2) of it
+    each end's. What is wrong with the distance of what goes with the camera turns nothing.
+    """
+    ends = np.tile(np.diag([4.0, 0.09, 25.0]), (N, 1, 1))
+    goes = replace(moving(10, 5), covariance_m2=ends, step_m=0.1)
+    assert kept(goes).noise == pytest.approx((2, 0.1, 0.08, 0.3))
+    aside = camera().world_SE3_camera.copy()
+    aside[:, 1, 3] = 10 * TIMES_S
+    aside_m = replace(camera(), world_SE3_camera=aside)
+    assert kept(replace(goes, stretch=0.01), aside_m).noise.across_m == pytest.approx(np.sqrt(0.09 + 0.4**2 / 2))
+    assert kept(replace(goes, stretch=0.01), camera(10.0)).noise.across_m == pytest.approx(0.3)
+    assert kept(goes, aside_m).noise.across_m == pytest.approx(0.3)  # the scale of the world turns nothing
+    assert kept(replace(goes, step_m=0.4)).noise.across_m == 0.4
+    assert kept(moving(10, 0)).noise.across_m == pytest.approx(0.1)  # in any direction
+
+
 def test_a_camera_that_turns_moves_nothing() -> None:
     """A quarter turn within 4 s, on the spot."""
     poses = camera().world_SE3_camera.copy()

@@ -14,9 +14,9 @@ from tests.questions.clips import clip_of, straight, turning
 from stvlm.dataset.rows import make_row
 from stvlm.dataset.video import VideoSettings
 from stvlm.questions import asking
-from stvlm.questions.asking import Motion, QuestionGates, ask, common_prompt, query_id
+from stvlm.questions.asking import Motion, Query, QuestionGates, answer, ask, common_prompt, query_id
 from stvlm.questions.templates import Wording, held_out_wordings, wordings
-from stvlm.records import Array, Clip, Question, Task
+from stvlm.records import Array, Clip, Noise, Question, Rejected, Task
 from stvlm.scoring import COMPARISONS, TASKS, parse_answer, parse_target, score
 
 ALL = QuestionGates(per_clip=100, comparisons_per_clip=100)
@@ -160,6 +160,16 @@ def test_noise_that_decides_a_distance_or_a_heading_is_not_asked_about() -> None
     # Both headings over 1 m: sqrt(2) * sqrt(2) * 0.087 m / 1 m is 10 degrees.
     for noise_m, count in ((0.0872, 1), (0.0873, 0)):
         assert len(questions(clip_of(straight(2.0, 9), centre_noise_m=noise_m), "movement_direction")) == count
+
+
+def test_bearings_are_lost_in_noise_across_the_motion_and_not_along_it() -> None:
+    """Both have gone 16 m: sqrt(2) * sqrt(2) * 1.4 m / 16 m is 10.03 degrees, 1.39 m are 9.96."""
+    motion = Motion.of(clip_of(straight(4.0, 9), straight(4.0, 9, 90.0)))
+    task = "movement_direction_comparison"
+    whole = Query(task, (0, 1), motion.whole, wordings()[task][0].template_id)
+    for noise, lost in ((Noise(0.1, 0.1, 0.0, 1.4), True), (Noise(5.0, 0.1, 0.5, 1.39), False)):
+        found = answer(motion._replace(noise=(noise, noise)), whole, ALL)
+        assert (found == Rejected("heading lost in label noise")) is lost
 
 
 def test_the_noise_of_a_target_is_told_where_there_is_any() -> None:

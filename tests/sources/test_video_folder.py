@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from stvlm.recording_folder import write_recording
+from stvlm.recording_folder import NOISE, write_recording
 from stvlm.records import Camera, DataError, Noise, Recording, Rejected, Scene
 from stvlm.sources import open_source
 from stvlm.sources.images import ImageFiles
@@ -128,7 +128,7 @@ def test_a_recording_is_written_as_it_is_read(tmp_path: Path) -> None:
     (scene,) = read_recording(tmp_path / "drive", HERE)
     boxes_px = np.array([[1.0, 2, 30, 40], [np.nan] * 4, [2.0, 2, 31, 40]])
     first, *others = scene.tracks
-    first = replace(first, noise=Noise(0.4, 0.1, 0.08), grade="B")
+    first = replace(first, noise=Noise(0.4, 0.1, 0.08, 0.6), grade="B")
     seen_at = {track.track_id: boxes_px for track in scene.tracks}
     scene = replace(scene, tracks=(first, *others), boxes_px=seen_at, licence="CC BY 4.0")
     write_recording(tmp_path / "again", [scene], {"front": ["a.png", "b.png", "c.png"]})
@@ -140,12 +140,23 @@ def test_a_recording_is_written_as_it_is_read(tmp_path: Path) -> None:
         assert (a.track_id, a.category, a.times_ns.tolist()) == (b.track_id, b.category, b.times_ns.tolist())
         for name in ("xyz_m", "size_lwh_m", "yaw_rad", "seen"):
             np.testing.assert_array_equal(getattr(a, name), getattr(b, name))
-    assert (again.licence, again.tracks[0].noise, again.tracks[0].grade) == ("CC BY 4.0", Noise(0.4, 0.1, 0.08), "B")
+    told = (again.licence, again.tracks[0].noise, again.tracks[0].grade)
+    assert told == ("CC BY 4.0", Noise(0.4, 0.1, 0.08, 0.6), "B")
     assert [track.noise for track in again.tracks[1:]] == [None] * len(others)
     assert again.boxes_px is not None and again.boxes_px.keys() == seen_at.keys()
     np.testing.assert_array_equal(again.boxes_px[first.track_id], boxes_px)
     assert again.tracks[0].seen is not None and again.tracks[0].seen.tolist() == [True, False]
     assert isinstance(again.frames, ImageFiles) and again.frames.paths[2] == tmp_path / "again" / "c.png"
+
+
+def test_where_noise_across_is_not_told_it_is_that_of_a_centre(tmp_path: Path) -> None:
+    told = dict(zip(NOISE, (0.4, 0.1, 0.08), strict=False))
+    (scene,) = read_recording(write(tmp_path, tracks=TRACKS.assign(**told)), HERE)
+    assert {track.noise for track in scene.tracks} == {Noise(0.4, 0.1, 0.08, 0.4)}
+    (scene,) = read_recording(write(tmp_path, tracks=TRACKS.assign(**told, noise_across_m=0.6)), HERE)
+    assert {track.noise for track in scene.tracks} == {Noise(0.4, 0.1, 0.08, 0.6)}
+    with pytest.raises(DataError, match="noise_centre_m, noise_step_m, noise_stretch are given together or not at all"):
+        read_recording(write(tmp_path, tracks=TRACKS.assign(noise_across_m=0.6)), HERE)
 
 
 def test_cameras_that_are_not_of_one_recording_are_not_written(tmp_path: Path) -> None:

@@ -25,6 +25,7 @@ from stvlm.kinematics import Measurement
 from stvlm.pseudo_labels.artefacts import Geometry, LiftedTrack, ObjectTrack, ObjectTracks
 from stvlm.pseudo_labels.objects.classes import check_classes
 from stvlm.pseudo_labels.points import still_pixels, world_points
+from stvlm.pseudo_labels.smoothing import across_m2
 from stvlm.records import Array, Noise, Rejected
 
 Grade = Literal["A", "B", "C"]
@@ -180,6 +181,10 @@ def judge(track: LiftedTrack, geometry: Geometry, scale_sigma: float, limits: Li
     those of its ends along it. A wrong scale of the whole world stretches the way. And what is wrong with an object's
     distance alone, its size for example, stretches its motion relative to the camera: of a car that stays before a
     moving camera it changes nothing, of a parked one that is approached it makes a moving one.
+
+    What turns its way is across it: of the net displacement d = (p1 - c1) - (p0 - c0) + (c1 - c0), from place p0 seen
+    by the camera at c0 to p1 seen from c1, the errors of both ends, and the object's stretch times the first two terms,
+    which lies along d where the camera stands still. The scale of the world stretches d, and turns nothing.
     """
     what = f"track {track.track_id}"
     if track.outliers > limits.most_outliers:
@@ -200,7 +205,8 @@ def judge(track: LiftedTrack, geometry: Geometry, scale_sigma: float, limits: Li
     ends = track.covariance_m2[[0, -1]]
     frames = np.searchsorted(geometry.times_s, track.times_s[[0, -1]])
     away_m = track.xyz_m[[0, -1]] - geometry.world_SE3_camera[frames, :3, 3]
-    stretch_m = np.hypot(scale_sigma * way_m, track.stretch * np.linalg.norm(away_m[1] - away_m[0]))
+    seems_m = track.stretch * (away_m[1] - away_m[0])
+    stretch_m = np.hypot(scale_sigma * way_m, np.linalg.norm(seems_m))
     ends_m = _sigma_along(ends, velocity_mps[[0, -1]])
     sigma_m = float(np.hypot(ends_m, stretch_m))
     net_sigma_m = np.hypot(_sigma_along(ends, np.stack([net_m, net_m])), stretch_m)
@@ -212,7 +218,10 @@ def judge(track: LiftedTrack, geometry: Geometry, scale_sigma: float, limits: Li
     distance_m = Measurement(way_m, sigma_m, 0.0)
     to_kmh = kinematics.MPS_TO_KMH / ((len(grid_m) - 1) * kinematics.STEP_S)
     centre_m = ends_m / np.sqrt(2)
-    noise = Noise(centre_m, centre_m if track.step_m is None else track.step_m, float(stretch_m / max(way_m, 1e-9)))
+    net_m2 = ends.sum(axis=0) + np.outer(seems_m, seems_m)
+    side_m = float(np.sqrt(across_m2(net_m[None], net_m2[None])[0] / 2))
+    step_m = centre_m if track.step_m is None else track.step_m
+    noise = Noise(centre_m, step_m, float(stretch_m / max(way_m, 1e-9)), max(side_m, step_m))
     return Label(track, moving, distance_m, Measurement(*(part * to_kmh for part in distance_m)), noise, grade)
 
 

@@ -64,23 +64,27 @@ def smooth(track: LiftedTrack, settings: Smoothing) -> LiftedTrack:
         states, used = _rts(times_s, xyz_m, covariance_m2, replace(settings, acceleration_m2s3=of_class_m2s3))
         velocity_mps, shift_m2 = states.mean[:, 3:], states.covariance[:, 3:, 3:] * (STEP_S**2 / 2)
         found_m2 = states.covariance[:, :3, :3] + settings.drift * covariance_m2
-        step_m = _to_the_side(velocity_mps, shift_m2)
+        step_m = _median_sigma(across_m2(velocity_mps, shift_m2))
         outliers = 1 - float(used.mean())
         return replace(track, xyz_m=states.mean[:, :3], covariance_m2=found_m2, step_m=step_m, outliers=outliers)
     if settings.method == "savgol" and len(times_s) > SAVGOL_ORDER:
         xyz_m = _savgol(times_s, xyz_m, settings.window_s)
-    return replace(track, xyz_m=xyz_m, step_m=_to_the_side(xyz_m - xyz_m[:1], covariance_m2))
+    return replace(track, xyz_m=xyz_m, step_m=_median_sigma(across_m2(xyz_m - xyz_m[:1], covariance_m2)))
 
 
-def _to_the_side(along: Array, covariances_m2: Array) -> float:
-    """One standard deviation, in the median, across directions (n, 3) on the ground; 0 is any."""
+def across_m2(along: Array, covariances_m2: Array) -> Array:
+    """Variances (n,) that covariances (n, 3, 3) have across directions (n, 3), on the ground; 0 is any."""
     lengths = np.linalg.norm(along[:, :2], axis=1, keepdims=True)
     units = np.divide(along[:, :2], lengths, out=np.zeros((len(along), 2)), where=lengths > 0)
     across = np.stack([-units[:, 1], units[:, 0]], axis=1)
     flat_m2 = covariances_m2[:, :2, :2]
     side_m2 = np.einsum("ki,kij,kj->k", across, flat_m2, across)
     any_m2 = np.linalg.eigvalsh(flat_m2)[:, -1]
-    return float(np.sqrt(np.median(np.maximum(np.where(lengths[:, 0] > 0, side_m2, any_m2), 0))))
+    return np.maximum(np.where(lengths[:, 0] > 0, side_m2, any_m2), 0)
+
+
+def _median_sigma(variances_m2: Array) -> float:
+    return float(np.sqrt(np.median(variances_m2)))
 
 
 def _savgol(times_s: Array, xyz_m: Array, window_s: float) -> Array:

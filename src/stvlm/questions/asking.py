@@ -330,7 +330,7 @@ def _answer_bearings(motion: Motion, query: Query, wording: Wording, gates: Ques
     nets_m = [float(np.linalg.norm(net_displacement(xyz_m))) for xyz_m in (a, b)]
     if min(nets_m) < gates.min_distance_m - ROUNDING:
         return Rejected("moved too little")
-    noise_m = np.array([motion.noise[j].centre_m for j in query.objects])
+    noise_m = np.array([motion.noise[j].across_m for j in query.objects])
     if _too_noisy(float(np.hypot(*(np.sqrt(2) * noise_m / np.array(nets_m)))), gates):
         return Rejected("heading lost in label noise")
     angle_rad = bearing_difference(a, b)

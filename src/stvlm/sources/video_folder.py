@@ -135,9 +135,10 @@ def _read_tracks(path: Path) -> tuple[Track, ...]:
     _refuse(path, np.asarray((box[:, :3] <= 0).any(axis=1)), f"{', '.join(BOX[:3])} are in metres, above 0")
     _refuse(path, said != said[first], "seen is given in all rows of a track_id or in none")
     noise = np.stack([table[name] for name in NOISE], axis=1)
+    noise[:, -1] = np.where(np.isnan(noise[:, -1]), noise[:, 0], noise[:, -1])  # noise_across_m, which may be left out
     noisy = ~np.isnan(noise).any(axis=1)
     alike = (np.nan_to_num(noise) == np.nan_to_num(noise[first])).all(axis=1) & (noisy == noisy[first])
-    _refuse(path, ~noisy & ~np.isnan(noise).all(axis=1), f"{', '.join(NOISE)} are given together or not at all")
+    _refuse(path, ~noisy & ~np.isnan(noise).all(axis=1), f"{', '.join(NOISE[:-1])} are given together or not at all")
     _refuse(path, ~alike, f"{', '.join(NOISE)} are the same in all rows of a track_id")
     _refuse(path, noisy & (np.nan_to_num(noise) < 0).any(axis=1), f"{', '.join(NOISE)} are 0 or more")
     grades = np.array([grade or "" for grade in table["grade"]], dtype=object)
