@@ -82,10 +82,11 @@ def main() -> None:
 
     # Here, so that --help and wrong arguments need not wait for them.
     from stvlm.engine import Engine
-    from stvlm.pseudo_labels.output import as_text, label, terms_told
+    from stvlm.pseudo_labels.output import as_text, failures_told, label, terms_told
     from stvlm.pseudo_labels.pipeline import Request
     from stvlm.pseudo_labels.recipe import PseudoLabelling
     from stvlm.recipes import load_recipe
+    from stvlm.records import DataError
 
     engine = Engine(args.engine, args.workers, {name: option_value(text) for name, text in args.engine_option})
     of_gpu = {name: option_value(text) for name, text in args.gpu_engine_option}
@@ -99,10 +100,13 @@ def main() -> None:
     print(terms_told(request.recipe))
     out = args.out.absolute()
     work = args.work or out.with_name(f"{out.name}.work")
-    print(as_text(*label(request, args.out, work)))
+    report, costs = label(request, args.out, work)
+    print(as_text(report, costs))
     for name in request.paths:
         asks = "python dataset_builder/build.py dataset_builder/recipes/labelled.yaml"
         print(f"to ask about it: {asks} --source {name}={args.out} --out DATASET")
+    if failures := failures_told(report, args.out, work):
+        raise DataError(failures)
 
 
 if __name__ == "__main__":

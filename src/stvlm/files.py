@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import socket
@@ -29,6 +30,12 @@ def whole_file(path: Path) -> Iterator[Path]:
         raise DataError(f"{path}: cannot write ({reason}); free some space or choose another folder") from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def is_full(error: Exception) -> bool:
+    """Whether an error says that a disk is full, or that was behind it."""
+    cause = error if isinstance(error, OSError) else error.__cause__
+    return isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def check_movable(out: Path) -> None:

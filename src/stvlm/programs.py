@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import errno
 import gc
 import json
 import sys
 from collections.abc import Callable
 from typing import Any
 
+from stvlm.files import is_full
 from stvlm.records import DataError
 
 
@@ -19,8 +19,7 @@ def run_program(main: Callable[[], None]) -> None:
     try:
         main()
     except (DataError, OSError) as error:  # an OSError says what, and most of them of which file: as a lost mount
-        full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-        cure = "; free some space or choose another folder" if full else ""
+        cure = "; free some space or choose another folder" if isinstance(error, OSError) and is_full(error) else ""
         code, words = 1, f"error: {' '.join(str(error).split())}{cure}"
     except KeyboardInterrupt:
         code, words = 130, "\ninterrupted; run the same command again to go on"

@@ -190,6 +190,13 @@ def test_places_that_cannot_be_written(place: Path, tmp_path: Path) -> None:
     assert result.stderr.startswith(f"error: {tmp_path / 'busy'}: in use by process {os.getpid()} on ")
     assert len(result.stderr.splitlines()) == 1 and not (tmp_path / "out").exists()
 
+    with locked(tmp_path / ".out.making" / "lock"):  # by one that has another --work
+        result = run(LABEL, *arguments(place), "--out", tmp_path / "out")
+    assert result.returncode == 1
+    assert result.stderr.startswith(f"error: {tmp_path / '.out.making'}: in use by process {os.getpid()} on ")
+    assert len(result.stderr.splitlines()) == 1
+    assert not (tmp_path / "out").exists() and not (tmp_path / "out.work").exists()
+
 
 def test_where_nothing_can_be_labelled_there_are_no_labels(tmp_path: Path) -> None:
     write_camera(write_video(tmp_path / "videos" / "a.mp4", drifting(40)))

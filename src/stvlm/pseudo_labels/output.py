@@ -16,7 +16,7 @@ import numpy as np
 from stvlm import __version__
 from stvlm.files import check_movable, locked, read_json, whole_file, write_json
 from stvlm.pseudo_labels import results
-from stvlm.pseudo_labels.pipeline import COST, Done, Outcome, Request, label_videos
+from stvlm.pseudo_labels.pipeline import COST, FAILED, TRACEBACK, Done, Outcome, Request, label_videos
 from stvlm.pseudo_labels.recipe import PseudoLabelling, tools_of
 from stvlm.pseudo_labels.stages import LINK
 from stvlm.recipes import to_mapping
@@ -29,15 +29,15 @@ def label(request: Request, out: Path, work: Path) -> tuple[dict[str, Any], dict
     """Labels video into `out`; `work` keeps what the stages make.
 
     Returns the report, which lies in `out`, and what the stages cost, which is of this machine and lies in `work`.
-    `out` is made anew when all is done, in one step. Raises DataError, also where nothing could be labelled, or where
-    `out` holds something else.
+    `out` is made anew when all is done, in one step. Raises DataError, also where nothing could be labelled, where
+    `out` holds something else, or where another process makes it.
     """
     if out.exists() and not (out / REPORT).is_file() and (not out.is_dir() or any(out.iterdir())):
         raise DataError(f"{out}: is not empty and holds no pseudo-labels; choose another --out")
     check_movable(out)
     for place in (out, work):
         _refuse_among_videos(place, request.paths.get("video_folder"))
-    with locked(work / "lock"):
+    with locked(work / "lock"), _made_anew(out) as new:
         outcome = label_videos(request, work)
         report, costs = report_of(request, outcome), costs_of(outcome)
         write_json(work / COST, costs)
@@ -48,14 +48,13 @@ def label(request: Request, out: Path, work: Path) -> tuple[dict[str, Any], dict
             told = "; ".join(f"{reason} ({n}x, {examples[reason]})" for reason, n in reasons.most_common(3))
             write_left_out(work / LEFT_OUT, outcome)
             raise DataError(f"nothing could be labelled: {told or 'there are no videos'}; all is in {work / LEFT_OUT}")
-        with _made_anew(out) as new:
-            splits: dict[str, list[str]] = defaultdict(list)
-            for labelled in outcome.labelled:
-                _place(labelled, new)
-                splits[labelled.excerpt.recording.split].append(labelled.excerpt.name)
-            write_json(new / "splits.json", {split: sorted(names) for split, names in splits.items()})
-            write_json(new / REPORT, report)
-            write_left_out(new / LEFT_OUT, outcome)
+        splits: dict[str, list[str]] = defaultdict(list)
+        for labelled in outcome.labelled:
+            _place(labelled, new)
+            splits[labelled.excerpt.recording.split].append(labelled.excerpt.name)
+        write_json(new / "splits.json", {split: sorted(names) for split, names in splits.items()})
+        write_json(new / REPORT, report)
+        write_left_out(new / LEFT_OUT, outcome)
     return report, costs
 
 
@@ -86,24 +85,25 @@ def _is_done(folder: Path) -> bool:
 
 @contextmanager
 def _made_anew(out: Path) -> Iterator[Path]:
-    """A folder that takes the place of `out` when the block ends."""
-    new, old = (out.absolute().with_name(f".{out.name}.{name}") for name in ("new", "old"))
-    shutil.rmtree(new, ignore_errors=True)
-    new.mkdir(parents=True)
-    try:
-        yield new
-        shutil.rmtree(old, ignore_errors=True)
-        if out.exists():
-            out.rename(old)
+    """A folder that takes the place of `out` when the block ends; one process at a time makes it."""
+    making = out.absolute().with_name(f".{out.absolute().name}.making")
+    new, old = making / "new", making / "old"
+    with locked(making / "lock"):
+        for left in (new, old):
+            shutil.rmtree(left, ignore_errors=True)
+        new.mkdir()
         try:
-            new.rename(out)
-        except OSError:
-            if old.exists():
-                old.rename(out)
-            raise
-        shutil.rmtree(old, ignore_errors=True)
-    finally:
-        shutil.rmtree(new, ignore_errors=True)
+            yield new
+            if out.exists():
+                out.rename(old)
+            try:
+                new.rename(out)
+            except OSError:
+                if old.exists():
+                    old.rename(out)
+                raise
+        finally:
+            shutil.rmtree(making, ignore_errors=True)
 
 
 def _place(labelled: Done, root: Path) -> None:
@@ -189,6 +189,17 @@ def as_text(report: Mapping[str, Any], costs: Mapping[str, Any]) -> str:
             lines += [f"    {reason}: {n}" for reason, n in of_stage[key].items()]
         lines += [f"    as {example}" for example in of_stage["examples"]]
     return "\n".join([*lines, *(f"licence of {licence}" for licence in report["licences"])])
+
+
+def failures_told(report: Mapping[str, Any], out: Path, work: Path) -> str | None:
+    """What nobody had foreseen, for people; None where all went as it should."""
+    rejected = [item for of_stage in report["stages"].values() for item in of_stage["rejected"].items()]
+    failed = {reason: n for reason, n in rejected if reason.startswith(FAILED)}
+    if not failed:
+        return None
+    told = "; ".join(f"{reason.removeprefix(FAILED)} ({n}x)" for reason, n in failed.items())
+    where = f"{out / LEFT_OUT} names them, and {TRACEBACK} in the folder of each, in {work}, says where"
+    return f"{sum(failed.values())} failed in a way that nobody foresaw: {told}; {where}; all others are in {out}"
 
 
 def terms_told(recipe: PseudoLabelling) -> str:

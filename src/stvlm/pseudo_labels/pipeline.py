@@ -17,6 +17,7 @@ import os
 import resource
 import sys
 import time
+import traceback
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -26,8 +27,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from stvlm.engine import KILLED, Engine, run_units
-from stvlm.files import write_json
+from stvlm.files import is_full, write_json, write_text
 from stvlm.hashing import code_version, stable_hash
+from stvlm.programs import first_line
 from stvlm.pseudo_labels import results
 from stvlm.pseudo_labels.recipe import PseudoLabelling
 from stvlm.pseudo_labels.stages import STAGES, Case
@@ -37,11 +39,16 @@ from stvlm.pseudo_labels.videos.excerpts import excerpts
 from stvlm.pseudo_labels.videos.video import Video
 from stvlm.records import DataError, ImageError, Recording, Rejected
 
-UNREADABLE, OUT_OF_MEMORY = "an image does not decode", "out of the GPU's memory"
-PASSING = (TOOL_FAILED, UNREADABLE, OUT_OF_MEMORY, KILLED)
-"""Reasons that may be the machine's, or of files that may come: tried again in the next run."""
-COST = "cost.json"
+UNREADABLE, OUT_OF_MEMORY, UNUSABLE = "an image does not decode", "out of the GPU's memory", "cannot be used"
+FAILED = "failed: "
+"""How the reason of an exception begins that nobody had foreseen."""
+PASSING = (TOOL_FAILED, UNREADABLE, OUT_OF_MEMORY, UNUSABLE, FAILED, KILLED)
+"""How the reasons begin that may be the machine's, of files that may come, or a mistake of ours: tried again in the
+next run."""
+COST, TRACEBACK = "cost.json", "traceback.txt"
 TIME_TOLERANCE_S = 1e-6
+_NETWORKS = ("objects", "depth")
+"""Stages whose own networks make them where they are slow."""
 
 
 @dataclass(frozen=True)
@@ -109,7 +116,11 @@ class Outcome(NamedTuple):
 
 
 def label_videos(request: Request, work: Path) -> Outcome:
-    """Runs all stages for all videos, going on where an interrupted run stopped; raises DataError."""
+    """Runs all stages for all videos, going on where an interrupted run stopped; raises DataError.
+
+    Whatever a stage raises of an excerpt is why that has no labels, and the others go on; a full disk, and a network
+    that cannot be had, end the run.
+    """
     outcome = Outcome([], defaultdict(list), defaultdict(list))
     left = [
         Case(excerpt, request.recipe, _folders(excerpt, request.recipe, work))
@@ -213,7 +224,7 @@ def _run(
 def _is_whole(folder: Path) -> bool:
     """Whether a folder holds a result, or a reason against one that cannot have passed since."""
     try:
-        return results.read_manifest(folder).details.get("reason") not in PASSING
+        return not results.read_manifest(folder).details.get("reason", "").startswith(PASSING)
     except DataError:
         return False
 
@@ -224,6 +235,17 @@ def _is_whole(folder: Path) -> bool:
 def cut_video(unit: Cut, shard: Path) -> None:
     """Finds the excerpts of a video."""
     began_s = time.perf_counter()
+    try:
+        details, left_out = _excerpts_of(unit)
+    except Exception as error:  # one video must not cost the others
+        _give_up_cutting(unit, shard, *_rejected_by(error, unit.recording.scene_id, shard.parent))
+        return
+    results.write_details(shard.parent, "excerpts", details, unit.key, {}, left_out)
+    _note_cost(shard.parent, began_s)
+
+
+def _excerpts_of(unit: Cut) -> tuple[dict[str, Any], dict[str, int]]:
+    """The excerpts of a video and what was rejected, and why boxes were left out."""
     video = video_of(unit.collection, unit.recording)
     items = [video] if isinstance(video, Rejected) else excerpts(video, unit.recipe.cutting)
     found, left_out = [], {}
@@ -237,13 +259,11 @@ def cut_video(unit: Cut, shard: Path) -> None:
                 if part.images is None:  # rendered: by this package's code, as the options say
                     content = stable_hash(content, code_version(), unit.collection.options)
                 found.append({"name": part.recording.scene_id, "frames": frames, "content": content})
-    details = {"excerpts": found, "rejected": [item for item in items if isinstance(item, Rejected)]}
-    results.write_details(shard.parent, "excerpts", details, unit.key, {}, left_out)
-    _note_cost(shard.parent, began_s)
+    return {"excerpts": found, "rejected": [item for item in items if isinstance(item, Rejected)]}, left_out
 
 
-def _give_up_cutting(unit: Cut, shard: Path, reason: str) -> None:
-    details = {"excerpts": [], "rejected": [Rejected(reason, unit.recording.scene_id)], "reason": reason}
+def _give_up_cutting(unit: Cut, shard: Path, reason: str, subject: str = "") -> None:
+    details = {"excerpts": [], "rejected": [Rejected(reason, subject or unit.recording.scene_id)], "reason": reason}
     results.write_details(shard.parent, "excerpts", details, unit.key, {})
 
 
@@ -262,17 +282,32 @@ def run_stages(unit: Unit, shard: Path) -> None:
             _choose_gpu()
         try:
             rejected = stage.run(unit.case, folder)
-        except ImageError as error:
-            rejected = Rejected(UNREADABLE, str(error))
-        except RuntimeError as error:
-            if type(error).__name__ != "OutOfMemoryError":
-                raise
-            rejected = Rejected(OUT_OF_MEMORY)
+        except Exception as error:  # one excerpt must not cost the others
+            if name in _NETWORKS and stage.is_slow(unit.case.recipe) and type(error) is DataError:
+                raise  # a network that cannot be had is lacking for all of them
+            rejected = _rejected_by(error, unit.case.excerpt.name, folder)
         if rejected is not None:
             _reject(unit, name, rejected)
         _note_cost(folder, began_s)
         if rejected is not None:
             break
+
+
+def _rejected_by(error: Exception, what: str, folder: Path) -> Rejected:
+    """What an exception says of a video or excerpt; raises it again where the disk is full, which is so for all.
+
+    Of one that nobody had foreseen the traceback is put into `folder`.
+    """
+    if is_full(error):
+        raise error
+    if isinstance(error, ImageError):
+        return Rejected(UNREADABLE, str(error))
+    if isinstance(error, DataError):
+        return Rejected(UNUSABLE, f"{what}: {error}")
+    if type(error).__name__ == "OutOfMemoryError":
+        return Rejected(OUT_OF_MEMORY, what)
+    write_text(folder / TRACEBACK, "".join(traceback.format_exception(error)))
+    return Rejected(f"{FAILED}{type(error).__name__}: {first_line(error)}", what)
 
 
 def _give_up(unit: Unit, shard: Path, reason: str) -> None:
