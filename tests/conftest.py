@@ -30,6 +30,12 @@ LONGEST = (
 """Files that take half a minute and more, the longest first."""
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """One more than there are cores, as tests wait for the programs that they start."""
+    return (os.cpu_count() or 1) + 1
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begins with the longest files, so that no core waits for one of them in the end."""
     places = {Path(__file__).parent / name: place for place, name in enumerate(LONGEST)}
