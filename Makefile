@@ -43,9 +43,9 @@ $(EXAMPLES): space/examples.yaml space/make_examples.py | $(VENV)/.ready
 	$(BIN)/python space/make_examples.py
 	touch $@
 
-# A file's tests share what they made, and stay in one process.
+# A file's tests share what they made, and stay in one process; tests/conftest.py says which files come first.
 test: setup lint types
-	$(BIN)/python -m pytest --numprocesses auto --dist loadfile
+	$(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
 
 # In an environment of their own on top of this one: lmms-eval wants an older PyAV, and its package `tests` would hide
 # ours. VLMEvalKit is in no registry: name a Python that has it in STVLM_HARNESSES.

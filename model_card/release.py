@@ -39,6 +39,10 @@ def main() -> None:
     args = parser.parse_args()
 
     from stvlm.hub import check_org
+
+    if not args.dry_run:
+        check_org(args.org)  # before what takes long, importing the rest too
+
     from stvlm.publishing.release import Release, as_table, left_out_lines, prepare, publish
 
     release = Release(
@@ -55,8 +59,6 @@ def main() -> None:
         validations=ROOT / "docs" / "validation",
         nf4=not args.no_nf4,
     )
-    if not args.dry_run:
-        check_org(args.org)  # before what takes long
     prepared = prepare(release)
     if args.dry_run:
         print(as_table(prepared, args.private))

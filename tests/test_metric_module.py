@@ -13,20 +13,44 @@ ROOT = Path(__file__).resolve().parents[1]
 FOLDER = ROOT / "evaluate_metric" / "stkit_bench"
 
 
-@pytest.fixture
-def run(tmp_path):
+READER = """
+import contextlib, io, json, sys, traceback
+
+for line in sys.stdin:
+    with contextlib.redirect_stdout(io.StringIO()) as said:
+        try:
+            exec(json.loads(line), {})
+            error = ""
+        except Exception:
+            error = traceback.format_exc()
+    print(json.dumps([said.getvalue(), error]), flush=True)
+"""
+"""Runs code that it reads, a line of JSON each. One process for all, as `evaluate` takes seconds to import."""
+
+
+def command(code: str) -> list[str]:
+    return [sys.executable, "-B", "-c", code]
+
+
+def environment(home: Path, **hub: str) -> dict[str, str]:
+    """That of a user who has not installed our package, without a network but to this Hub."""
+    offline = {"HF_HOME": str(home), "HF_HUB_OFFLINE": "1", "HF_EVALUATE_OFFLINE": "1"}
+    return {name: value for name, value in (os.environ | (hub or offline)).items() if name != "PYTHONPATH"}
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
     """Runs Python code beside the metric folder, where `evaluate.load("stkit_bench")` finds it; gives its output."""
+    env = environment(tmp_path_factory.mktemp("home"))
+    with subprocess.Popen(command(READER), cwd=FOLDER.parent, env=env, text=True, stdin=-1, stdout=-1) as reader:
 
-    def run_code(code: str, **hub: str) -> str:
-        offline = {"HF_HOME": str(tmp_path / "home"), "HF_HUB_OFFLINE": "1", "HF_EVALUATE_OFFLINE": "1"}
-        env = os.environ | (hub or offline)
-        env.pop("PYTHONPATH", None)
-        command = [sys.executable, "-B", "-c", code]
-        done = subprocess.run(command, cwd=FOLDER.parent, env=env, capture_output=True, text=True, timeout=300)
-        assert done.returncode == 0, done.stderr
-        return done.stdout
+        def run_code(code: str) -> str:
+            print(json.dumps(code), file=reader.stdin, flush=True)
+            said, error = json.loads(reader.stdout.readline())
+            assert not error, error
+            return said
 
-    return run_code
+        yield run_code
 
 
 def test_the_folder_holds_the_scoring_of_the_library():
@@ -162,8 +186,12 @@ HfApi().create_repo("me/stkit_bench", repo_type="space", space_sdk="gradio")
 HfApi().upload_folder(repo_id="me/stkit_bench", repo_type="space", folder_path="stkit_bench")
 """
     here = json.loads(run(code.format("stkit_bench")))
-    there = run(upload + code.format("me/stkit_bench"), **hub.environment(tmp_path / "empty"))
-    assert json.loads(there) == here
+    there = subprocess.run(
+        command(upload + code.format("me/stkit_bench")), cwd=FOLDER.parent, capture_output=True, text=True, timeout=300,
+        env=environment(tmp_path, **hub.environment(tmp_path / "empty")),
+    )  # fmt: skip
+    assert there.returncode == 0, there.stderr
+    assert json.loads(there.stdout) == here
     assert here[0]["movement_direction_skill"] == 0.0
     assert here[2] is False
 
@@ -267,7 +295,7 @@ for text in ("", '{"task": ', "task,target\\nspeed,3", '{"task": "speed", "targe
     except app.gr.Error as error:
         print(error.message.partition(",")[0])
 """
-    done = subprocess.run([sys.executable, "-B", "-c", code], cwd=FOLDER, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(command(code), cwd=FOLDER, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     found, *errors = done.stdout.splitlines()
     examples, scores, answers, labels, of_table = json.loads(found)
