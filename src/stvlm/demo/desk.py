@@ -47,6 +47,8 @@ class Desk:
     """Clips to ask about, by id, and what each is called."""
     work: Path
     """Where uploaded clips lie, each in a folder that nobody can guess."""
+    needs_boxes: bool = False
+    """Whether the model makes no sense of a clip in which no object is boxed."""
     results: Path | None = None
     """A folder of results for the leaderboard."""
     for_model: Line = field(default_factory=lambda: Line(1))
