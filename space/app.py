@@ -4,8 +4,6 @@ python app.py
 """
 
 import os
-import signal
-import sys
 from pathlib import Path
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
@@ -30,7 +28,6 @@ GPU_S = 60
 
 
 def main() -> None:
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit())  # in order: what visitors have sent is removed
     model_name = os.environ.get("ST_VLM_MODEL") or default_model(HERE)
     dataset = os.environ.get("ST_VLM_DATASET") or default_dataset(HERE)
     results = os.environ.get("ST_VLM_RESULTS")
@@ -49,10 +46,7 @@ def main() -> None:
         page = build_page(desk, catalogue)
         _, url, _ = page.launch(**launch_options(desk, catalogue))
         print(f"* The page: {url}", flush=True)
-        try:
-            page.block_thread()
-        finally:
-            page.close(verbose=False)
+        page.block_thread()
 
 
 if __name__ == "__main__":

@@ -180,6 +180,18 @@ def test_what_takes_too_long_or_too_much_is_ended(tmp_path: Path, monkeypatch: p
     assert [it.name for it in tmp_path.iterdir()] == ["in.mp4"]
 
 
+def test_the_process_ends_with_its_parent() -> None:
+    child = "import stvlm.demo.decoding as d, os, time; d.confine(); print(os.getpid(), flush=True); time.sleep(60)"
+    parent = f"import subprocess, sys, time; subprocess.Popen([sys.executable, '-c', {child!r}]); time.sleep(60)"
+    process = subprocess.Popen([sys.executable, "-c", parent], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    pid = int(process.stdout.readline())
+    process.kill()
+    assert process.stdout.read() == "", "it has let go of the pipe that both had"
+    process.wait(20)
+    assert not Path(f"/proc/{pid}/fd").exists() or not list(Path(f"/proc/{pid}/fd").iterdir())
+
+
 def test_the_process_may_use_little() -> None:
     script = "import stvlm.demo.decoding as d; d.confine(); bytearray(4 << 30)"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)

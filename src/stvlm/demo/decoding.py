@@ -9,8 +9,10 @@ else reads the file itself.
 
 from __future__ import annotations
 
+import ctypes
 import json
 import resource
+import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -34,6 +36,8 @@ STEPS_S = (0.1, 0.25, 0.5)
 """From frame to frame of what comes out: the shortest that is no shorter than in the file."""
 MEMORY_BYTES, CPU_S, FILE_BYTES = 3 << 30, 60, 64 << 20
 ROUNDING_S = 1e-3
+PR_SET_PDEATHSIG = 1
+"""Of Linux's prctl: by which signal a process ends when its parent does."""
 CODECS = frozenset({"h264", "hevc", "av1", "vp8", "vp9", "mpeg4", "mjpeg", "prores"})
 _MOV = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip")
 
@@ -161,7 +165,9 @@ def _small(width_px: int, height_px: int) -> tuple[int, int]:
 
 
 def confine() -> None:
-    """Takes from this process what it does not need."""
+    """Takes from this process what it does not need, and has it end with the one that waits for it."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     limits = {
         resource.RLIMIT_AS: MEMORY_BYTES,
         resource.RLIMIT_CPU: CPU_S,
