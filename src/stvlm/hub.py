@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -160,6 +161,7 @@ def upload(
     check_target(repo_id, repo_type, marker=marker, private=private)
     api = _api()
     logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # or it warns where nothing has changed
+    warnings.filterwarnings("ignore", "It seems that you are about to commit a data file")  # a demo's examples
 
     def send(message: str, allow: Sequence[str] | None = None, ignore: Sequence[str] = ()) -> None:
         api.upload_folder(

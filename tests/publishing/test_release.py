@@ -71,6 +71,7 @@ def test_all_is_published_and_loads_from_an_empty_cache(lab: HubServer, place: P
 
     done = release(lab, place)
     assert done.returncode == 0, done.stderr
+    assert "Warning" not in done.stderr, done.stderr
     assert set(lab.repos) == REPOS
     for kind, name in REPOS:
         files = lab.files(kind, name)
