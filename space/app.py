@@ -21,6 +21,8 @@ from stvlm.programs import run_program
 
 HERE = Path(__file__).parent
 MOST_TOKENS = 128
+NEED_BOXES = ("st-vlm-tiny",)
+"""Of the models that are published with it, those that have learned of boxed objects alone."""
 GPU_S = 60
 """That an answer may take where a GPU is lent."""
 
@@ -36,11 +38,15 @@ def main() -> None:
             stream=model.stream if GPU is None else GPU(duration=GPU_S)(model.stream),
             model_name=Path(model_name).name,
             frame_size_px=model.frame_size_px,
+            needs_boxes=Path(model_name).name in NEED_BOXES,
             examples=read_plain(Path(dataset)),
             work=work,
             results=Path(results) if results else None,
         )
-        build_page(desk, catalogue).launch(**launch_options(desk, catalogue))
+        page = build_page(desk, catalogue)
+        _, url, _ = page.launch(**launch_options(desk, catalogue))
+        print(f"* The page: {url}", flush=True)
+        page.block_thread()
 
 
 if __name__ == "__main__":

@@ -171,6 +171,15 @@ def test_problems_of_one_source_do_not_hide_another(raw: Path, tmp_path: Path) -
     assert run(recipe, "--source", f"argoverse2={raw}").returncode == 2, "--out is missing"
 
 
+def test_where_no_source_can_be_used_nothing_else_is_told(tmp_path: Path) -> None:
+    recipe, missing = write_recipe(tmp_path, {"argoverse2": {}}), tmp_path / "missing"
+    result = run(recipe, "--source", f"argoverse2={missing}", "--check")
+    assert result.returncode == 1
+    assert result.stdout == "R: nothing to build; no source can be used, and nothing was written\n"
+    cure = "give --source argoverse2=PATH with the folder that holds its recordings"
+    assert result.stderr == f"error: source argoverse2: {missing} is not a folder; {cure}\n"
+
+
 def test_a_disk_that_is_too_small_is_a_problem(raw: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class Usage(NamedTuple):
         free: int

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from stvlm.demo.asking import as_words, ask_by_task, hours_of, judge, tasks_for
+from stvlm.demo.asking import as_words, ask_by_task, hours_of, judge, tasks_for, title_of
 from stvlm.questions.asking import Motion
 from stvlm.records import NOISELESS, DataError, Question, Rejected
 
@@ -62,6 +62,12 @@ def test_a_clock_has_twelve_hours(hour: int) -> None:
     with pytest.raises(DataError, match="The hour is one of 1 to 12"):
         ask_by_task("direction_timestamp", 1, 7, hour)
     assert ask_by_task("traveled_distance", 1, 7, hour).question
+
+
+def test_a_title_says_which_hour() -> None:
+    assert title_of("direction_timestamp", 9) == "When does it move towards 9 o'clock?"
+    assert title_of("movement_direction", 9) == "Which way does it turn?"
+    assert ask_by_task("direction_timestamp", 1, 7, 9).title == "When does it move towards 9 o'clock?"
 
 
 def test_hours_with_a_certain_answer() -> None:

@@ -7,7 +7,18 @@ import numpy as np
 import pytest
 from tests.demo.worlds import street, write_mp4
 
-from stvlm.demo.clips import Clip, Mark, Study, add_mark, follow, in_pixels_of, mark_of, shown_to_model, without_marks
+from stvlm.demo.clips import (
+    Clip,
+    Mark,
+    Study,
+    add_mark,
+    follow,
+    in_pixels_of,
+    losses,
+    mark_of,
+    shown_to_model,
+    without_marks,
+)
 from stvlm.demo.working import untold
 from stvlm.records import DataError
 
@@ -83,7 +94,9 @@ def test_a_second_mark_of_a_frame_takes_the_place_of_the_first(clip: Clip) -> No
 def test_a_box_around_nothing_cannot_be_followed(tmp_path: Path) -> None:
     path = write_mp4(tmp_path / "clip.mp4", (np.full((96, 128, 3), 90, np.uint8) for _ in range(30)))
     study = add_mark(Study(Clip(path, 0.1, 30, (128, 96))), Mark("red", 0.0, (20, 20, 60, 60)))
-    with pytest.raises(DataError, match="lost too soon"):
+    with pytest.raises(
+        DataError, match=r"^Red was followed at 0\.0 s \(of 2\.9 s\)\. A model needs two seconds\. Where"
+    ):
         shown_to_model(follow(study, "red", untold), None)
 
 
@@ -98,12 +111,25 @@ def test_a_model_sees_half_seconds_with_boxes(clip: Clip) -> None:
 def test_a_model_sees_them_while_all_boxes_are_there(clip: Clip) -> None:
     shown = shown_to_model(boxed(clip, red=(0, 27), blue=(4, 29)), None)
     assert (shown.first_s, shown.times_s) == (0.5, [0.0, 0.5, 1.0, 1.5, 2.0])
-    with pytest.raises(DataError, match="two seconds at least"):
+    with pytest.raises(
+        DataError, match=r"^Blue was followed from 0\.6 s on \(of 2\.9 s\)\. A model needs two seconds with"
+    ):
         shown_to_model(boxed(clip, red=(0, 27), blue=(6, 29)), None)
     # Without a box all of the 2.9 seconds.
     plain = shown_to_model(Study(clip), None)
     assert (plain.first_s, plain.times_s) == (0.0, [0.0, 0.5, 1.0, 1.5, 2.0, 2.5])
     assert np.array_equal(plain.frames, clip.frames()[::5])
+
+
+def test_which_box_is_lost_and_when(clip: Clip) -> None:
+    assert losses(boxed(clip, red=(0, 29), blue=(4, 28))) == [], "half a second is shown to nobody"
+    gone = boxed(clip, red=(0, 15), blue=(5, 29), green=(8, 20))
+    gone.boxes_px["red"][5:10] = np.nan
+    assert losses(gone) == [
+        "Red was followed until 0.4 s and from 1.0 to 1.5 s (of 2.9 s).",
+        "Blue was followed from 0.5 s on (of 2.9 s).",
+        "Green was followed from 0.8 to 2.0 s (of 2.9 s).",
+    ]
 
 
 def test_a_clip_that_was_removed_says_so(tmp_path: Path) -> None:

@@ -1,6 +1,9 @@
 """What a Space works with where nothing is named, and what it says where that is not there."""
 
 import os
+import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -87,3 +90,18 @@ def test_the_folder_of_visitors_stays_clean(monkeypatch: pytest.MonkeyPatch) -> 
         assert not any(path.exists() for path in sent)
         assert work.is_dir()
     assert not work.parent.exists()
+
+
+def test_the_folder_of_visitors_ends_with_the_process(tmp_path: Path) -> None:
+    script = (
+        "import time; from stvlm.demo.desk import folder_of_visitors\n"
+        "with folder_of_visitors() as work: (work / 'sent').mkdir(); print(work, flush=True); time.sleep(60)"
+    )
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True, env=environment)
+    assert process.stdout is not None
+    work = Path(process.stdout.readline().strip())
+    assert (work / "sent").is_dir()
+    process.terminate()
+    assert process.wait(20) == -signal.SIGTERM
+    assert list(tmp_path.iterdir()) == []

@@ -2,6 +2,7 @@
 
 import shutil
 from dataclasses import replace
+from html import escape
 from pathlib import Path
 
 import numpy as np
@@ -11,11 +12,12 @@ import pytest
 from tests.demo.worlds import make_examples
 
 from stvlm.demo import drawing, showing
-from stvlm.demo.asking import ask_by_task
+from stvlm.demo.asking import Asked, ask_by_task
 from stvlm.demo.clips import Clip, Study, example_study, first_boxes, shown_to_model
-from stvlm.demo.examples import read_plain
+from stvlm.demo.examples import read_plain, title_of
 from stvlm.demo.exploring import Catalogue, find, picture, read_catalogue
-from stvlm.demo.measuring import Course, Setting, answers, measure, speed_of
+from stvlm.demo.measuring import Course, Measured, Setting, _sound, answers, measure, speed_of
+from stvlm.demo.reasons import with_cure
 from stvlm.demo.working import untold
 from stvlm.kinematics import traveled_distance
 from stvlm.records import NOISELESS, DataError, Question, Rejected
@@ -39,7 +41,7 @@ def catalogue(folder: Path) -> Catalogue:
 def test_examples_are_clips_of_the_dataset(clips: dict[str, tuple[str, Clip]], catalogue: Catalogue) -> None:
     assert len(clips) == 2 and clips.keys() <= catalogue.items.keys()
     for clip_id, (name, clip) in clips.items():
-        assert name.startswith("crossroads: ")
+        assert name.startswith("Crossroads: ")
         row = catalogue.items[clip_id].rows[0]
         shown = shown_to_model(example_study(clip), None)
         assert shown.times_s == row["frame_times_s"]
@@ -119,6 +121,8 @@ def test_what_one_object_tells_is_told_although_another_is_lost(clips: dict[str,
     told = {it.asked.task: it for it in answers(measured, study.truth)}
     assert told["traveled_distance"].value and isinstance(told["traveled_distance"].asked.truth, Question)
     assert not {"traveled_distance_comparison", "movement_direction_comparison"} & told.keys()
+    table = showing.measured_table(measured, brief, answers(measured, study.truth), [""] * 4)
+    assert '<b class="ink-blue">Blue</b> is not measured. ' in table
     # The question is of one box, and a model is shown no other.
     assert "the object travel" in told["traveled_distance"].asked.question
     assert first_boxes(study, 1).colors == ("red",)
@@ -127,13 +131,58 @@ def test_what_one_object_tells_is_told_although_another_is_lost(clips: dict[str,
 def test_a_camera_that_stood_still_is_told_so(clips: dict[str, tuple[str, Clip]]) -> None:
     study = example_study(next(clip for _, clip in clips.values()))
     still = measure(study, Setting(motion_by="known_poses"), untold)
-    assert still.notes[0].startswith("camera: did not move (known poses); ")
+    assert still.notes[0] == "The camera stood still, as is known of this example."
     assert study.clip.known is not None
     poses = study.clip.known.world_SE3_camera.copy()
     poses[:, 0, 3] += np.linspace(0, 1, len(poses))
     driven = replace(study, clip=replace(study.clip, known=study.clip.known._replace(world_SE3_camera=poses)))
     moved = measure(driven, Setting(motion_by="known_poses"), untold)
-    assert moved.notes[0].startswith("camera: moved (known poses); ")
+    assert moved.notes[0] == "The camera moved, as is known of this example."
+    said = measure(study, Setting(motion_by="static_camera"), untold)
+    assert said.notes == ("The camera stood still, as you say.", "The camera is taken to be held level.")
+
+
+def test_what_is_not_measured_is_told_with_a_cure(clips: dict[str, tuple[str, Clip]]) -> None:
+    study = example_study(next(clip for _, clip in clips.values()))
+    nothing = Measured({"red": Rejected("too far away")}, np.eye(4)[None], None, 0.0, ("The camera moved.",))
+    told = showing.measured_table(nothing, study, [], [])
+    assert "Red</b> is not measured. It is more than 60 m away. Choose a nearer one.</p>" in told
+    own = replace(study, clip=replace(study.clip, known=None))
+    assert "check its class and the field of view" in showing.measured_table(nothing, own, [], [])
+    apart = showing.measured_table(nothing._replace(courses={}), study, [], [])
+    assert "never measured at the same time for two seconds" in apart
+
+
+def test_a_camera_that_geometry_cannot_follow_is_told_with_a_cure() -> None:
+    with pytest.raises(DataError) as error:
+        _sound(Rejected("too few features"), is_example=False)
+    assert str(error.value) == (
+        "This clip cannot be measured. One frame shows too little of the one before to tell how the camera moved. If "
+        "the camera stood still, choose “it stood still”. If it moved, choose a sharper or brighter clip without cuts."
+    )
+
+
+def test_two_truths_say_of_which_seconds_they_are(clips: dict[str, tuple[str, Clip]]) -> None:
+    study = example_study(next(clip for _, clip in clips.values()))
+    whole = measure(study, Setting(motion_by="known_poses"), untold)
+    assert whole.motion is not None
+    last_s = study.clip.times_s[-1]
+    part = whole._replace(motion=whole.motion._replace(xyz_m=whole.motion.xyz_m[:, :5]), first_s=0.5)
+    rows = answers(part, study.truth)
+    table = showing.measured_table(part, study, rows, [""] * len(rows))
+    assert "These answers are about 0.5 to 2.5 s of the clip; times in an answer count from 0.5 s." in table
+    assert f"In the tab Ask they are about 0.0 to {last_s:.1f} s of the clip.</p>" in table
+    asked = ask_by_task("traveled_distance", 1, 5, truth=study.truth)
+    assert "<dt>About</dt><dd>0.0 to 2.0 s of the clip</dd>" in showing.answer_card("9 m", asked, True, (0.0, 2.0))
+    unsure = Asked("movement_direction", "", "", (), Rejected("stationary"))
+    assert "none that is certain. It moves less than 1 m" in showing.answer_card("12", unsure, True, (0.0, 2.0))
+
+
+def test_examples_have_titles() -> None:
+    assert title_of("t_junction", ["bicycle", "bicycle"]) == "T-junction: two bicycles"
+    assert title_of("three_arm_roundabout", ["person"] * 3) == "Three-arm roundabout: three people"
+    assert title_of("s_bend", ["car", "bus"]) == "S-bend: car and bus"
+    assert title_of("five_ways", ["car"]) == "Five ways: car"
 
 
 def test_addresses_of_clips_hold_any_folder() -> None:
@@ -223,5 +272,6 @@ def test_every_task_has_an_answer_or_a_reason(clips: dict[str, tuple[str, Clip]]
         rows = answers(measured, study.truth)
         assert all(bool(row.value) != bool(row.why_not) for row in rows)
         if rows:
-            table = showing.measured_table(measured, rows, [""] * len(rows))
+            table = showing.measured_table(measured, study, rows, [""] * len(rows))
             assert "Geometry" in table and "Truth" in table
+            assert all(escape(with_cure(row.why_not, True)) in table for row in rows if row.why_not)

@@ -52,8 +52,16 @@ def test_a_long_video_is_cut(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("frames", "rate_hz", "words"),
     [
-        (grey([10]), 10, "Only 0.0 seconds of this video can be decoded. Send at least 2."),
-        (grey([10] * 15), 10, "Only 1.4 seconds of this video can be decoded. Send at least 2."),
+        (
+            grey([10]),
+            10,
+            "The video is too short: 0.0 seconds from its first frame to its last. Send one of at least 2 seconds.",
+        ),
+        (
+            grey([10] * 15),
+            10,
+            "The video is too short: 1.4 seconds from its first frame to its last. Send one of at least 2 seconds.",
+        ),
         (grey([10] * 5), 1, "less than two pictures a second"),
         (grey([10] * 30, 1000, 20), 10, "too small or too narrow"),
         (grey([10] * 3, 4608, 2592), 2, "The video is 4608 x 2592 pixels large"),
@@ -98,12 +106,14 @@ def test_only_containers_that_point_to_nothing_else_are_opened() -> None:
         b"#EXTM3U\n#EXT",
         b"ffconcat ver",
         b"PK\x03\x04" + bytes(8),
-        b"",
+        b"ID3\x04" + bytes(8),
         b"\x89PNG\r\n\x1a\n",
         b"v=0\no=- 0 0",
     ):
         with pytest.raises(RefusedError, match="no video that can be read here"):
             container_of(head)
+    with pytest.raises(RefusedError, match=r"^The file is empty\. Send a video\.$"):
+        container_of(b"")
 
 
 def test_other_decoders_are_left_alone(tmp_path: Path) -> None:
@@ -134,7 +144,7 @@ def test_hostile_files_leave_nothing_behind(tmp_path: Path, name: str) -> None:
     path = tmp_path / name
     path.write_bytes(HOSTILE[name])
     (tmp_path / "work").mkdir()
-    with pytest.raises(DataError, match=r"no video that can be read here|damaged|can be decoded"):
+    with pytest.raises(DataError, match=r"no video that can be read here|damaged|can be decoded|is empty"):
         take(path, tmp_path / "work" / "clip.mp4")
     assert list((tmp_path / "work").iterdir()) == []
 
@@ -168,6 +178,18 @@ def test_what_takes_too_long_or_too_much_is_ended(tmp_path: Path, monkeypatch: p
     with pytest.raises(DataError, match="too much memory or time"):
         take(path, tmp_path / "work.mp4")
     assert [it.name for it in tmp_path.iterdir()] == ["in.mp4"]
+
+
+def test_the_process_ends_with_its_parent() -> None:
+    child = "import stvlm.demo.decoding as d, os, time; d.confine(); print(os.getpid(), flush=True); time.sleep(60)"
+    parent = f"import subprocess, sys, time; subprocess.Popen([sys.executable, '-c', {child!r}]); time.sleep(60)"
+    process = subprocess.Popen([sys.executable, "-c", parent], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    pid = int(process.stdout.readline())
+    process.kill()
+    assert process.stdout.read() == "", "it has let go of the pipe that both had"
+    process.wait(20)
+    assert not Path(f"/proc/{pid}/fd").exists() or not list(Path(f"/proc/{pid}/fd").iterdir())
 
 
 def test_the_process_may_use_little() -> None:

@@ -65,6 +65,12 @@ def test_a_task_is_learned_only_beyond_every_control():
     assert as_verdicts(compare(ROWS, scores, "model"), scores, "model").splitlines()[2].endswith("  learned")
 
 
+def test_what_is_computed_is_not_said_to_be_learned():
+    scores = score_columns(ROWS, {"model": [row["target"] for row in ROWS]})
+    told = as_verdicts(compare(ROWS, scores, "model"), scores, "model", learns=False)
+    assert "100.0" in told and "learned" not in told
+
+
 def test_table_has_the_papers_columns_and_leaves_blank_what_was_not_asked():
     scores = score_columns(ROWS, {"model": [row["target"] for row in ROWS]})
     header, model, constant = as_table(scores, "model", "tiny").splitlines()

@@ -16,7 +16,7 @@ def test_an_unknown_name_gets_the_nearest_known_one(tmp_path: Path) -> None:
 
 
 def test_a_missing_folder_is_named(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"/absent is not a folder; add --source nuplan=PATH"):
+    with pytest.raises(DataError, match=r"/absent is not a folder; give --source nuplan=PATH"):
         open_source("nuplan", tmp_path / "absent", {})
     with pytest.raises(DataError, match="no folder was given; add --source argoverse2=PATH"):
         open_source("argoverse2", None, {})

@@ -69,7 +69,7 @@ def started(space: Path, root: Path, environment: Mapping[str, str]) -> Iterator
         )
     try:
         until = time.monotonic() + 240
-        while "Streamable HTTP URL" not in log.read_text():
+        while "* The page: " not in log.read_text():
             if process.poll() is not None or time.monotonic() > until:
                 raise RuntimeError(log.read_text())
             time.sleep(0.2)

@@ -94,14 +94,25 @@ def test_an_upload_is_boxed_asked_about_and_measured(page: Any, video: Path) -> 
     page.wait_for_selector("#stage svg rect.box-red:not(.drawn)", state="attached")
     page.locator("#stage input").evaluate("(it) => { it.value = 20; it.dispatchEvent(new Event('input')) }")
     page.wait_for_function("Math.abs(Number(document.querySelector('#stage rect').getAttribute('x')) - 100) < 4")
+    assert "takes each box for a car" in page.locator("#stage .stage-hint").inner_text()
     page.click("#ask")
     page.wait_for_selector("#answer dl")
     assert page.locator("#answer .said").inner_text().strip()
+    assert "0.0 to 3.5 s of the clip" in page.locator("#answer").inner_text()
     assert "not known of this clip" in page.locator("#answer").inner_text()
     assert page.locator("#frames figure").count() == 8
     open_tab(page, "Measure")
     page.click("#measure")
     page.wait_for_selector("#measured .card, #measured table, .toast-body")
+
+
+def test_what_is_told_of_a_clip_does_not_cover_it(page: Any, video: Path) -> None:
+    page.locator("input[type=file]").first.set_input_files(str(video))
+    page.wait_for_function("document.querySelector('#stage .stage-note').textContent.startsWith('Drag a box')")
+    view, note = (page.locator(f"#stage .stage-{part}").bounding_box() for part in ("view", "note"))
+    assert note["y"] >= view["y"] + view["height"]
+    assert page.locator("#stage .stage-draw span").is_visible()
+    assert page.locator("#stage .stage-hint").text_content() == ""
 
 
 def test_an_example_is_asked_about_as_it_streams(page: Any) -> None:
@@ -173,6 +184,7 @@ def test_mistakes_are_told_kindly(page: Any, tmp_path: Path) -> None:
     page.locator("input[type=file]").first.set_input_files(str(tmp_path / "fake.mp4"))
     page.wait_for_selector(".toast-body")
     assert "no video that can be read here" in page.locator(".toast-body").inner_text()
+    assert "no video that can be read here" in page.locator("#taking").inner_text(), "it stays"
     page.locator("#question textarea").fill("")
     page.click("#ask")
     page.wait_for_function("document.querySelector('#answer').innerText.includes('Type a question first.')")

@@ -32,7 +32,9 @@ def test_a_right_turn_seen_frame_by_frame():
     assert red[4, 6:8].tolist() == pytest.approx([0, 1], abs=1e-6)
     assert targets.boxes[0, 0].tolist() == pytest.approx([-0.4, 0.2, 0.2 / 0.3 - 1, 0.4 / 0.3 - 1])
     assert torch.isnan(targets.motion[1:]).all()
-    assert (targets.camera == 0).all()
+    assert ((red[1:, 14] + 1) * 4).tolist() == pytest.approx([0, 0, 1, 1])  # seconds at which it took that course
+    assert (targets.camera[:, :3] == 0).all()
+    assert ((targets.camera[:, 3] + 1) * 4).tolist() == pytest.approx([0, 0.5, 1, 1.5, 2])
 
 
 def test_two_objects_are_compared_as_far_as_they_have_come():
@@ -95,7 +97,7 @@ def test_words_are_held_to_the_last_frame_of_their_own_clip():
         for layer in (heads.motion, heads.hours, heads.pairs):
             layer.weight.zero_()
             layer.bias.zero_()
-        heads.motion.bias[:14] = targets.motion[0, 0, -1]
+        heads.motion.bias[:15] = targets.motion[0, 0, -1]
         heads.hours.bias[[3, 12 + 3]] = 100.0
     right = heads.clip_losses(torch.randn(3, 8), torch.tensor([0, 0, 0]), targets)
     wrong = heads.clip_losses(torch.randn(3, 8), torch.tensor([0, 1, 0]), targets)

@@ -350,6 +350,8 @@ def _free_bytes(out: Path, request: BuildRequest, specs: Sequence[SourceSpec]) -
 
 def as_text(found: Check) -> str:
     """The check for a terminal."""
+    if not found.sources:
+        return f"{found.title}: nothing to build; no source can be used, and nothing was written"
     expected = found.expected
     lines = [f"{found.title}: what a build would make, told from a sample; nothing was written", ""]
     rounded = {key: {task: round(n) for task, n in of_task.items()} for key, of_task in expected.rows.items()}

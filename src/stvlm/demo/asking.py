@@ -20,7 +20,7 @@ TITLES: dict[Task, str] = {
     "traveled_distance": "How far does it travel?",
     "traveling_speed": "How fast is it?",
     "movement_direction": "Which way does it turn?",
-    "direction_timestamp": "When does it move that way?",
+    "direction_timestamp": "When does it move towards an hour?",
     "traveled_distance_comparison": "Which travels farther?",
     "traveling_speed_comparison": "Which is faster?",
     "movement_direction_comparison": "Do they move the same way?",
@@ -43,6 +43,7 @@ class Asked(NamedTuple):
     """A question by task, and its true answer where that is known."""
 
     task: Task
+    title: str
     question: str
     choices: tuple[str, ...]
     truth: Question | Rejected | None
@@ -54,6 +55,11 @@ class Verdict(NamedTuple):
 
     parsed: Parsed
     outcome: Outcome | None  # where the truth is known
+
+
+def title_of(task: Task, hour: int) -> str:
+    """A question by task in few words; `hour` is the one that is asked about, if one is."""
+    return TITLES[task].replace("an hour", f"{hour} o'clock")
 
 
 def tasks_for(count: int) -> list[Task]:
@@ -83,7 +89,7 @@ def ask_by_task(name: str, count: int, frames: int, hour: int = DEFAULT_HOUR, tr
     query = Query(task, objects, Span(0, frames - 1, True), wording.template_id, hour if "timestamp" in task else 0)
     known = None if truth is None else answer(truth, query, GATES)
     if isinstance(known, Question):
-        return Asked(task, known.question, known.choices, known)
+        return Asked(task, title_of(task, hour), known.question, known.choices, known)
     nobody = Motion("", "driving", (NOISELESS,) * count, np.zeros((count, frames, 3)))
     names = [name_of(nobody, j) for j in objects]
     words = {"object": names[0], "hour": str(hour), **(pair_words(names) if len(names) > 1 else {})}
@@ -92,7 +98,7 @@ def ask_by_task(name: str, count: int, frames: int, hour: int = DEFAULT_HOUR, tr
         choices: tuple[str, ...] = ("same", "different")
     else:
         choices = nobody.colors if task in COMPARISONS else ()
-    return Asked(task, question, choices, known)
+    return Asked(task, title_of(task, hour), question, choices, known)
 
 
 def hours_of(truth: Motion | None) -> list[int]:

@@ -19,6 +19,7 @@ from stvlm.records import COLORS_RGB, Array, Camera, DataError, Rejected
 LEAST_FRAMES = 5
 """On the grid of half seconds that a model is shown; a clip of questions has at least as many."""
 LEAST_BOX_PX = 6
+DRAW_AGAIN = "Where the object is still to be seen, draw its box again."
 
 
 class Mark(NamedTuple):
@@ -175,6 +176,38 @@ class Shown(NamedTuple):
     times_s: list[float]  # from its own beginning
 
 
+def shown_frames(study: Study, within_s: tuple[float, float] = (0.0, np.inf)) -> Array:
+    """Every half second from the first frame to the last that has all boxes, or of these seconds those given: (n,)."""
+    step_s = study.clip.step_s
+    grid = np.arange(0, study.clip.count, round(STEP_S / step_s))
+    grid = grid[(grid * step_s >= within_s[0] - 1e-6) & (grid * step_s <= within_s[1] + 1e-6)]
+    are_seen = [~np.isnan(boxes_px[grid, 0]) for boxes_px in study.boxes_px.values()]
+    there = np.flatnonzero(np.logical_and.reduce([np.ones(len(grid), dtype=bool), *are_seen]))
+    return grid[there[0] : there[-1] + 1] if len(there) else grid[:0]
+
+
+def losses(study: Study) -> list[str]:
+    """A sentence for each box that is lost for half a second or longer: when it is there."""
+    step_s, last_s = study.clip.step_s, study.clip.times_s[-1]
+    told = []
+    for color in study.colors:
+        seen = np.flatnonzero(~np.isnan(study.boxes_px[color][:, 0]))
+        parts = np.split(seen, np.flatnonzero(np.diff(seen) * step_s > STEP_S + 1e-6) + 1)
+        spans_s = [(part[0] * step_s, part[-1] * step_s) for part in parts if len(part)]
+        if len(spans_s) != 1 or max(spans_s[0][0], last_s - spans_s[0][1]) >= STEP_S - 1e-6:
+            when = " and ".join(_span_in_words(*span_s, last_s) for span_s in spans_s)
+            told.append(f"{color.capitalize()} was followed {when} (of {last_s:.1f} s).")
+    return told
+
+
+def _span_in_words(first_s: float, end_s: float, last_s: float) -> str:
+    if first_s == end_s:
+        return f"at {first_s:.1f} s"
+    if first_s == 0:
+        return f"until {end_s:.1f} s"
+    return f"from {first_s:.1f} s on" if end_s > last_s - 1e-6 else f"from {first_s:.1f} to {end_s:.1f} s"
+
+
 def shown_to_model(
     study: Study, sees_px: tuple[int, int] | None, within_s: tuple[float, float] = (0.0, np.inf)
 ) -> Shown:
@@ -185,15 +218,10 @@ def shown_to_model(
 
     Raises DataError where that is too short.
     """
-    clip = study.clip
-    every = round(STEP_S / clip.step_s)
-    grid = np.arange(0, clip.count, every)
-    grid = grid[(grid * clip.step_s >= within_s[0] - 1e-6) & (grid * clip.step_s <= within_s[1] + 1e-6)]
-    are_seen = [~np.isnan(boxes_px[grid, 0]) for boxes_px in study.boxes_px.values()]
-    there = np.flatnonzero(np.logical_and.reduce([np.ones(len(grid), dtype=bool), *are_seen]))
-    chosen = grid[there[0] : there[-1] + 1] if len(there) else grid[:0]
+    clip, chosen = study.clip, shown_frames(study, within_s)
     if len(chosen) < LEAST_FRAMES:
-        raise DataError("The box is lost too soon: two seconds at least are needed. Draw it on another frame, too.")
+        needed = f"A model needs two seconds{' with all boxes' if len(study.colors) > 1 else ''}."
+        raise DataError(" ".join([*losses(study), needed, DRAW_AGAIN]))
     images = clip.frames()[chosen].copy()
     thick_px = max(outline_px(*clip.size_px), round(max(clip.size_px) / max(sees_px)) if sees_px else 0)
     for image, frame in zip(images, chosen, strict=True):

@@ -9,8 +9,10 @@ else reads the file itself.
 
 from __future__ import annotations
 
+import ctypes
 import json
 import resource
+import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -34,6 +36,8 @@ STEPS_S = (0.1, 0.25, 0.5)
 """From frame to frame of what comes out: the shortest that is no shorter than in the file."""
 MEMORY_BYTES, CPU_S, FILE_BYTES = 3 << 30, 60, 64 << 20
 ROUNDING_S = 1e-3
+PR_SET_PDEATHSIG = 1
+"""Of Linux's prctl: by which signal a process ends when its parent does."""
 CODECS = frozenset({"h264", "hevc", "av1", "vp8", "vp9", "mpeg4", "mjpeg", "prores"})
 _MOV = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip")
 
@@ -57,13 +61,17 @@ class RefusedError(Exception):
 
 def container_of(head: bytes) -> str:
     """FFmpeg's name of the container that begins with 12 bytes; raises RefusedError for any that is not taken."""
+    if not head:
+        raise RefusedError("The file is empty. Send a video.")
     if head[4:8] in _MOV:
         return "mov"
     if head[:4] == b"\x1a\x45\xdf\xa3":
         return "matroska"
     if head[:4] == b"RIFF" and head[8:12] == b"AVI ":
         return "avi"
-    raise RefusedError("This is no video that can be read here. Send an mp4, mov, webm, mkv or avi file.")
+    raise RefusedError(
+        "Whatever its name says, this is no video that can be read here. Send an mp4, mov, webm, mkv or avi file."
+    )
 
 
 def decode(file: BinaryIO, out: Path) -> Decoded:
@@ -92,8 +100,11 @@ def decode(file: BinaryIO, out: Path) -> Decoded:
         except ValueError as error:  # not one frame
             raise RefusedError("No picture of this video can be decoded. Is the file whole?") from error
     if (frames.count - 1) * step_s < LEAST_S:
-        shown_s = (frames.count - 1) * step_s
-        raise RefusedError(f"Only {shown_s:.1f} seconds of this video can be decoded. Send at least {LEAST_S:g}.")
+        shown_s, needed = (frames.count - 1) * step_s, f"at least {LEAST_S:g} seconds"
+        if frames.is_damaged:
+            raise RefusedError(f"Only the first {shown_s:.1f} seconds of this video are whole. Send one with {needed}.")
+        told = f"The video is too short: {shown_s:.1f} seconds from its first frame to its last. Send one of {needed}."
+        raise RefusedError(told)
     return Decoded(frames.count, step_s, *frames.size_px, frames.sent_px, frames.is_cut)
 
 
@@ -102,7 +113,8 @@ class _Evenly:
 
     def __init__(self, frames: Iterator[av.VideoFrame], stream: av.VideoStream, step_s: float) -> None:
         self._frames, self._stream, self._step_s = frames, stream, step_s
-        self.count, self.size_px, self.sent_px, self.is_cut = 0, (0, 0), (0, 0), False
+        self.count, self.size_px, self.sent_px = 0, (0, 0), (0, 0)
+        self.is_cut = self.is_damaged = False
 
     def __iter__(self) -> Iterator[Array]:
         began_s, shown, last_s = None, None, 0.0
@@ -128,11 +140,12 @@ class _Evenly:
         try:
             for frame in self._frames:
                 if frame.time is None or frame.is_corrupt or frame.time <= last_s:
+                    self.is_damaged = True
                     return
                 last_s = frame.time
                 yield frame.time, frame
         except (av.FFmpegError, ValueError):
-            return
+            self.is_damaged = True
 
     def _next(self, frame: av.VideoFrame) -> Array:
         image = Image.fromarray(as_shown(frame, self._stream.sample_aspect_ratio))
@@ -152,7 +165,9 @@ def _small(width_px: int, height_px: int) -> tuple[int, int]:
 
 
 def confine() -> None:
-    """Takes from this process what it does not need."""
+    """Takes from this process what it does not need, and has it end with the one that waits for it."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     limits = {
         resource.RLIMIT_AS: MEMORY_BYTES,
         resource.RLIMIT_CPU: CPU_S,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
+import signal
 import tempfile
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
@@ -47,6 +48,8 @@ class Desk:
     """Clips to ask about, by id, and what each is called."""
     work: Path
     """Where uploaded clips lie, each in a folder that nobody can guess."""
+    needs_boxes: bool = False
+    """Whether the model makes no sense of a clip in which no object is boxed."""
     results: Path | None = None
     """A folder of results for the leaderboard."""
     for_model: Line = field(default_factory=lambda: Line(1))
@@ -83,7 +86,9 @@ def receive(upload: Path, work: Path, tell: Tell) -> tuple[Clip, bool]:
 
 @contextmanager
 def folder_of_visitors() -> Iterator[Path]:
-    """A temporary folder for all that visitors send, of which nothing stays for much longer than `KEPT_S`."""
+    """A temporary folder for all that visitors send, of which nothing stays for much longer than `KEPT_S`, nor after
+    the end of this process, by SIGTERM either.
+    """
     ended = Event()
     with tempfile.TemporaryDirectory(prefix="st-vlm-", ignore_cleanup_errors=True) as folder:
         work, uploads = Path(folder, "clips"), Path(folder, "uploads")
@@ -95,11 +100,18 @@ def folder_of_visitors() -> Iterator[Path]:
                 # Gradio removes uploads itself, but for those that broke off.
                 remove_old([*work.iterdir(), *uploads.iterdir()], KEPT_S)
 
+        def end(number: int, _: object) -> None:
+            shutil.rmtree(folder, ignore_errors=True)
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)  # at once: to unwind takes Python seconds
+
+        before = signal.signal(signal.SIGTERM, end)
         os.environ["GRADIO_TEMP_DIR"] = str(uploads)
         Thread(target=keep_clean, daemon=True).start()
         try:
             yield work
         finally:
+            signal.signal(signal.SIGTERM, before)
             ended.set()
 
 

@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,7 @@ PLAIN, CLIPS = "plain", "clips.parquet"
 PLAIN_STEP_S = 0.1
 EDGE_PX, LEAST_HEIGHT, MEASURABLE_S = 2.0, 0.08, 4.0
 """How an object is to be seen that geometry can measure: off the border, so tall, and for so long."""
+_NUMBERS, _PLURALS = {2: "two", 3: "three"}, {"bus": "buses", "person": "people"}
 _SCHEMA = pa.schema(
     [
         ("clip_id", pa.string()),
@@ -120,6 +122,18 @@ def _write_one(
     }
 
 
+def title_of(layout: str, categories: Sequence[str]) -> str:
+    """What a clip is to be called: t_junction with two bicycles is "T-junction: two bicycles"."""
+    before, _, kind = layout.rpartition("_")
+    before = f"{before.replace('_', '-')}{'-' if len(before) == 1 else ' '}" if before else ""
+    place = before + kind
+    things = [
+        category if count == 1 else f"{_NUMBERS[count]} {_PLURALS.get(category, f'{category}s')}"
+        for category, count in Counter(categories).items()
+    ]
+    return f"{place[0].upper()}{place[1:]}: {listed(things)}"
+
+
 def read_plain(dataset: Path) -> dict[str, tuple[str, Clip]]:
     """What each clip is to be called, and the clip; empty where there are none. Raises DataError."""
     table = dataset / PLAIN / CLIPS
@@ -148,6 +162,6 @@ def read_plain(dataset: Path) -> dict[str, tuple[str, Clip]]:
         assert round((xyz_m.shape[1] - 1) * STEP_S / PLAIN_STEP_S) + 1 == len(poses)
         path = (dataset / PLAIN / f"{row['clip_id']}.mp4").absolute()
         size_px = (int(width), int(height))
-        name = f"{row['layout'].replace('_', ' ')}: {listed(row['categories'])}"
+        name = title_of(row["layout"], row["categories"])
         clips[row["clip_id"]] = name, Clip(path, PLAIN_STEP_S, len(poses), size_px, row["clip_id"], known)
     return clips

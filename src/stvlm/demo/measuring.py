@@ -14,6 +14,7 @@ import numpy as np
 
 from stvlm.demo.asking import Asked, ask_by_task, hours_of, tasks_for
 from stvlm.demo.clips import Clip, Study
+from stvlm.demo.reasons import with_cure
 from stvlm.demo.working import Tell, Told
 from stvlm.geometry import inverse_se3, transform
 from stvlm.kinematics import MPS_TO_KMH, STEP_S, interpolate
@@ -34,6 +35,15 @@ LEAST_POINTS = 5
 """On the grid of half seconds, of a path that is shown."""
 STILL = 0.01
 """Poses that differ by no more, in metres and in the entries of rotation matrices, are those of a camera that stood."""
+_TOLD_BY: Mapping[MotionBy, str] = {
+    "opencv_vo": "as the frames tell",
+    "static_camera": "as you say",
+    "known_poses": "as is known of this example",
+}
+_UP_BY = {
+    "objects": "How large things look and where they stand tell how the camera is tilted.",
+    "camera": "The camera is taken to be held level.",
+}
 
 
 @dataclass(frozen=True)
@@ -75,23 +85,24 @@ def measure(study: Study, setting: Setting, tell: Tell) -> Measured:
     video = _video(study, setting, tell)
     recipe = PseudoLabelling("demo", {}, geometry=CameraMotion(by=setting.motion_by))
     view = view_of(video, None)
-    objects = _sound(objects_of(view, recipe.objects))
-    geometry = _sound(geometry_of(view, objects, recipe))
+    is_example = clip.known is not None
+    objects = _sound(objects_of(view, recipe.objects), is_example)
+    geometry = _sound(geometry_of(view, objects, recipe), is_example)
     tell(Told(0.9, "lifting the boxes into the world"))
-    world = _sound(world_of(geometry, None, objects, video.camera_height_m, recipe))
+    world = _sound(world_of(geometry, None, objects, video.camera_height_m, recipe), is_example)
     places, _ = lifted(objects, world, recipe)
     smooth = smoothed({key: it for key, it in places.items() if not isinstance(it, Rejected)}, world, recipe)
     tracks = {key: it for key, it in smooth.items() if not isinstance(it, Rejected)}
-    labels = _sound(labels_of(tracks, objects, world, recipe.filters))
+    labels = _sound(labels_of(tracks, objects, world, recipe.filters), is_example)
     found: dict[str, Label | Rejected] = {**_rejected(places), **_rejected(smooth), **labels}
     poses = world.geometry.world_SE3_camera
     courses = {color: _course(found[color], clip, poses, study) for color in study.colors}
     motion, first_s = _together(courses, clip)
-    notes = (
-        f"camera: {'did not move' if np.allclose(poses, poses[0], atol=STILL) else 'moved'} "
-        f"({geometry.provenance.tool.replace('_', ' ')}); upright by {world.up_by}",
-    )
-    return Measured(courses, poses, motion, first_s, notes)
+    did = "stood still" if np.allclose(poses, poses[0], atol=STILL) else "moved"
+    notes = [f"The camera {did}, {_TOLD_BY[setting.motion_by]}."]
+    if world.up_by in _UP_BY:
+        notes.append(_UP_BY[world.up_by])
+    return Measured(courses, poses, motion, first_s, tuple(notes))
 
 
 class Answer(NamedTuple):
@@ -198,9 +209,9 @@ class _Watched:
         return np.asarray(self._images[index])
 
 
-def _sound(found: T | Rejected) -> T:
+def _sound(found: T | Rejected, is_example: bool) -> T:
     if isinstance(found, Rejected):
-        raise DataError(f"This clip cannot be measured: {found.reason}.")
+        raise DataError(f"This clip cannot be measured. {with_cure(found.reason, is_example)}")
     return found
 
 

@@ -108,4 +108,6 @@ def launch_options(desk: Desk, catalogue: Catalogue | None) -> dict[str, Any]:
         "mcp_server": True,
         "ssr_mode": False,
         "show_error": False,
+        "quiet": True,  # or it says how to let strangers in
+        "prevent_thread_lock": True,
     }

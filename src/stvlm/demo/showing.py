@@ -12,12 +12,13 @@ from urllib.parse import quote
 import numpy as np
 from PIL import Image
 
-from stvlm.demo.asking import TITLES, UNITS, Asked, Verdict, as_words, judge
-from stvlm.demo.clips import Clip, Study
+from stvlm.demo.asking import UNITS, Asked, Verdict, as_words, judge
+from stvlm.demo.clips import DRAW_AGAIN, Clip, Study, shown_frames
 from stvlm.demo.exploring import Item
 from stvlm.demo.judging import Scored
 from stvlm.demo.measuring import Answer as MeasuredAnswer
 from stvlm.demo.measuring import Measured
+from stvlm.demo.reasons import in_words, with_cure
 from stvlm.demo.working import Told
 from stvlm.kinematics import STEP_S
 from stvlm.records import Array, Question, Rejected
@@ -31,6 +32,14 @@ def waiting(words: str) -> str:
     return f'<div class="card"><p class="said wait">{escape(words)}</p></div>'
 
 
+def refused(why: str) -> str:
+    """A card that says why there is nothing else in it."""
+    return f'<div class="card"><p>{escape(why)}</p></div>'
+
+
+CLASS_MATTERS = (
+    "The tab Measure goes by how large things are: it takes each box for a car until you say there what is in it."
+)
 NO_ANSWER_YET, STOPPED = waiting("The answer will stand here."), waiting("Stopped.")
 
 
@@ -56,8 +65,10 @@ def strip(frames: Iterable[Array], times_s: Sequence[float], size_px: tuple[int,
     return f'<div class="strip">{"".join(figures)}</div>'
 
 
-def answer_card(response: str, asked: Asked | None, is_done: bool) -> str:
-    """What a model says, and once it is done what is read from it and how that compares with the truth."""
+def answer_card(response: str, asked: Asked | None, is_done: bool, within_s: tuple[float, float] = (0.0, 0.0)) -> str:
+    """What a model says of these seconds of a clip, and once it is done what is read from it and how that compares with
+    the truth.
+    """
     if not response and not is_done:
         return waiting("The model looks at the clip …")
     said = f'<p class="said">{escape(response) or "(it says nothing)"}</p>'
@@ -73,6 +84,7 @@ def answer_card(response: str, asked: Asked | None, is_done: bool) -> str:
         right = verdict.outcome.correct
         chip = f'<span class="chip {"right" if right else "wrong"}">{"right" if right else "wrong"}</span>'
         facts.append(("Verdict", f"{chip} {_off(asked.task, verdict)}"))
+    facts.append(("About", about(within_s)))
     rows = "".join(f"<dt>{name}</dt><dd>{value}</dd>" for name, value in facts)
     return f'<div class="card">{said}<dl>{rows}</dl></div>'
 
@@ -86,8 +98,15 @@ def _truth(asked: Asked) -> str:
     if isinstance(asked.truth, Question):
         return escape(as_words(asked.task, asked.truth.target))
     if isinstance(asked.truth, Rejected):
-        return f"has no certain answer: {escape(asked.truth.reason)}"
+        return f"none that is certain. {escape(in_words(asked.truth.reason))}"
     return "not known of this clip; see what geometry tells in the tab Measure"
+
+
+def about(within_s: tuple[float, float]) -> str:
+    """Which seconds of a clip an answer is about."""
+    first_s, last_s = within_s
+    told = f"{first_s:.1f} to {last_s:.1f} s of the clip"
+    return f"{told}; times in an answer count from {first_s:.1f} s" if first_s else told
 
 
 def _off(task: str, verdict: Verdict) -> str:
@@ -110,28 +129,36 @@ def working(told: Told) -> str:
     )
 
 
-def measured_table(measured: Measured, rows: Sequence[MeasuredAnswer], said: Sequence[str]) -> str:
-    """A line a question: what geometry measures, what the model says, and the truth."""
-    left_out = [
-        f"{color}: {escape(item.reason)}" for color, item in measured.courses.items() if isinstance(item, Rejected)
+def measured_table(measured: Measured, study: Study, rows: Sequence[MeasuredAnswer], said: Sequence[str]) -> str:
+    """A line a question: what geometry measures, what the model says, and the truth. Without one, why."""
+    is_example = study.clip.known is not None
+    why = [
+        f'<b class="ink-{color}">{color.capitalize()}</b> is not measured. {escape(with_cure(item.reason, is_example))}'
+        for color, item in measured.courses.items()
+        if isinstance(item, Rejected)
     ]
-    notes = [*(f"Not measured, {it}." for it in left_out), *(f"{escape(it).capitalize()}." for it in measured.notes)]
-    foot = f'<p class="quiet">{" ".join(notes)}</p>'
+    foot = f'<p class="quiet">{escape(" ".join(measured.notes))}</p>'
     if not rows:
-        return f'<div class="card"><p class="said wait">Geometry tells nothing here.</p></div>{foot}'
+        why = why or [f"The objects are never measured at the same time for two seconds. {DRAW_AGAIN}"]
+        told = "".join(f"<p>{it}</p>" for it in why)
+        return f'<div class="card"><p class="said wait">Geometry has no answers here.</p>{told}</div>{foot}'
+    foot = "".join(f'<p class="quiet">{it}</p>' for it in why) + foot
     has_truth = any(isinstance(row.asked.truth, Question) for row in rows)
     heads = ["", "Geometry", "Model", *(["Truth"] if has_truth else [])]
     body = []
     for row, text in zip(rows, said, strict=True):
         asked = row.asked
-        cells = [escape(TITLES[asked.task]), _geometry(row), _model(asked, text)]
+        cells = [escape(asked.title), _geometry(row, is_example), _model(asked, text)]
         if has_truth:
             truth = asked.truth
             cells.append(escape(as_words(asked.task, truth.target)) if isinstance(truth, Question) else "–")
         body.append(_row(cells))
     assert measured.motion is not None
     end_s = measured.first_s + (measured.motion.xyz_m.shape[1] - 1) * STEP_S
-    title = f'<p class="quiet">From {measured.first_s:.1f} to {end_s:.1f} s of the clip.</p>'
+    others, asked_s = "", shown_frames(study) * study.clip.step_s
+    if len(asked_s) and not np.allclose(asked_s[[0, -1]], (measured.first_s, end_s)):
+        others = f" In the tab Ask they are about {about((asked_s[0], asked_s[-1]))}."
+    title = f'<p class="quiet">These answers are about {about((measured.first_s, end_s))}.{others}</p>'
     return f"{title}{_table(heads, body)}{foot}"
 
 
@@ -140,9 +167,9 @@ def _table(heads: Sequence[str], rows: Sequence[str]) -> str:
     return f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table></div>'
 
 
-def _geometry(row: MeasuredAnswer) -> str:
+def _geometry(row: MeasuredAnswer, is_example: bool) -> str:
     if not row.value:
-        return _faint(row.why_not)
+        return _faint(with_cure(row.why_not, is_example))
     words = escape(as_words(row.asked.task, row.value))
     sigma = f' <span class="faint">± {row.sigma:.2g}</span>' if row.sigma else ""
     return f"{words}{sigma} {_mark(row.asked, row.value)}"
@@ -166,7 +193,7 @@ def _model(asked: Asked, text: str) -> str:
         return '<span class="faint">…</span>'
     verdict = judge(asked, text)
     value, reason = verdict.parsed
-    words = _faint(reason) if value is None else escape(as_words(asked.task, value))
+    words = _faint(f"nothing read: {reason}") if value is None else escape(as_words(asked.task, value))
     tick = "" if verdict.outcome is None else _tick(verdict.outcome.correct)
     return f'<span title="{escape(text)}">{words}</span> {tick}'
 
@@ -188,6 +215,7 @@ def stage_value(study: Study | None, *, draw: bool = True, note: str = "") -> di
         "count": clip.count,
         "draw": draw,
         "note": note,
+        "hint": CLASS_MATTERS if draw and study.marks else "",
         "boxes": {
             color: [None if np.isnan(box).any() else [round(float(v), 1) for v in box] for box in boxes_px]
             for color, boxes_px in study.boxes_px.items()

@@ -41,6 +41,7 @@ function load() {
   const given = props.value;
   const fresh = !clip || !given || clip.src !== given.src;
   clip = given && given.src ? given : null;
+  find('.stage-hint').textContent = (clip && clip.hint) || '';
   root.dataset.empty = !clip;
   root.toggleAttribute('data-fixed', !!clip && !clip.draw);
   if (clip && fresh) {

@@ -101,8 +101,11 @@ def as_table(scores: Mapping[str, Scores], model: str, title: str) -> str:
     return _aligned(lines)
 
 
-def as_verdicts(differences: Mapping[str, Mapping[str, Difference]], scores: Mapping[str, Scores], model: str) -> str:
-    """A line a task: accuracies, the model's difference to each control, and whether the task was learned.
+def as_verdicts(
+    differences: Mapping[str, Mapping[str, Difference]], scores: Mapping[str, Scores], model: str, learns: bool = True
+) -> str:
+    """A line a task: accuracies, the model's difference to each control, and whether the task was learned by one that
+    learns.
 
     Learned is what no control reaches: every interval lies above zero.
     """
@@ -114,7 +117,7 @@ def as_verdicts(differences: Mapping[str, Mapping[str, Difference]], scores: Map
             f"{accuracy[name]:.1f} ({100 * d.value:+.1f}, {100 * d.low:+.1f} to {100 * d.high:+.1f})"
             for name, d in of_task.items()
         ]
-        lines.append([task, f"{accuracy[model]:.1f}", *cells, verdict(of_task)])
+        lines.append([task, f"{accuracy[model]:.1f}", *cells, verdict(of_task) if learns else ""])
     return _aligned(lines)
 
 

@@ -264,7 +264,7 @@ def _report(settings: Settings, split: Split, found: dict[Key, Response], identi
         [
             as_table(scores, MODEL, Path(title).name),
             "",
-            as_verdicts(differences, scores, MODEL),
+            as_verdicts(differences, scores, MODEL, learns=settings.backend != "geometry"),
             "",
             method(len({row["clip_id"] for row in rows})),
         ]

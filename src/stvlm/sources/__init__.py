@@ -50,8 +50,10 @@ def open_source(name: str, path: Path | None, options: Mapping[str, Any]) -> Sou
         given = next(iter(options)) if isinstance(options, Mapping) else options
         raise DataError(f"source {name}: takes no option {given!r}; remove it from the recipe")
     if path is None or not path.is_dir():
-        given = "no folder was given" if path is None else f"{path} is not a folder"
-        raise DataError(f"source {name}: {given}; add --source {name}=PATH with the folder that holds its recordings")
+        wrong, cure = (f"{path} is not a folder", "give") if path else ("no folder was given", "add")
+        raise DataError(
+            f"source {name}: {wrong}; {cure} --source {name}=PATH with the folder that holds its recordings"
+        )
     return _RECORDED[name](path)
 
 

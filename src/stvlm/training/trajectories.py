@@ -22,8 +22,8 @@ import torch
 from torch import nn
 from torch.nn.functional import cross_entropy, smooth_l1_loss
 
-from stvlm.kinematics import HEADING_BASE_M, HOUR_RAD, MOVING_STEP_M, MPS_TO_KMH, STEP_S
-from stvlm.records import COLORS_RGB, Array
+from stvlm.kinematics import HEADING_BASE_M, HOUR_RAD, MOVING_STEP_M, MPS_TO_KMH, STEP_S, direction_intervals
+from stvlm.records import COLORS_RGB, Array, Rejected
 
 COLORS = tuple(COLORS_RGB)
 PAIRS = tuple(combinations(range(len(COLORS)), 2))
@@ -34,6 +34,7 @@ UNKNOWN = -1
 # What brings each quantity to about -1 to 1.
 _PLACE_M, _AHEAD_M, _STEP_M, _NET_M, _YAW_RAD = 20.0, 30.0, 3.0, 10.0, 1 / 3
 _LOG_METERS, _LOG_KMH, _LOG_RATIO = 2.0, 2.5, 2.0
+_MIDDLE_S = 4.0
 _BOX_SHARE = 0.3
 _EXACT_BOX, _EXACT = 0.01, 0.05
 """Errors under these count squared, larger ones linearly."""
@@ -67,10 +68,10 @@ class Targets(NamedTuple):
     motion: torch.Tensor  # (C, n, MOTION)
     hours: torch.Tensor  # (C, n, 2) int64, 0 for 12 o'clock: of the heading until then, and of the last step
     pairs: torch.Tensor  # (P, n, 2)
-    camera: torch.Tensor  # (n, 3) turned and moved since the first frame
+    camera: torch.Tensor  # (n, 4) turned and moved since the first frame, and for how long
 
 
-MOTION = 14
+MOTION = 15
 
 
 def targets_of(cut: Cut) -> Targets:
@@ -99,6 +100,7 @@ def targets_of(cut: Cut) -> Targets:
         motion[c, :, 8:10] = np.stack([np.cos(step_turn_rad), np.sin(step_turn_rad)], axis=1)
         motion[c, :, 10:12] = net_m[c] @ right_ahead.T / _NET_M
         motion[c, :, 12:14] = centre
+        motion[c, :, 14] = _begun_s(xyz_m, np.isfinite(step_turn_rad)) / _MIDDLE_S - 1
         for kind, angle_rad in enumerate((turn_rad, step_turn_rad)):
             known = np.isfinite(angle_rad)
             hours[c, known, kind] = np.rint(angle_rad[known] / HOUR_RAD).astype(int) % HOURS
@@ -111,8 +113,21 @@ def targets_of(cut: Cut) -> Targets:
             pairs[p, 1:, 1] = np.clip(motion[a, 1:, 4] - motion[b, 1:, 4], -_LOG_RATIO, _LOG_RATIO)
     yaw_rad = np.unwrap(np.arctan2(cut.world_SE3_camera[:, 1, 2], cut.world_SE3_camera[:, 0, 2]))
     moved_m = (cut.world_SE3_camera[:, :2, 3] - start_m) @ right_ahead.T
-    camera = np.concatenate([(yaw_rad - yaw_rad[0])[:, None] / _YAW_RAD, moved_m / _NET_M], axis=1, dtype=np.float32)
+    turned, passed = (yaw_rad - yaw_rad[0]) / _YAW_RAD, STEP_S * np.arange(n) / _MIDDLE_S - 1
+    camera = np.column_stack([turned, moved_m / _NET_M, passed]).astype(np.float32)
     return Targets(*map(torch.from_numpy, (boxes, motion, hours, pairs, camera)))
+
+
+def _begun_s(xyz_m: Array, known: Array) -> Array:
+    """When, at each position (n, 3), it began to move into the hour into which it moves there, in seconds (n,).
+
+    NaN where it moves into none, and where that is not `known` (n,) from what was seen until then.
+    """
+    begun_s = np.full(len(xyz_m), np.nan)
+    runs = direction_intervals(xyz_m)
+    for run in () if isinstance(runs, Rejected) else runs:
+        begun_s[run.first + 1 : run.last + 1] = run.first * STEP_S
+    return np.where(known, begun_s, np.nan)
 
 
 def turns(xyz_m: Array) -> tuple[Array, Array]:
@@ -159,7 +174,7 @@ class Heads(nn.Module):  # type: ignore[misc]
         self.motion = nn.Linear(hidden_size, len(COLORS) * MOTION)
         self.hours = nn.Linear(hidden_size, len(COLORS) * 2 * HOURS)
         self.pairs = nn.Linear(hidden_size, len(PAIRS) * 2)
-        self.camera = nn.Linear(hidden_size, 3)
+        self.camera = nn.Linear(hidden_size, 4)
         for layer in (self.boxes, self.motion, self.hours, self.pairs, self.camera):
             nn.init.normal_(layer.weight, std=0.02)
 

@@ -20,7 +20,7 @@ def test_what_is_wrong_is_one_line(tmp_path: Path) -> None:
         open_videos("bdd", tmp_path, {})
     with pytest.raises(DataError, match="videos bdd100k: no folder was given; add --source bdd100k=PATH"):
         open_videos("bdd100k", None, {})
-    with pytest.raises(DataError, match="/absent is not a folder; add --source multisports=PATH"):
+    with pytest.raises(DataError, match="/absent is not a folder; give --source multisports=PATH"):
         open_videos("multisports", tmp_path / "absent", {})
     with pytest.raises(DataError, match="source llava_video: unknown key 'fov'"):
         open_videos("llava_video", tmp_path, {"fov": 60})

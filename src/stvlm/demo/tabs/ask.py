@@ -12,13 +12,16 @@ from urllib.parse import urlencode
 import gradio as gr
 
 from stvlm.demo import showing
-from stvlm.demo.asking import DEFAULT_HOUR, TITLES, Asked, ask_by_task, hours_of, tasks_for
+from stvlm.demo.asking import DEFAULT_HOUR, Asked, ask_by_task, hours_of, tasks_for, title_of
 from stvlm.demo.clips import (
+    DRAW_AGAIN,
+    Clip,
     Shown,
     Study,
     add_mark,
     example_study,
     follow,
+    losses,
     mark_of,
     shown_to_model,
     without_marks,
@@ -31,6 +34,7 @@ from stvlm.records import DataError
 FIRST_TASK = "traveled_distance"
 MOST_LETTERS = 500
 NO_CLIP = "Choose an example or upload a video first."
+WHICH_HOUR = "Towards which hour? 12 is the way it moves at first, 3 to the right of it, 9 to the left"
 
 
 class Ask(NamedTuple):
@@ -51,12 +55,12 @@ def build(desk: Desk) -> Ask:
         with gr.Column(scale=6, min_width=320):
             stage = make_stage(elem_id="stage")
             upload = gr.UploadButton("Upload a video of your own", file_types=["video"], size="sm", elem_id="upload")
+            taking = gr.HTML("", elem_id="taking", apply_default_css=False)
             stop_following = gr.Button("Stop", size="sm", visible=False, elem_id="stop-following")
         with gr.Column(scale=5, min_width=320):
-            task = gr.Radio(_choices(1), value=FIRST_TASK, label="Question", elem_id="task")
-            hour = gr.Radio(
-                list(range(1, 13)), value=DEFAULT_HOUR, label="Towards which hour?", visible="hidden", elem_id="hour"
-            )
+            task = gr.Radio(_choices(1, DEFAULT_HOUR), value=FIRST_TASK, label="Question", elem_id="task")
+            hours = list(range(1, 13))
+            hour = gr.Radio(hours, value=DEFAULT_HOUR, label=WHICH_HOUR, visible="hidden", elem_id="hour")
             question = gr.Textbox(
                 label="In words: change them as you like", lines=2, max_length=MOST_LETTERS, elem_id="question"
             )
@@ -66,7 +70,12 @@ def build(desk: Desk) -> Ask:
             card = gr.HTML(showing.NO_ANSWER_YET, elem_id="answer", apply_default_css=False)
     frames = gr.HTML("", elem_id="frames", apply_default_css=False)
     link = gr.Textbox(visible=False)
-    opened = [study, stage, task, hour, question, card, frames, link]
+    opened = [study, stage, task, hour, question, card, frames, taking, link]
+
+    def awaited(now: Study | None) -> str:
+        if now is None or now.colors or not desk.needs_boxes:
+            return showing.NO_ANSWER_YET
+        return showing.waiting(f"{desk.model_name} makes no sense of a clip without a box. Draw one first.")
 
     def show(now: Study, task: str, hour: int, note: str = "") -> list[Any]:
         count = max(len(now.colors), 1)
@@ -76,9 +85,9 @@ def build(desk: Desk) -> Ask:
         hour = hour if hour in hours else hours[-1]
         return [
             now, showing.stage_value(now, note=note),
-            gr.update(choices=_choices(count), value=task),
+            gr.update(choices=_choices(count, hour), value=task),
             gr.update(choices=hours, value=hour, visible=_shows_hours(task)),
-            question_of(now, task, hour), showing.NO_ANSWER_YET, "", _link(now, task, hour),
+            question_of(now, task, hour), awaited(now), "", "", _link(now, task, hour),
         ]  # fmt: skip
 
     def open_example(clip_id: str, task: str, hour: int) -> list[Any]:
@@ -90,15 +99,21 @@ def build(desk: Desk) -> Ask:
     def choose(task: str, hour: int, event: gr.EventData) -> list[Any]:
         return open_example(str(event._data.get("id")), task, hour)
 
-    @friendly
-    def take(path: str, task: str, hour: int, request: gr.Request, progress: Any = gr.Progress()) -> list[Any]:  # noqa: B008
-        def tell(told: Told) -> None:
-            progress(told.share, desc=told.words)
+    def untaken(why: str, *_: Any, **__: Any) -> list[Any]:
+        return [showing.refused(why) if it is taking else gr.skip() for it in opened]
 
-        with desk.for_work.turn(visitor_of(request), tell):
-            clip, is_cut = receive(Path(path), desk.work, tell)
+    @partial(friendly, left=untaken)
+    def take(path: str, task: str, hour: int, request: gr.Request) -> Iterator[list[Any]]:
+        def work(tell: Tell) -> tuple[Clip, bool]:
+            with desk.for_work.turn(visitor_of(request), tell):
+                return receive(Path(path), desk.work, tell)
+
+        def show_work(told: Told) -> list[Any]:
+            return [showing.working(told) if it is taking else gr.skip() for it in opened]
+
+        clip, is_cut = yield from in_steps(work, show_work)
         note = f"Only the first {clip.times_s[-1]:.1f} seconds are used." if is_cut else ""
-        return show(Study(clip), task, hour, note)
+        yield show(Study(clip), task, hour, note)
 
     def unmarked(why: str, now: Study | None, *_: Any, **__: Any) -> list[Any]:
         as_before = showing.stage_value(now, note=why)
@@ -117,7 +132,9 @@ def build(desk: Desk) -> Ask:
 
         skipped = [gr.skip()] * len(opened)
         found = yield from in_steps(work, lambda told: [*skipped, gr.update(visible=True)])
-        yield [*show(found, task, hour, _coverage(found, drawn.color)), gr.update(visible=False)]
+        lost = losses(found)
+        note = " ".join([*lost, DRAW_AGAIN] if lost else [])
+        yield [*show(found, task, hour, note), gr.update(visible=False)]
 
     @friendly
     def clear(now: Study | None, task: str, hour: int) -> list[Any]:
@@ -126,12 +143,14 @@ def build(desk: Desk) -> Ask:
         return show(without_marks(now), task, hour)
 
     @friendly
-    def compose(now: Study | None, task: str, hour: int) -> tuple[Any, str, str, str]:
+    def compose(now: Study | None, task: str, hour: int) -> tuple[Any, Any, str, str, str]:
         words = question_of(now, task, hour) if now is not None else ""
-        return gr.update(visible=_shows_hours(task)), words, _link(now, task, hour), showing.NO_ANSWER_YET
+        choices = gr.update(choices=_choices(len(now.colors) if now is not None else 1, hour))
+        hours = gr.update(visible=_shows_hours(task))
+        return choices, hours, words, _link(now, task, hour), awaited(now)
 
     def unanswered(why: str, *_: Any, **__: Any) -> tuple[str, Any, Any]:
-        return showing.waiting(why), gr.skip(), gr.update(interactive=False)
+        return showing.refused(why), gr.skip(), gr.update(interactive=False)
 
     @partial(friendly, left=unanswered)
     def answer(
@@ -142,6 +161,7 @@ def build(desk: Desk) -> Ask:
         shown = shown_to_model(now, desk.frame_size_px)
         asked = asked_about(now, shown, task, hour, question)
         seen = showing.strip(shown.frames, [shown.first_s + t for t in shown.times_s], desk.frame_size_px)
+        within_s = shown.first_s, shown.first_s + shown.times_s[-1]
         yield showing.answer_card("", asked, False), _seen_card(desk, now, seen), gr.update(interactive=True)
 
         def work(tell: Callable[[Told | str], None]) -> str:
@@ -153,19 +173,19 @@ def build(desk: Desk) -> Ask:
             return showing.answer_card(told, asked, False), gr.skip(), gr.update(interactive=True)
 
         text = yield from in_steps(work, show)
-        yield showing.answer_card(text, asked, True), gr.skip(), gr.update(interactive=False)
+        yield showing.answer_card(text, asked, True, within_s), gr.skip(), gr.update(interactive=False)
 
     def stopped(now: Study | None) -> tuple[Any, Any]:
         return showing.stage_value(now, note="Stopped."), gr.update(visible=False)
 
     shelf.choose(choose, [task, hour], opened, **HIDDEN)
-    upload.upload(take, [upload, task, hour], opened, api_visibility="private", **IN_LINE)
+    upload.upload(take, [upload, task, hour], opened, **HIDDEN, **IN_LINE)
     marking = stage.mark(mark, [study, task, hour], [*opened, stop_following], **HIDDEN, **IN_LINE)
     followed = [stage, stop_following]
     stop_following.click(None, cancels=[marking], **HIDDEN).then(stopped, study, followed, **HIDDEN)
     stage.clear(clear, [study, task, hour], opened, **HIDDEN)
     for chosen in (task, hour):
-        chosen.input(compose, [study, task, hour], [hour, question, link, card], **HIDDEN)
+        chosen.input(compose, [study, task, hour], [task, hour, question, link, card], **HIDDEN)
     inputs, outputs = [study, task, hour, question], [card, frames, stop]
     asking = gr.on([button.click, question.submit], answer, inputs, outputs, **HIDDEN, **IN_LINE)
     end_with(asking, stop, card)
@@ -195,8 +215,8 @@ def _shows_hours(task: str) -> bool | Literal["hidden"]:
     return True if task == "direction_timestamp" else "hidden"
 
 
-def _choices(count: int) -> list[tuple[str, str]]:
-    return [(TITLES[task], task) for task in tasks_for(count)]
+def _choices(count: int, hour: int) -> list[tuple[str, str]]:
+    return [(title_of(task, hour), task) for task in tasks_for(count)]
 
 
 def _link(study: Study | None, task: str, hour: int) -> str:
@@ -205,13 +225,6 @@ def _link(study: Study | None, task: str, hour: int) -> str:
     if task == "direction_timestamp":
         parts["hour"] = str(hour)
     return urlencode({key: value for key, value in parts.items() if value})
-
-
-def _coverage(study: Study, color: str) -> str:
-    seen = (study.boxes_px[color][:, 0] == study.boxes_px[color][:, 0]).mean()
-    if seen > 0.98:
-        return ""
-    return f"Followed through {100 * seen:.0f} % of the clip. Where it is lost, draw it again."
 
 
 def _seen_card(desk: Desk, study: Study, seen: str) -> str:

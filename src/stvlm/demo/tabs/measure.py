@@ -12,16 +12,13 @@ from stvlm.demo import drawing, showing
 from stvlm.demo.clips import Study, first_boxes, shown_to_model
 from stvlm.demo.desk import Desk
 from stvlm.demo.measuring import CLASSES, Course, Measured, Setting, answers, measure
+from stvlm.demo.reasons import KNOWN, STOOD_STILL
 from stvlm.demo.tabs.parts import HIDDEN, IN_LINE, end_with, friendly, make_stage, visitor_of
 from stvlm.demo.working import Tell, Told, in_steps
 from stvlm.kinematics import STEP_S
 from stvlm.records import COLORS_RGB, DataError
 
-BY = [
-    ("find out from the road", "opencv_vo"),
-    ("it stood still", "static_camera"),
-    ("known, of examples", "known_poses"),
-]
+BY = [("find out from the road", "opencv_vo"), (STOOD_STILL, "static_camera"), (KNOWN, "known_poses")]
 _NOTHING_YET = '<p class="quiet">What geometry tells will stand here.</p>'
 ABOUT = """
 <p class="quiet">Without any network: how tall things of a class are and where they stand tell how far away they are,
@@ -57,14 +54,18 @@ def build(desk: Desk, study: gr.State) -> None:
         colors = () if now is None else now.colors
         is_known = now is not None and now.clip.known is not None
         says_class = not is_known or bool(now and now.marks)
-        seen = [gr.update(visible=says_class and color in colors) for color in COLORS_RGB]
+        asks = [says_class and color in colors for color in COLORS_RGB]
+        seen = [
+            gr.update(visible=True) if is_asked else gr.update(visible=False, value=category)
+            for is_asked, category in zip(asks, default.categories, strict=True)
+        ]
         value = showing.stage_value(now, draw=False)
         kinds = BY if is_known else BY[:2]
         motion = gr.update(choices=kinds, value="known_poses" if is_known else default.motion_by)
         return [value, motion, gr.update(visible=not is_known), *seen, _NOTHING_YET, "", ""]
 
     def unmeasured(why: str, *_: Any, **__: Any) -> list[Any]:
-        return [showing.waiting(why), gr.skip(), gr.skip(), gr.update(interactive=False)]
+        return [showing.refused(why), gr.skip(), gr.skip(), gr.update(interactive=False)]
 
     @partial(friendly, left=unmeasured)
     def run(
@@ -88,7 +89,7 @@ def build(desk: Desk, study: gr.State) -> None:
         said: list[str] = []
 
         def compared() -> str:
-            return showing.measured_table(found, rows, [*said, *[""] * (len(rows) - len(said))])
+            return showing.measured_table(found, now, rows, [*said, *[""] * (len(rows) - len(said))])
 
         yield ["", compared(), _plots(found), gr.update(interactive=True)]
         if found.motion is not None:

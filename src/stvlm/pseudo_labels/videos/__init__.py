@@ -40,6 +40,6 @@ def open_videos(name: str, path: Path | None, options: Mapping[str, Any]) -> Vid
             f"no collection of videos is called {name!r}; did you mean {near!r}? Known: {', '.join(_READERS)}"
         )
     if path is None or not path.is_dir():
-        given = "no folder was given" if path is None else f"{path} is not a folder"
-        raise DataError(f"videos {name}: {given}; add --source {name}=PATH with the folder that holds them")
+        wrong, cure = (f"{path} is not a folder", "give") if path else ("no folder was given", "add")
+        raise DataError(f"videos {name}: {wrong}; {cure} --source {name}=PATH with the folder that holds them")
     return _READERS[name](path, options)
