@@ -1,4 +1,4 @@
-# make quickstart   build a simulated dataset, train a small model on it, score it and the one in space/: minutes on a CPU
+# make quickstart   build a simulated dataset, train a small model on it, score it and the one in space/: less than an hour on two CPU cores
 # make space        the demo on this machine, with the model in space/
 # make test         lint, types and every test
 # make harnesses    the benchmark in lmms-eval and inspect-ai themselves
