@@ -1,9 +1,12 @@
-"""Does learning from its own answers raise a model's reward, and its score on clips that it never saw?
+r"""Does learning from its own answers raise a model's reward, and its score on clips that it never saw?
 
-    python benchmarks/grpo_tiny.py --model st-vlm-quickstart --dataset stkit --bench stkit-bench --work FOLDER
+    sed 's/seed: 1001/seed: 1002/; s/recordings: 100/recordings: 300/; s/rows_per_task: 200/rows_per_task: 600/' \
+        dataset_builder/recipes/sample_bench.yaml > unseen.yaml
+    python dataset_builder/build.py unseen.yaml --out unseen
+    python benchmarks/grpo_tiny.py --model st-vlm-quickstart --dataset stkit --bench unseen --work FOLDER
 
-with what `make quickstart` makes. FOLDER receives the model; a run that was stopped goes on there. For a recipe with
-twins, DATASET is built with them:
+with the model and the dataset that `make quickstart` makes. FOLDER receives the model; a run that was stopped goes on
+there. For a recipe with twins, DATASET is built with them:
 
     (cat dataset_builder/recipes/sample.yaml; echo "variants: [mirrored, reversed]") > sample_twins.yaml
     python dataset_builder/build.py sample_twins.yaml --out stkit

@@ -285,7 +285,7 @@ def _losses_by_stage(log: Sequence[Mapping[str, Any]], stages: Sequence[tuple[st
     axes.set(xlabel="step", ylabel="loss", yscale="log", xlim=(0, start))
     axes.yaxis.set_major_formatter("{x:g}")
     axes.grid(True, axis="y", color=RULE)
-    axes.legend(loc="upper right")
+    axes.legend(loc="best")
     return figure
 
 
