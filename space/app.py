@@ -21,8 +21,8 @@ from stvlm.programs import run_program
 
 HERE = Path(__file__).parent
 MOST_TOKENS = 128
-NEED_BOXES = ("st-vlm-tiny",)
-"""Of the models that are published with it, those that have learned of boxed objects alone."""
+SIMULATED_ONLY = ("st-vlm-tiny",)
+"""Of the models published with it, those that have seen boxed objects in a simulated world, and nothing else."""
 GPU_S = 60
 """That an answer may take where a GPU is lent."""
 
@@ -38,7 +38,7 @@ def main() -> None:
             stream=model.stream if GPU is None else GPU(duration=GPU_S)(model.stream),
             model_name=Path(model_name).name,
             frame_size_px=model.frame_size_px,
-            needs_boxes=Path(model_name).name in NEED_BOXES,
+            simulated_only=Path(model_name).name in SIMULATED_ONLY,
             examples=read_plain(Path(dataset)),
             work=work,
             results=Path(results) if results else None,

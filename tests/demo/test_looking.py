@@ -14,6 +14,7 @@ from tests.demo.worlds import make_examples
 from stvlm.demo import drawing, showing
 from stvlm.demo.asking import Asked, ask_by_task
 from stvlm.demo.clips import Clip, Study, example_study, first_boxes, shown_to_model
+from stvlm.demo.desk import Desk
 from stvlm.demo.examples import read_plain, title_of
 from stvlm.demo.exploring import Catalogue, find, picture, read_catalogue
 from stvlm.demo.measuring import Course, Measured, Setting, _sound, answers, measure, speed_of
@@ -275,3 +276,16 @@ def test_every_task_has_an_answer_or_a_reason(clips: dict[str, tuple[str, Clip]]
             table = showing.measured_table(measured, study, rows, [""] * len(rows))
             assert "Geometry" in table and "Truth" in table
             assert all(escape(with_cure(row.why_not, True)) in table for row in rows if row.why_not)
+
+
+def test_what_a_model_of_a_simulated_world_says_of_a_video_is_doubted(clips: dict[str, tuple[str, Clip]]) -> None:
+    example = example_study(next(clip for _, clip in clips.values()))
+    own = replace(example, clip=replace(example.clip, known=None))
+    desk = Desk(lambda *_: iter(()), "tiny", None, {}, Path(), simulated_only=True)
+    assert desk.doubt(example) == "" == replace(desk, simulated_only=False).doubt(own)
+    assert desk.doubt(own).startswith("tiny has seen nothing but a simulated world: what it says of other video")
+    card = showing.answer_card("9 m", ask_by_task("traveled_distance", 1, 5), True, (0.0, 2.0), desk.doubt(own))
+    assert "ST_VLM_MODEL names another model to start with.</p></div>" in card
+    unboxed = replace(own, boxes_px={})
+    with pytest.raises(DataError, match=r"^tiny makes no sense of a clip without a box\. Draw one first\.$"):
+        desk.answer("me", unboxed, shown_to_model(unboxed, None), "How far?", untold)

@@ -48,17 +48,35 @@ class Desk:
     """Clips to ask about, by id, and what each is called."""
     work: Path
     """Where uploaded clips lie, each in a folder that nobody can guess."""
-    needs_boxes: bool = False
-    """Whether the model makes no sense of a clip in which no object is boxed."""
+    simulated_only: bool = False
+    """Whether the model has seen boxed objects in a simulated world, and nothing else."""
     results: Path | None = None
     """A folder of results for the leaderboard."""
     for_model: Line = field(default_factory=lambda: Line(1))
     for_work: Line = field(default_factory=lambda: Line(AT_WORK))
 
+    def doubt(self, study: Study) -> str:
+        """Why what the model says of a clip would mean nothing; "" where it may."""
+        if not self.simulated_only:
+            return ""
+        if not study.colors:
+            return f"{self.model_name} makes no sense of a clip without a box. Draw one first."
+        if study.clip.known is None:
+            return (
+                f"{self.model_name} has seen nothing but a simulated world: what it says of other video means little. "
+                "ST_VLM_MODEL names another model to start with."
+            )
+        return ""
+
     def answer(
         self, visitor: str, study: Study, shown: Shown, question: str, tell: Callable[[Told | str], None]
     ) -> str:
-        """What the model says in the end. Tells how many are before, then what there is of the answer."""
+        """What the model says in the end. Tells how many are before, then what there is of the answer.
+
+        Raises DataError where the model can make no sense of the clip.
+        """
+        if self.simulated_only and not study.colors:
+            raise DataError(self.doubt(study))
         video = torch.from_numpy(shown.frames).permute(0, 3, 1, 2).contiguous()
         prompt, text = prompt_for(study, shown.times_s, question), ""
         with (

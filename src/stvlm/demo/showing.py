@@ -65,19 +65,25 @@ def strip(frames: Iterable[Array], times_s: Sequence[float], size_px: tuple[int,
     return f'<div class="strip">{"".join(figures)}</div>'
 
 
-def answer_card(response: str, asked: Asked | None, is_done: bool, within_s: tuple[float, float] = (0.0, 0.0)) -> str:
-    """What a model says of these seconds of a clip, and once it is done what is read from it and how that compares with
-    the truth.
+def answer_card(
+    response: str,
+    asked: Asked | None,
+    is_done: bool,
+    within_s: tuple[float, float] = (0.0, 0.0),
+    doubt: str = "",
+) -> str:
+    """What a model says of these seconds of a clip, and once it is done what is read from it, how that compares with
+    the truth, and why to doubt it.
     """
     if not response and not is_done:
         return waiting("The model looks at the clip …")
     said = f'<p class="said">{escape(response) or "(it says nothing)"}</p>'
     if not is_done:
         return f'<div class="card">{said}</div>'
+    foot = f'<p class="quiet">{escape(doubt)}</p>' if doubt else ""
     if asked is None:
-        return (
-            f'<div class="card">{said}<dl><dt>Truth</dt><dd>not known of a question in your own words</dd></dl></div>'
-        )
+        fact = "<dt>Truth</dt><dd>not known of a question in your own words</dd>"
+        return f'<div class="card">{said}<dl>{fact}</dl>{foot}</div>'
     verdict = judge(asked, response)
     facts = [("Read as", _read_as(asked, verdict)), ("Truth", _truth(asked))]
     if verdict.outcome is not None:
@@ -86,7 +92,7 @@ def answer_card(response: str, asked: Asked | None, is_done: bool, within_s: tup
         facts.append(("Verdict", f"{chip} {_off(asked.task, verdict)}"))
     facts.append(("About", about(within_s)))
     rows = "".join(f"<dt>{name}</dt><dd>{value}</dd>" for name, value in facts)
-    return f'<div class="card">{said}<dl>{rows}</dl></div>'
+    return f'<div class="card">{said}<dl>{rows}</dl>{foot}</div>'
 
 
 def _read_as(asked: Asked, verdict: Verdict) -> str:

@@ -60,18 +60,19 @@ def build(desk: Desk, catalogue: Catalogue | None) -> None:
         visitor, told = visitor_of(request), {"question": (question or "").strip(), "answer": ""}
         hour = int(hour) if hour in range(1, 13) else 0
 
-        def say(tell: Callable[[Told | str], None]) -> tuple[str, Asked | None]:
+        def say(tell: Callable[[Told | str], None]) -> tuple[str, Asked | None, str]:
             with _study(desk, visitor, video, boxes, clip, tell) as study:
                 shown = shown_to_model(study, desk.frame_size_px)
                 told["question"] = told["question"] or question_of(study, task, hour)
                 asked = asked_about(study, shown, task, hour, told["question"])
-                return desk.answer(visitor, study, shown, told["question"], tell), asked
+                answer = desk.answer(visitor, study, shown, told["question"], tell)
+                return answer, asked, desk.doubt(study)
 
         def show(news: Told | str) -> dict[str, Any]:
             return {**told, "progress": news.words} if isinstance(news, Told) else {**told, "answer": news}
 
-        answer, asked = yield from in_steps(say, show)
-        whole: dict[str, Any] = {**told, "answer": answer}
+        answer, asked, doubt = yield from in_steps(say, show)
+        whole: dict[str, Any] = {**told, "answer": answer} | ({"note": doubt} if doubt else {})
         if asked is not None:
             verdict, truth = judge(asked, answer), asked.truth
             value = verdict.parsed.value

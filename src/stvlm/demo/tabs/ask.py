@@ -73,9 +73,8 @@ def build(desk: Desk) -> Ask:
     opened = [study, stage, task, hour, question, card, frames, taking, link]
 
     def awaited(now: Study | None) -> str:
-        if now is None or now.colors or not desk.needs_boxes:
-            return showing.NO_ANSWER_YET
-        return showing.waiting(f"{desk.model_name} makes no sense of a clip without a box. Draw one first.")
+        doubt = desk.doubt(now) if now is not None else ""
+        return showing.waiting(doubt) if doubt else showing.NO_ANSWER_YET
 
     def show(now: Study, task: str, hour: int, note: str = "") -> list[Any]:
         count = max(len(now.colors), 1)
@@ -173,7 +172,7 @@ def build(desk: Desk) -> Ask:
             return showing.answer_card(told, asked, False), gr.skip(), gr.update(interactive=True)
 
         text = yield from in_steps(work, show)
-        yield showing.answer_card(text, asked, True, within_s), gr.skip(), gr.update(interactive=False)
+        yield showing.answer_card(text, asked, True, within_s, desk.doubt(now)), gr.skip(), gr.update(interactive=False)
 
     def stopped(now: Study | None) -> tuple[Any, Any]:
         return showing.stage_value(now, note="Stopped."), gr.update(visible=False)
