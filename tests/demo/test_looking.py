@@ -280,7 +280,7 @@ def test_every_task_has_an_answer_or_a_reason(clips: dict[str, tuple[str, Clip]]
 
 def test_what_a_model_of_a_simulated_world_says_of_a_video_is_doubted(clips: dict[str, tuple[str, Clip]]) -> None:
     example = example_study(next(clip for _, clip in clips.values()))
-    own = replace(example, clip=replace(example.clip, known=None))
+    own = replace(example, clip=replace(example.clip, clip_id=""))
     desk = Desk(lambda *_: iter(()), "tiny", None, {}, Path(), simulated_only=True)
     assert desk.doubt(example) == "" == replace(desk, simulated_only=False).doubt(own)
     assert desk.doubt(own).startswith("tiny has seen nothing but a simulated world: what it says of other video")

@@ -61,7 +61,7 @@ class Desk:
             return ""
         if not study.colors:
             return f"{self.model_name} makes no sense of a clip without a box. Draw one first."
-        if study.clip.known is None:
+        if not study.clip.clip_id:
             return (
                 f"{self.model_name} has seen nothing but a simulated world: what it says of other video means little. "
                 "ST_VLM_MODEL names another model to start with."
