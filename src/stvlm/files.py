@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shutil
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -103,3 +104,26 @@ def locked(path: Path, wait: bool = False) -> Iterator[None]:
         file.close()
         with suppress(OSError):
             path.parent.rmdir()  # if nothing else is in it
+
+
+@contextmanager
+def made_anew(out: Path) -> Iterator[Path]:
+    """A folder that takes the place of `out` when the block ends; one process at a time makes it."""
+    making = out.absolute().with_name(f".{out.absolute().name}.making")
+    new, old = making / "new", making / "old"
+    with locked(making / "lock"):
+        for left in (new, old):
+            shutil.rmtree(left, ignore_errors=True)
+        new.mkdir()
+        try:
+            yield new
+            if out.exists():
+                out.rename(old)
+            try:
+                new.rename(out)
+            except OSError:
+                if old.exists():
+                    old.rename(out)
+                raise
+        finally:
+            shutil.rmtree(making, ignore_errors=True)

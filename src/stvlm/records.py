@@ -44,6 +44,10 @@ class DataError(Exception):
     """Input that cannot be used; the message is one line that names the file and the cure."""
 
 
+class LackingError(DataError):
+    """A package or a network that is not there, or is not what it is taken for: so for every input."""
+
+
 class ImageError(DataError):
     """An image that is missing or does not decode."""
 

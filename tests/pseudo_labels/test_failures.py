@@ -19,7 +19,7 @@ from stvlm.pseudo_labels.recipe import PseudoLabelling
 from stvlm.pseudo_labels.stages import STAGES, Case
 from stvlm.pseudo_labels.videos.collection import Collection, Excerpt
 from stvlm.pseudo_labels.videos.video import Video
-from stvlm.records import DataError, Recording
+from stvlm.records import LackingError, Recording
 
 SETTINGS: Mapping[str, Any] = {
     "objects": {"by": "annotations"},
@@ -28,7 +28,7 @@ SETTINGS: Mapping[str, Any] = {
 }
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture
 def _in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """Units are done here, where a test can make a mistake, and not in processes of their own."""
 
@@ -71,6 +71,7 @@ def labelled(place: Path) -> list[str]:
     return sorted(path.parent.relative_to(place / "out").as_posix() for path in (place / "out").rglob("recording.json"))
 
 
+@pytest.mark.usefixtures("_in_this_process")
 def test_a_mistake_of_ours_is_told_and_tried_again(
     place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -99,6 +100,7 @@ def test_a_mistake_of_ours_is_told_and_tried_again(
     assert labelled(place) == ["car/0", "walk/0"] and left_out(place) == []
 
 
+@pytest.mark.usefixtures("_in_this_process")
 def test_a_video_that_cannot_be_cut_costs_the_others_nothing(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def excerpts(video: Video, cutting: Any) -> Any:
         raise KeyError(video.recording.scene_id)
@@ -128,7 +130,7 @@ def test_what_a_stage_made_and_does_not_read_any_more_costs_its_excerpt_alone(pl
 
 @pytest.mark.parametrize(
     "error",
-    [OSError(errno.ENOSPC, "No space left on device"), DataError("sam: cannot be loaded (no network); give a folder")],
+    [OSError(errno.ENOSPC, "No space left on device"), LackingError("sam: cannot be loaded (no network)")],
 )
 def test_what_all_excerpts_would_meet_ends_the_run(
     error: Exception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -136,9 +138,7 @@ def test_what_all_excerpts_would_meet_ends_the_run(
     def fails(case: Case, folder: Path) -> None:
         raise error
 
-    stage = STAGES["objects"]._replace(run=fails, is_slow=lambda recipe: True)
-    monkeypatch.setattr(pipeline, "STAGES", {"objects": stage})
-    monkeypatch.setattr(pipeline, "_choose_gpu", lambda: None)
+    monkeypatch.setitem(STAGES, "objects", STAGES["objects"]._replace(run=fails))
     excerpt = Excerpt(Collection("a", None, "{}"), Recording("a", "b", "train"), "b/0", (0,), "")
     case = Case(excerpt, PseudoLabelling("any", {}), {"objects": tmp_path / "objects"})
     with pytest.raises(type(error), match=r"No space|no network"):

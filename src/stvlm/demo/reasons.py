@@ -30,8 +30,9 @@ class Reason(NamedTuple):
 _IF_STILL = f"If the camera stood still, choose “{STOOD_STILL}”."
 _KNOWN = f"Choose “{KNOWN}”."
 _TIGHTER = "Tighter boxes, a nearer object or a longer clip may tell."
-_LONGER = "Draw it again where its box is lost, or choose a longer clip."
-_WHOLE = "Choose one that is whole in the picture, down to where it stands."
+_LONGER = "Draw it again where its box is lost or runs into the picture's edge, or choose a longer clip."
+_CUT = "its box is cut by the picture's edge, or does not reach down to where it stands."
+_WHOLE = "Draw it again there, around all of it, or choose another object."
 _CHECK, _CHECK_CLASS = (
     f"Check {what}, and that the box stays on it."
     for what in ("its class, the camera's height and the field of view", "its class")
@@ -56,7 +57,7 @@ REASONS: Mapping[str, Reason] = {
     ),
     "the road does not tell the scale": Reason(
         "Too little of a free road is seen to tell how far the camera went.",
-        f"{_IF_STILL} If it moved, check its height and the field of view, or choose a clip that looks along its road.",
+        f"{_IF_STILL} If it moved, check its height and the field of view, or choose a clip with little traffic.",
         _KNOWN,
     ),
     # An object in it.
@@ -65,14 +66,17 @@ REASONS: Mapping[str, Reason] = {
         "How large things of its class are is not known, and nothing else tells how far away it is.",
         "Choose an object of another class.",
     ),
-    "no frame tells where it is": Reason("No frame shows all of it.", _WHOLE),
-    "too few frames tell where it is": Reason("Too few frames show all of it.", _WHOLE),
+    "no frame tells where it is": Reason(f"No frame tells where it is: {_CUT}", _WHOLE),
+    "too few frames tell where it is": Reason(f"Too few frames tell where it is: {_CUT}", _WHOLE),
     "too far away": Reason(
         f"It is more than {LIMITS.most_range_m:g} m away.",
         "Choose a nearer one; if it is nearer, check its class and the field of view.",
         "Choose a nearer one.",
     ),
-    "too short": Reason(f"It can be measured for less than {LIMITS.least_s:g} seconds at a stretch.", _LONGER),
+    "too short": Reason(
+        f"It can be measured for less than {LIMITS.least_s:g} seconds at a stretch: only where all of it is seen.",
+        _LONGER,
+    ),
     "it is to be seen too briefly": Reason("It can be measured too briefly.", _LONGER),
     "its places contradict each other": Reason(
         "Its place jumps from frame to frame.", "Draw its box more tightly, and again where it slips off."

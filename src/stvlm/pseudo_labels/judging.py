@@ -25,7 +25,7 @@ from tqdm import tqdm
 
 from stvlm.chat_api import Endpoint, Messages, complete
 from stvlm.dataset.video import draw_outline, outline_px
-from stvlm.files import check_movable, locked, write_json
+from stvlm.files import check_movable, locked, made_anew, write_json
 from stvlm.pseudo_labels.output import LEFT_OUT, REPORT
 from stvlm.recording_folder import FILES
 from stvlm.records import Array, DataError, ImageError, Recording, Rejected, Scene
@@ -95,11 +95,11 @@ def judge(labelled: Path, out: Path, endpoint: Endpoint, replies: Path) -> list[
         raise DataError(f"{out}: is not empty; choose another --out, or remove it")
     check_movable(out)
     recordings = _recordings(labelled)
-    with locked(replies / "lock"):
+    with locked(replies / "lock"), made_anew(out) as new:
         judgements = _ask(labelled, recordings, endpoint, replies)
         if not any(judgement.kept for judgement in judgements):
             raise DataError(f"{endpoint.model}: leaves no track of {len(judgements)}; try another model")
-        _write(labelled, recordings, judgements, out)
+        _write(labelled, recordings, judgements, new)
     return judgements
 
 
@@ -205,34 +205,27 @@ def read_reply(reply: str) -> Said | None:
     return Said(**said)
 
 
-def _write(labelled: Path, recordings: Sequence[Recording], judgements: Sequence[Judgement], out: Path) -> None:
+def _write(labelled: Path, recordings: Sequence[Recording], judgements: Sequence[Judgement], new: Path) -> None:
     kept: dict[str, list[str]] = {}
     for judgement in judgements:
         if judgement.kept:
             kept.setdefault(judgement.recording, []).append(judgement.track_id)
-    new = out.absolute().with_name(f".{out.name}.new")
-    shutil.rmtree(new, ignore_errors=True)
-    new.mkdir(parents=True)
-    try:
-        for name, track_ids in kept.items():
-            _place(labelled / name, track_ids, new / name)
-        splits: dict[str, list[str]] = {}
-        for recording in recordings:
-            if recording.scene_id in kept:
-                splits.setdefault(recording.split, []).append(recording.scene_id)
-        write_json(new / "splits.json", splits)
-        for name in (REPORT, LEFT_OUT):
-            if (labelled / name).exists():
-                shutil.copyfile(labelled / name, new / name)
-        with (new / JUDGED).open("w", newline="", encoding="utf-8") as file:
-            table = csv.writer(file)
-            table.writerow(("recording", "track_id", "category", "same_object", "category_ok", "box", "kept"))
-            for recording_id, track_id, category, said, _ in judgements:
-                values = (*(said or (None, None, None)), said is None or all(said))
-                table.writerow((recording_id, track_id, category, *map(_as_word, values)))
-        new.replace(out)
-    finally:
-        shutil.rmtree(new, ignore_errors=True)
+    for name, track_ids in kept.items():
+        _place(labelled / name, track_ids, new / name)
+    splits: dict[str, list[str]] = {}
+    for recording in recordings:
+        if recording.scene_id in kept:
+            splits.setdefault(recording.split, []).append(recording.scene_id)
+    write_json(new / "splits.json", splits)
+    for name in (REPORT, LEFT_OUT):
+        if (labelled / name).exists():
+            shutil.copyfile(labelled / name, new / name)
+    with (new / JUDGED).open("w", newline="", encoding="utf-8") as file:
+        table = csv.writer(file)
+        table.writerow(("recording", "track_id", "category", "same_object", "category_ok", "box", "kept"))
+        for recording_id, track_id, category, said, _ in judgements:
+            values = (*(said or (None, None, None)), said is None or all(said))
+            table.writerow((recording_id, track_id, category, *map(_as_word, values)))
 
 
 def _as_word(value: bool | None) -> str:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import csv
 import shutil
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from stvlm import __version__
-from stvlm.files import check_movable, locked, read_json, whole_file, write_json
+from stvlm.files import check_movable, locked, made_anew, read_json, whole_file, write_json
 from stvlm.pseudo_labels import results
 from stvlm.pseudo_labels.pipeline import COST, FAILED, TRACEBACK, Done, Outcome, Request, label_videos
 from stvlm.pseudo_labels.recipe import PseudoLabelling, tools_of
@@ -37,7 +36,7 @@ def label(request: Request, out: Path, work: Path) -> tuple[dict[str, Any], dict
     check_movable(out)
     for place in (out, work):
         _refuse_among_videos(place, request.paths.get("video_folder"))
-    with locked(work / "lock"), _made_anew(out) as new:
+    with locked(work / "lock"), made_anew(out) as new:
         outcome = label_videos(request, work)
         report, costs = report_of(request, outcome), costs_of(outcome)
         write_json(work / COST, costs)
@@ -81,29 +80,6 @@ def write_left_out(path: Path, outcome: Outcome) -> None:
 
 def _is_done(folder: Path) -> bool:
     return (folder / results.MANIFEST).exists()
-
-
-@contextmanager
-def _made_anew(out: Path) -> Iterator[Path]:
-    """A folder that takes the place of `out` when the block ends; one process at a time makes it."""
-    making = out.absolute().with_name(f".{out.absolute().name}.making")
-    new, old = making / "new", making / "old"
-    with locked(making / "lock"):
-        for left in (new, old):
-            shutil.rmtree(left, ignore_errors=True)
-        new.mkdir()
-        try:
-            yield new
-            if out.exists():
-                out.rename(old)
-            try:
-                new.rename(out)
-            except OSError:
-                if old.exists():
-                    old.rename(out)
-                raise
-        finally:
-            shutil.rmtree(making, ignore_errors=True)
 
 
 def _place(labelled: Done, root: Path) -> None:

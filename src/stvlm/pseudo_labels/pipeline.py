@@ -37,7 +37,7 @@ from stvlm.pseudo_labels.steps import TOOL_FAILED
 from stvlm.pseudo_labels.videos.collection import Collection, Excerpt, content_of, state_of, video_of
 from stvlm.pseudo_labels.videos.excerpts import excerpts
 from stvlm.pseudo_labels.videos.video import Video
-from stvlm.records import DataError, ImageError, Recording, Rejected
+from stvlm.records import DataError, ImageError, LackingError, Recording, Rejected
 
 UNREADABLE, OUT_OF_MEMORY, UNUSABLE = "an image does not decode", "out of the GPU's memory", "cannot be used"
 FAILED = "failed: "
@@ -47,8 +47,6 @@ PASSING = (TOOL_FAILED, UNREADABLE, OUT_OF_MEMORY, UNUSABLE, FAILED, KILLED)
 next run."""
 COST, TRACEBACK = "cost.json", "traceback.txt"
 TIME_TOLERANCE_S = 1e-6
-_NETWORKS = ("objects", "depth")
-"""Stages whose own networks make them where they are slow."""
 
 
 @dataclass(frozen=True)
@@ -118,8 +116,8 @@ class Outcome(NamedTuple):
 def label_videos(request: Request, work: Path) -> Outcome:
     """Runs all stages for all videos, going on where an interrupted run stopped; raises DataError.
 
-    Whatever a stage raises of an excerpt is why that has no labels, and the others go on; a full disk, and a network
-    that cannot be had, end the run.
+    Whatever a stage raises of an excerpt is why that has no labels, and the others go on; a full disk, and a package or
+    a network that is lacking, end the run.
     """
     outcome = Outcome([], defaultdict(list), defaultdict(list))
     left = [
@@ -283,8 +281,6 @@ def run_stages(unit: Unit, shard: Path) -> None:
         try:
             rejected = stage.run(unit.case, folder)
         except Exception as error:  # one excerpt must not cost the others
-            if name in _NETWORKS and stage.is_slow(unit.case.recipe) and type(error) is DataError:
-                raise  # a network that cannot be had is lacking for all of them
             rejected = _rejected_by(error, unit.case.excerpt.name, folder)
         if rejected is not None:
             _reject(unit, name, rejected)
@@ -294,11 +290,11 @@ def run_stages(unit: Unit, shard: Path) -> None:
 
 
 def _rejected_by(error: Exception, what: str, folder: Path) -> Rejected:
-    """What an exception says of a video or excerpt; raises it again where the disk is full, which is so for all.
+    """What an exception says of a video or excerpt; raises again what all would meet: something lacking, a full disk.
 
     Of one that nobody had foreseen the traceback is put into `folder`.
     """
-    if is_full(error):
+    if isinstance(error, LackingError) or is_full(error):
         raise error
     if isinstance(error, ImageError):
         return Rejected(UNREADABLE, str(error))

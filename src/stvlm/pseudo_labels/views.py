@@ -24,7 +24,7 @@ from stvlm.pseudo_labels.artefacts import (
 )
 from stvlm.pseudo_labels.points import rays
 from stvlm.pseudo_labels.videos.video import Video
-from stvlm.records import Array, Camera, DataError
+from stvlm.records import Array, Camera, LackingError
 
 STEPS = 20
 """By which points without distortion are brought nearer to where they belong."""
@@ -142,9 +142,9 @@ def intrinsics(camera: Camera) -> Array:
 
 
 def opencv() -> Any:
-    """OpenCV; raises DataError where it is not installed."""
+    """OpenCV; raises LackingError where it is not installed."""
     try:
         import cv2
     except ImportError as error:
-        raise DataError("pseudo-labelling needs OpenCV; type: pip install 'stvlm[pseudo]'") from error
+        raise LackingError("pseudo-labelling needs OpenCV; type: pip install 'stvlm[pseudo]'") from error
     return cv2

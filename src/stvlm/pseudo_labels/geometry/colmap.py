@@ -21,7 +21,7 @@ from stvlm import kinematics
 from stvlm.pseudo_labels.artefacts import Footage, Geometry, ObjectTracks, resized
 from stvlm.pseudo_labels.geometry.reading import inverse
 from stvlm.pseudo_labels.licences import provenance_of
-from stvlm.records import Array, DataError, Rejected
+from stvlm.records import Array, DataError, LackingError, Rejected
 
 MAP_SIDE_PX = 320
 """The longer side of the depth maps: a feature is up to half of one of their pixels beside where it is kept."""
@@ -68,7 +68,7 @@ def global_mapping(
     try:
         import pycolmap
     except ImportError as error:
-        raise DataError("global mapping needs pycolmap; type: pip install 'stvlm[pseudo]'") from error
+        raise LackingError("global mapping needs pycolmap; type: pip install 'stvlm[pseudo]'") from error
     options = options or Colmap()
     pycolmap.logging.minloglevel = pycolmap.logging.Level.FATAL.value  # it writes a line a step, and warns of CUDA
     with tempfile.TemporaryDirectory(prefix="colmap-") as folder:

@@ -26,7 +26,7 @@ from stvlm.pseudo_labels.metric_depth.predicting import (
     map_size,
     not_had,
 )
-from stvlm.records import Array, DataError, Rejected
+from stvlm.records import Array, LackingError, Rejected
 
 INPUT_HW = (616, 1064)
 MEAN_RGB = (123.675, 116.28, 103.53)
@@ -73,7 +73,7 @@ def predict(
     try:
         import cv2
     except ImportError as error:
-        raise DataError("Metric3D needs OpenCV; type: pip install 'stvlm[pseudo]'") from error
+        raise LackingError("Metric3D needs OpenCV; type: pip install 'stvlm[pseudo]'") from error
     options = options or Metric3D()
     session, revision = _loaded(options.model, options.revision)
     (given,) = session.get_inputs()
@@ -93,7 +93,9 @@ def predict(
         blob = np.ascontiguousarray(padded.transpose(2, 0, 1)[None], dtype=dtype)
         canonical = np.squeeze(session.run([NAMES[given.name]], {given.name: blob})[0])
         if canonical.shape != INPUT_HW:
-            raise DataError(f"{options.model}: answers with shape {canonical.shape}, not {INPUT_HW}; is it Metric3D?")
+            raise LackingError(
+                f"{options.model}: answers with shape {canonical.shape}, not {INPUT_HW}; is it Metric3D?"
+            )
         shown_m = np.clip(canonical[inside].astype(np.float32) * factor, 0, FARTHEST_M)
         depth_m[index] = known_depth(cv2.resize(shown_m, size_px, interpolation=cv2.INTER_LINEAR))
     depth_m.setflags(write=False)
@@ -113,13 +115,13 @@ def _loaded(name: str, revision: str | None) -> tuple[Any, str]:
     try:
         import onnxruntime
     except ImportError as error:
-        raise DataError("Metric3D needs ONNX Runtime; type: pip install 'stvlm[pseudo]'") from error
+        raise LackingError("Metric3D needs ONNX Runtime; type: pip install 'stvlm[pseudo]'") from error
     path = Path(name)
     found = ""
     if path.suffix != ".onnx":
         path, found = _downloaded(name, revision)
     elif not path.is_file():
-        raise DataError(f"{path}: is missing; give an .onnx file, or a name on the Hub such as {Metric3D().model}")
+        raise LackingError(f"{path}: is missing; give an .onnx file, or a name on the Hub such as {Metric3D().model}")
     providers = [
         p for p in ("CUDAExecutionProvider", "CPUExecutionProvider") if p in onnxruntime.get_available_providers()
     ]
@@ -129,7 +131,7 @@ def _loaded(name: str, revision: str | None) -> tuple[Any, str]:
         raise not_had(name, error) from error
     inputs, outputs = ([entry.name for entry in entries] for entries in (session.get_inputs(), session.get_outputs()))
     if len(inputs) != 1 or NAMES.get(inputs[0]) not in outputs:
-        raise DataError(f"{name}: takes {', '.join(inputs)} and answers {', '.join(outputs)}; it is no Metric3D")
+        raise LackingError(f"{name}: takes {', '.join(inputs)} and answers {', '.join(outputs)}; it is no Metric3D")
     return session, found
 
 
@@ -142,5 +144,5 @@ def _downloaded(name: str, revision: str | None) -> tuple[Path, str]:
     except (OSError, ValueError, HfHubHTTPError) as error:
         raise not_had(name, error) from error
     if not (folder / FILE).is_file():
-        raise DataError(f"{name}: has no {FILE}; give a Metric3D in ONNX, such as {Metric3D().model}")
+        raise LackingError(f"{name}: has no {FILE}; give a Metric3D in ONNX, such as {Metric3D().model}")
     return folder / FILE, folder.name

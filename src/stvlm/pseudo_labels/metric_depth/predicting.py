@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from stvlm.records import Array, DataError
+from stvlm.records import Array, LackingError
 
 Read = Callable[[int], Array]
 """Frame index -> image (H, W, 3) uint8 RGB of the footage's size, undistorted."""
@@ -23,7 +23,7 @@ def map_size(image_size_px: tuple[int, int], longest_side_px: int) -> tuple[int,
     return width, height
 
 
-def not_had(model: str, error: Exception) -> DataError:
+def not_had(model: str, error: Exception) -> LackingError:
     """What is said of a model that is not here and cannot be had, or does not load."""
     reason = " ".join(str(error).split())[:200]
-    return DataError(f"{model}: cannot be had ({reason}); check its name, or give the folder it was downloaded to")
+    return LackingError(f"{model}: cannot be had ({reason}); check its name, or give the folder it was downloaded to")

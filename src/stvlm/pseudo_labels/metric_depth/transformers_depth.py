@@ -22,7 +22,7 @@ from stvlm.pseudo_labels.metric_depth.predicting import (
     map_size,
     not_had,
 )
-from stvlm.records import Array, DataError, Rejected
+from stvlm.records import Array, LackingError, Rejected
 
 KNOWN = ("depth_anything", "depth_pro", "zoedepth")
 """Kinds of models whose output is known to be metres. Others' is a disparity, a canopy's height, or needs a lidar."""
@@ -73,7 +73,7 @@ def predict(
     kind = model.config.model_type
     if options.canonical_focal_px is not None:
         if kind == "depth_pro":
-            raise DataError(f"{options.model}: was trained with many cameras; leave out canonical_focal_px")
+            raise LackingError(f"{options.model}: was trained with many cameras; leave out canonical_focal_px")
         if K_px is None:
             return Rejected("no intrinsics", footage.video_id)
     frames = footage.frames_every(options.every_s)
@@ -123,17 +123,19 @@ def _loaded(name: str, revision: str | None) -> tuple[Any, Any]:
         import torch
         from transformers import AutoConfig, AutoImageProcessor, AutoModelForDepthEstimation
     except ImportError as error:
-        raise DataError("metric depth needs torch and transformers; type: pip install 'stvlm[pseudo]'") from error
+        raise LackingError("metric depth needs torch and transformers; type: pip install 'stvlm[pseudo]'") from error
     try:
         config = AutoConfig.from_pretrained(name, revision=revision)
     except (OSError, ValueError) as error:
         raise not_had(name, error) from error
     if config.model_type not in KNOWN:
-        raise DataError(f"{name}: is a {config.model_type}, not one of {', '.join(KNOWN)}; choose a model for metres")
+        raise LackingError(
+            f"{name}: is a {config.model_type}, not one of {', '.join(KNOWN)}; choose a model for metres"
+        )
     if config.model_type == "depth_anything" and config.depth_estimation_type != "metric":
-        raise DataError(f"{name}: tells relative depth, not metres; choose one of Depth Anything's metric models")
+        raise LackingError(f"{name}: tells relative depth, not metres; choose one of Depth Anything's metric models")
     if config.model_type == "depth_pro" and not config.use_fov_model:
-        raise DataError(f"{name}: tells no field of view, and so no metres; choose a Depth Pro with one")
+        raise LackingError(f"{name}: tells no field of view, and so no metres; choose a Depth Pro with one")
     try:
         processor = AutoImageProcessor.from_pretrained(name, revision=revision)
         model = AutoModelForDepthEstimation.from_pretrained(name, revision=revision)

@@ -29,7 +29,7 @@ from stvlm.pseudo_labels.objects.finishing import flagged
 from stvlm.pseudo_labels.objects.matching import Detections
 from stvlm.pseudo_labels.objects.models import Network, forget, load, torch_and_transformers
 from stvlm.pseudo_labels.objects.tracking import Rules, View, follow
-from stvlm.records import Array, DataError, Rejected
+from stvlm.records import Array, LackingError, Rejected
 
 _DETECTORS = ("grounding-dino", "mm-grounding-dino")
 _TRACKERS = {"sam2_video": "sam2", "edgetam_video": "edgetam"}
@@ -62,15 +62,15 @@ def find(footage: Footage, read: Callable[[int], Array], options: Options) -> Ob
         read: frame index -> image (H, W, 3) uint8 RGB.
         options: which models, which words, and how sure they have to be.
 
-    Raises DataError where a model cannot be had, or an image has another size.
+    Raises LackingError where a model cannot be had, DataError where an image has another size.
     """
     detector = load(options.detector, options.detector_revision, "AutoModelForZeroShotObjectDetection", half=False)
     tracker = load(options.tracker, options.tracker_revision, "AutoModel", half=True, processor="Sam2VideoProcessor")
     tool = _TRACKERS.get(tracker.model.config.model_type)
     if tool is None:
-        raise DataError(f"{options.tracker}: follows no boxes; give a SAM2 or EdgeTAM video model")
+        raise LackingError(f"{options.tracker}: follows no boxes; give a SAM2 or EdgeTAM video model")
     if detector.model.config.model_type not in _DETECTORS:
-        raise DataError(f"{options.detector}: scores no words; give a Grounding DINO model")
+        raise LackingError(f"{options.detector}: scores no words; give a Grounding DINO model")
     detect = partial(_detect, detector, phrases=options.phrases, least_score=options.least_score)
     frames_back = options.rules.frames_back(footage.times_s)
     tracks = follow(footage, read, detect, _Following(tracker, footage.image_size_px, frames_back), options.rules)

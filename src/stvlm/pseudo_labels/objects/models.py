@@ -6,7 +6,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from stvlm.programs import first_line
-from stvlm.records import DataError
+from stvlm.records import LackingError
 
 
 class Network(NamedTuple):
@@ -18,12 +18,14 @@ class Network(NamedTuple):
 
 
 def torch_and_transformers() -> tuple[Any, Any]:
-    """Both libraries; raises DataError where one is not installed."""
+    """Both libraries; raises LackingError where one is not installed."""
     try:
         import torch
         import transformers
     except ImportError as error:
-        raise DataError("finding objects needs PyTorch and Transformers; type: pip install 'stvlm[pseudo]'") from error
+        raise LackingError(
+            "finding objects needs PyTorch and Transformers; type: pip install 'stvlm[pseudo]'"
+        ) from error
     return torch, transformers
 
 
@@ -31,7 +33,7 @@ def torch_and_transformers() -> tuple[Any, Any]:
 def load(model: str, revision: str | None, kind: str, half: bool, processor: str = "AutoProcessor") -> Network:
     """A model and its processor by its id on the Hub or its folder, through classes of the Transformers library.
 
-    `half`: in bfloat16 where it is on a GPU. Raises DataError.
+    `half`: in bfloat16 where it is on a GPU. Raises LackingError.
     """
     torch, transformers = torch_and_transformers()
     on_gpu = torch.cuda.is_available()
@@ -44,7 +46,7 @@ def load(model: str, revision: str | None, kind: str, half: bool, processor: str
         network = getattr(transformers, kind).from_pretrained(model, revision=revision, dtype=dtype)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, ImportError, RuntimeError) as error:
         cure = "give a folder, or an id on the Hub, downloaded before where there is no network"
-        raise DataError(f"{model}: cannot be loaded ({first_line(error)}); {cure}") from error
+        raise LackingError(f"{model}: cannot be loaded ({first_line(error)}); {cure}") from error
     finally:
         transformers.utils.logging.set_verbosity(before)
     found = getattr(network.config, "_commit_hash", None)
