@@ -67,6 +67,9 @@ def test_a_clock_has_twelve_hours(hour: int) -> None:
 def test_a_title_says_which_hour() -> None:
     assert title_of("direction_timestamp", 9) == "When does it move towards 9 o'clock?"
     assert title_of("movement_direction", 9) == "Which way does it turn?"
+    assert title_of("traveling_speed", 9) == "How fast is it?"
+    assert title_of("traveling_speed", 9, 2) == "How fast is the red one?"
+    assert title_of("direction_timestamp", 9, 2) == "When does the red one move towards 9 o'clock?"
     assert ask_by_task("direction_timestamp", 1, 7, 9).title == "When does it move towards 9 o'clock?"
 
 

@@ -17,6 +17,7 @@ from stvlm.demo.clips import (
     losses,
     mark_of,
     shown_to_model,
+    when,
     without_marks,
 )
 from stvlm.demo.working import untold
@@ -67,7 +68,7 @@ def test_boxes_of_programs_are_in_pixels_of_what_they_sent(clip: Clip) -> None:
         (Mark("red", 0.0, (float("nan"), 10, 40, 40)), "too small"),
         (Mark("red", 0.0, (400, 10, 440, 40)), "outside the picture"),
         (Mark("red", 9.0, (10, 10, 40, 40)), "0 to 2.9 s; a box at 9 s is not in it"),
-        (Mark("pink", 0.0, (10, 10, 40, 40)), "A box is red, blue, green; 'pink' is none"),
+        (Mark("pink", 0.0, (10, 10, 12, 12)), "A box is red, blue, green; 'pink' is none"),
         (Mark("blue", 0.0, (10, 10, 40, 40)), "Draw the red box first"),
     ],
 )
@@ -95,7 +96,7 @@ def test_a_box_around_nothing_cannot_be_followed(tmp_path: Path) -> None:
     path = write_mp4(tmp_path / "clip.mp4", (np.full((96, 128, 3), 90, np.uint8) for _ in range(30)))
     study = add_mark(Study(Clip(path, 0.1, 30, (128, 96))), Mark("red", 0.0, (20, 20, 60, 60)))
     with pytest.raises(
-        DataError, match=r"^Red was followed at 0\.0 s \(of 2\.9 s\)\. A model needs two seconds\. Where"
+        DataError, match=r"^Red was followed at 0\.0 s \(of 2\.9 s\)\. A model needs two seconds\. Draw the box again"
     ):
         shown_to_model(follow(study, "red", untold), None)
 
@@ -130,6 +131,14 @@ def test_which_box_is_lost_and_when(clip: Clip) -> None:
         "Blue was followed from 0.5 s on (of 2.9 s).",
         "Green was followed from 0.8 to 2.0 s (of 2.9 s).",
     ]
+
+
+def test_when_something_is_so(clip: Clip) -> None:
+    is_so = np.ones(clip.count, dtype=bool)
+    assert when(is_so, clip) == "throughout"
+    is_so[[10, 11, 12, 13, 14, 15, 28, 29]] = False
+    assert when(is_so, clip) == "until 0.9 s and from 1.6 to 2.7 s"
+    assert when(~is_so, clip) == "from 1.0 to 1.5 s and from 2.8 s on"
 
 
 def test_a_clip_that_was_removed_says_so(tmp_path: Path) -> None:

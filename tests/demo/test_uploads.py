@@ -32,7 +32,7 @@ def test_frames_come_out_evenly_and_small(tmp_path: Path) -> None:
     path = write_mp4(tmp_path / "in.mp4", grey((10 * (i // 3) for i in range(72)), 1280, 720), rate_hz=30)
     found = taken(path, tmp_path / "out.mp4")
     # 72 frames at 30 Hz last till 71 / 30 = 2.37 s: the frame of 2.3 s is the last one of ten a second.
-    assert found == (24, 0.1, 640, 360, (1280, 720), False)
+    assert found == (24, 0.1, 854, 480, (1280, 720), False)
     assert levels(tmp_path / "out.mp4") == list(range(24))
     assert np.allclose(read_video(tmp_path / "out.mp4")[1], np.arange(24) / 10)
 

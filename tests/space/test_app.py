@@ -1,5 +1,6 @@
 """The Space as programs see it: what each endpoint answers, and what hostile visitors do to it: nothing."""
 
+import ast
 import json
 import time
 from collections.abc import Iterator
@@ -85,7 +86,9 @@ def test_programs_ask_as_the_card_says(app: Served, video: Path, capsys: pytest.
         assert there in code
         code = code.replace(there, value)
     exec(code)
-    assert capsys.readouterr().out.splitlines()[-1].strip()
+    asked, measured, answered, found = capsys.readouterr().out.strip().splitlines()
+    assert ast.literal_eval(asked)["truth"] and any(it["value"] for it in ast.literal_eval(measured))
+    assert answered.strip() and ast.literal_eval(found).keys() == {"red"}
 
 
 def test_an_example_is_asked_about_with_its_truth(client: Client) -> None:
@@ -177,10 +180,11 @@ def test_a_video_and_a_clip_are_one_too_many(client: Client, video: Path) -> Non
     [
         ({"categories": ["car"], "boxes": [BOX, {**BOX, "color": "blue"}]}, "There are 2 boxes; say of each"),
         ({"categories": "ship"}, "'ship' is no class"),
-        ({"motion_by": "vggt"}, "'vggt' is no way; choose one of opencv_vo, static_camera, known_poses"),
-        ({"hfov_deg": None}, "20 to 150 degrees"),
+        ({"motion_by": "vggt"}, "one of opencv_vo, static_camera, known_poses; 'vggt' is none"),
+        ({"hfov_deg": None}, "field of view is an angle of 20 to 150 degrees"),
+        ({"height_m": 1e9}, "camera's height is 0.1 to 100 meters"),
     ],
-    ids=range(4),
+    ids=range(5),
 )
 def test_mistakes_about_a_camera_are_told_too(client: Client, video: Path, given: dict[str, Any], words: str) -> None:
     given = {"video": handle_file(str(video)), "boxes": [BOX], "motion_by": "static_camera"} | given

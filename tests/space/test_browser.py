@@ -103,7 +103,7 @@ def test_an_upload_is_boxed_asked_about_and_measured(page: Any, video: Path) -> 
     assert page.locator("#frames figure").count() == 8
     open_tab(page, "Measure")
     page.click("#measure")
-    page.wait_for_selector("#measured .card, #measured table, .toast-body")
+    page.wait_for_selector("#measured .card, #measured table, #measuring .card p:not(.wait)")
 
 
 def test_what_is_told_of_a_clip_does_not_cover_it(page: Any, video: Path) -> None:
@@ -167,6 +167,11 @@ def test_answers_are_scored(page: Any) -> None:
     assert "average" in page.locator("#scores").inner_text()
     assert page.locator("#scored-answers tbody tr").count() > 7
     assert "ST-VLM-7B" in page.locator("#leaderboard").inner_text()
+    page.locator("#answers textarea").fill("nonsense")
+    page.click("#score")
+    page.wait_for_function("!document.querySelector('#scores table')")
+    assert "Paste answers first" in page.locator("#scores").inner_text()
+    assert page.locator("#scored-answers tr").count() == 0, "no score stands below answers that it is not of"
 
 
 def test_a_link_opens_the_same_question(page: Any) -> None:
@@ -179,12 +184,34 @@ def test_a_link_opens_the_same_question(page: Any) -> None:
     assert other.locator("#question textarea").input_value() == page.locator("#question textarea").input_value()
 
 
+def test_the_address_says_which_tab_is_open(page: Any) -> None:
+    page.locator("#examples button").nth(1).click()
+    page.wait_for_function("location.search.includes('clip=')")
+    open_tab(page, "Measure")
+    page.wait_for_function("location.search.includes('tab=measure') && location.search.includes('clip=')")
+    other = open_beside(page)
+    other.wait_for_function("document.querySelector('#measured-stage video')?.readyState === 4")
+    assert other.locator("#measure").is_visible()
+
+
+def test_a_camera_that_is_none_is_told_by_name(page: Any, video: Path) -> None:
+    page.locator("input[type=file]").first.set_input_files(str(video))
+    page.wait_for_function("document.querySelector('#stage input').max === '39'")
+    page.locator("#stage svg").scroll_into_view_if_needed()
+    draw(page, (40 / 400, 80 / 200, 88 / 400, 128 / 200), by_corners=page.viewport_size["width"] < 500)
+    page.wait_for_function("document.querySelector('#stage .stage-note').textContent === 'Red is followed throughout.'")
+    open_tab(page, "Measure")
+    page.get_by_label("Camera height, m").fill("1000000")
+    page.click("#measure")
+    page.wait_for_function("document.querySelector('#measuring').innerText.includes('height is 0.1 to 100 meters')")
+    assert page.locator(".toast-body").count() == 0
+
+
 def test_mistakes_are_told_kindly(page: Any, tmp_path: Path) -> None:
     (tmp_path / "fake.mp4").write_bytes(b"PK\x03\x04" * 100)
     page.locator("input[type=file]").first.set_input_files(str(tmp_path / "fake.mp4"))
-    page.wait_for_selector(".toast-body")
-    assert "no video that can be read here" in page.locator(".toast-body").inner_text()
-    assert "no video that can be read here" in page.locator("#taking").inner_text(), "it stays"
+    page.wait_for_function("document.querySelector('#taking').innerText.includes('no video that can be read here')")
+    assert page.locator(".toast-body").count() == 0, "it is said once, where it stays"
     page.locator("#question textarea").fill("")
     page.click("#ask")
     page.wait_for_function("document.querySelector('#answer').innerText.includes('Type a question first.')")

@@ -57,9 +57,10 @@ class Verdict(NamedTuple):
     outcome: Outcome | None  # where the truth is known
 
 
-def title_of(task: Task, hour: int) -> str:
-    """A question by task in few words; `hour` is the one that is asked about, if one is."""
-    return TITLES[task].replace("an hour", f"{hour} o'clock")
+def title_of(task: Task, hour: int, count: int = 1) -> str:
+    """A question by task in few words about so many objects; `hour` is the one that is asked about, if one is."""
+    title = TITLES[task].replace("an hour", f"{hour} o'clock")
+    return title if count < 2 else title.replace(" it ", " the red one ").replace(" it?", " the red one?")
 
 
 def tasks_for(count: int) -> list[Task]:
@@ -89,7 +90,7 @@ def ask_by_task(name: str, count: int, frames: int, hour: int = DEFAULT_HOUR, tr
     query = Query(task, objects, Span(0, frames - 1, True), wording.template_id, hour if "timestamp" in task else 0)
     known = None if truth is None else answer(truth, query, GATES)
     if isinstance(known, Question):
-        return Asked(task, title_of(task, hour), known.question, known.choices, known)
+        return Asked(task, title_of(task, hour, count), known.question, known.choices, known)
     nobody = Motion("", "driving", (NOISELESS,) * count, np.zeros((count, frames, 3)))
     names = [name_of(nobody, j) for j in objects]
     words = {"object": names[0], "hour": str(hour), **(pair_words(names) if len(names) > 1 else {})}
@@ -98,7 +99,7 @@ def ask_by_task(name: str, count: int, frames: int, hour: int = DEFAULT_HOUR, tr
         choices: tuple[str, ...] = ("same", "different")
     else:
         choices = nobody.colors if task in COMPARISONS else ()
-    return Asked(task, title_of(task, hour), question, choices, known)
+    return Asked(task, title_of(task, hour, count), question, choices, known)
 
 
 def hours_of(truth: Motion | None) -> list[int]:

@@ -19,7 +19,7 @@ from stvlm.records import COLORS_RGB, Array, Camera, DataError, Rejected
 LEAST_FRAMES = 5
 """On the grid of half seconds that a model is shown; a clip of questions has at least as many."""
 LEAST_BOX_PX = 6
-DRAW_AGAIN = "Where the object is still to be seen, draw its box again."
+DRAW_AGAIN = "Draw the box again where all of the object is to be seen."
 
 
 class Mark(NamedTuple):
@@ -100,6 +100,8 @@ def add_mark(study: Study, mark: Mark) -> Study:
 
     Raises DataError, in words for the visitor.
     """
+    if (color := mark.color) not in COLORS_RGB:
+        raise DataError(f"A box is {', '.join(COLORS_RGB)}; {color!r} is none of them.")
     (width, height), last_s = study.clip.size_px, study.clip.times_s[-1]
     if not -study.clip.step_s <= mark.time_s <= last_s + study.clip.step_s:
         raise DataError(f"The clip has 0 to {last_s:.1f} s; a box at {mark.time_s:g} s is not in it.")
@@ -107,8 +109,6 @@ def add_mark(study: Study, mark: Mark) -> Study:
     y0, y1 = sorted(float(np.clip(y, 0, height)) for y in mark.box_px[1::2])
     if not np.isfinite([x0, x1, y0, y1, mark.time_s]).all() or min(x1 - x0, y1 - y0) < LEAST_BOX_PX:
         raise DataError("The box is too small, or outside the picture. Draw it around the whole object.")
-    if (color := mark.color) not in COLORS_RGB:
-        raise DataError(f"A box is {', '.join(COLORS_RGB)}; {color!r} is none of them.")
     frame = _nearest(study.clip, mark.time_s)
     kept = tuple(it for it in study.marks if (it.color, _nearest(study.clip, it.time_s)) != (color, frame))
     boxes_px = {color: box for color, box in study.boxes_px.items() if study.marks}
@@ -188,24 +188,34 @@ def shown_frames(study: Study, within_s: tuple[float, float] = (0.0, np.inf)) ->
 
 def losses(study: Study) -> list[str]:
     """A sentence for each box that is lost for half a second or longer: when it is there."""
-    step_s, last_s = study.clip.step_s, study.clip.times_s[-1]
-    told = []
+    told, last_s = [], study.clip.times_s[-1]
     for color in study.colors:
-        seen = np.flatnonzero(~np.isnan(study.boxes_px[color][:, 0]))
-        parts = np.split(seen, np.flatnonzero(np.diff(seen) * step_s > STEP_S + 1e-6) + 1)
-        spans_s = [(part[0] * step_s, part[-1] * step_s) for part in parts if len(part)]
+        there = ~np.isnan(study.boxes_px[color][:, 0])
+        spans_s = _spans_s(there, study.clip)
         if len(spans_s) != 1 or max(spans_s[0][0], last_s - spans_s[0][1]) >= STEP_S - 1e-6:
-            when = " and ".join(_span_in_words(*span_s, last_s) for span_s in spans_s)
-            told.append(f"{color.capitalize()} was followed {when} (of {last_s:.1f} s).")
+            told.append(f"{color.capitalize()} was followed {when(there, study.clip)} (of {last_s:.1f} s).")
     return told
+
+
+def when(is_so: Array, clip: Clip) -> str:
+    """In which seconds something is so, (N,) bool for the frames, one of which is, in words."""
+    last_s = clip.times_s[-1]
+    return " and ".join(_span_in_words(*span_s, last_s) for span_s in _spans_s(is_so, clip))
+
+
+def _spans_s(is_so: Array, clip: Clip) -> list[tuple[float, float]]:
+    """The first and the last second of each stretch, of which none is half a second or less from the next."""
+    frames = np.flatnonzero(is_so)
+    parts = np.split(frames, np.flatnonzero(np.diff(frames) * clip.step_s > STEP_S + 1e-6) + 1)
+    return [(part[0] * clip.step_s, part[-1] * clip.step_s) for part in parts if len(part)]
 
 
 def _span_in_words(first_s: float, end_s: float, last_s: float) -> str:
     if first_s == end_s:
         return f"at {first_s:.1f} s"
-    if first_s == 0:
-        return f"until {end_s:.1f} s"
-    return f"from {first_s:.1f} s on" if end_s > last_s - 1e-6 else f"from {first_s:.1f} to {end_s:.1f} s"
+    if end_s > last_s - 1e-6:
+        return f"from {first_s:.1f} s on" if first_s else "throughout"
+    return f"from {first_s:.1f} to {end_s:.1f} s" if first_s else f"until {end_s:.1f} s"
 
 
 def shown_to_model(

@@ -28,8 +28,8 @@ from stvlm.sources.video_files import as_shown
 
 LEAST_S, MOST_S = 2.0, 19.5
 """A clip of questions is never shorter or longer."""
-MOST_SIDE_PX, LEAST_SIDE_PX = 640, 64
-MOST_PIXELS = 4096 * 2304
+MOST_PIXELS, KEPT_PIXELS, LEAST_SIDE_PX = 4096 * 2304, 640 * 640, 64
+"""Of a frame as it is sent, and as it comes out: enough of a wide one for the road to be seen."""
 MOST_FRAMES = 20 * 240
 """That are decoded, before one says that a file never ends."""
 STEPS_S = (0.1, 0.25, 0.5)
@@ -96,7 +96,7 @@ def decode(file: BinaryIO, out: Path) -> Decoded:
             raise RefusedError("The video shows less than two pictures a second. Send one with more.")
         frames = _Evenly(opened.decode(stream), stream, step_s)
         try:
-            write_video(out, iter(frames), VideoSettings(MOST_SIDE_PX, crf=21), step_s)
+            write_video(out, iter(frames), VideoSettings(crf=21), step_s)
         except ValueError as error:  # not one frame
             raise RefusedError("No picture of this video can be decoded. Is the file whole?") from error
     if (frames.count - 1) * step_s < LEAST_S:
@@ -157,7 +157,7 @@ class _Evenly:
 
 def _small(width_px: int, height_px: int) -> tuple[int, int]:
     """An even width and height of the same shape; raises RefusedError."""
-    scale = min(1.0, MOST_SIDE_PX / max(width_px, height_px))
+    scale = min(1.0, (KEPT_PIXELS / (width_px * height_px)) ** 0.5)
     width, height = (2 * round(side * scale / 2) for side in (width_px, height_px))
     if min(width, height) < LEAST_SIDE_PX:
         raise RefusedError(f"The video is {width_px} x {height_px} pixels: too small or too narrow to see anything.")

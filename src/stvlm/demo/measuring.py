@@ -13,7 +13,7 @@ from typing import Literal, NamedTuple, TypeVar, get_args
 import numpy as np
 
 from stvlm.demo.asking import Asked, ask_by_task, hours_of, tasks_for
-from stvlm.demo.clips import Clip, Study
+from stvlm.demo.clips import Clip, Study, when
 from stvlm.demo.reasons import with_cure
 from stvlm.demo.working import Tell, Told
 from stvlm.geometry import inverse_se3, transform
@@ -74,6 +74,8 @@ class Measured(NamedTuple):
     world_SE3_camera: Array  # (N, 4, 4)
     motion: Motion | None  # on the grid: of the first objects up to one without a course, if they have places together
     first_s: float  # where the motion begins in the clip
+    unseen: Mapping[str, str]
+    """By colour of the boxes that do not show all of an object throughout: when they do, in a sentence."""
     notes: tuple[str, ...]
 
 
@@ -102,7 +104,8 @@ def measure(study: Study, setting: Setting, tell: Tell) -> Measured:
     notes = [f"The camera {did}, {_TOLD_BY[setting.motion_by]}."]
     if world.up_by in _UP_BY:
         notes.append(_UP_BY[world.up_by])
-    return Measured(courses, poses, motion, first_s, tuple(notes))
+    unseen = {track.track_id: told for track in objects.tracks if (told := _unseen(track, clip))}
+    return Measured(courses, poses, motion, first_s, unseen, tuple(notes))
 
 
 class Answer(NamedTuple):
@@ -166,9 +169,10 @@ def _video(study: Study, setting: Setting, tell: Tell) -> Video:
     else:
         camera, height_m = camera_of_hfov(clip.size_px, setting.hfov_deg), setting.camera_height_m
     if height_m is not None and not 0.1 <= height_m <= 100:
-        raise DataError("The camera is 0.1 to 100 meters above the ground.")
+        raise DataError("The camera's height is 0.1 to 100 meters.")
     if setting.motion_by not in get_args(MotionBy):
-        raise DataError(f"{setting.motion_by!r} is no way; choose one of {', '.join(get_args(MotionBy))}.")
+        known_ways = ", ".join(get_args(MotionBy))
+        raise DataError(f"How the camera moved is told by one of {known_ways}; {setting.motion_by!r} is none of them.")
     if setting.motion_by == "known_poses" and known is None:
         raise DataError("Only examples come with their camera's poses. Choose another way.")
     categories = known.categories if known is not None and not study.marks else setting.categories
@@ -213,6 +217,20 @@ def _sound(found: T | Rejected, is_example: bool) -> T:
     if isinstance(found, Rejected):
         raise DataError(f"This clip cannot be measured. {with_cure(found.reason, is_example)}")
     return found
+
+
+def _unseen(track: ObjectTrack, clip: Clip) -> str:
+    """When a box does not show all of an object, and why; empty where it always does."""
+    there = ~np.isnan(track.boxes_px[:, 0])
+    kinds = {
+        "lost": ~there,
+        "cut by the picture's edge": track.truncated & there,
+        "behind another box": track.occluded & ~track.truncated & there,
+    }
+    whole = there & ~track.truncated & ~track.occluded
+    told = [f"{kind} {when(is_so, clip)}" for kind, is_so in kinds.items() if is_so.any()]
+    shows = f"shows all of it {when(whole, clip)}" if whole.any() else "never shows all of it"
+    return f"Its box {shows}; it is {', '.join(told)}." if told else ""
 
 
 def _rejected(items: Mapping[str, object]) -> dict[str, Label | Rejected]:

@@ -29,8 +29,18 @@ SYSTEM_FONTS = ("system-ui", "-apple-system", "Segoe UI", "DejaVu Sans", "sans-s
 # The address of the page, and that of the Hub's page around it.
 _TO_ADDRESS = """(query) => {
   history.replaceState(null, '', query ? '?' + query : location.pathname);
+  window.dispatchEvent(new Event('address'));
   if (window.parent !== window) window.parent.postMessage({ queryString: query }, 'https://huggingface.co');
 }"""
+_TABS_TO_ADDRESS = f"""
+document.addEventListener('click', (event) => {{
+  const tab = event.target.closest('button[role="tab"]');
+  if (!tab) return;
+  const parts = new URLSearchParams(location.search);
+  parts.set('tab', tab.textContent.trim().toLowerCase());
+  ({_TO_ADDRESS})(parts.toString());
+}});
+"""
 _HEAD = """
 <div class="head"><h1>How does it move?</h1>
 <p>Draw a box around something that moves, and ask a vision-language model how far it travels, how fast it is, which way
@@ -44,7 +54,7 @@ def build_page(desk: Desk, catalogue: Catalogue | None) -> gr.Blocks:
     hidden: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
     exploring = None
     with gr.Blocks(title="ST-VLM", analytics_enabled=False, delete_cache=(60, UPLOADS_KEPT_S)) as page:
-        gr.HTML(_HEAD, apply_default_css=False)
+        gr.HTML(_HEAD, js_on_load=_TABS_TO_ADDRESS, apply_default_css=False)
         with gr.Tabs() as tabs:
             with gr.Tab("Ask", id="ask"):
                 asking = ask.build(desk)

@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 from stvlm.demo.asking import UNITS, Asked, Verdict, as_words, judge
-from stvlm.demo.clips import DRAW_AGAIN, Clip, Study, shown_frames
+from stvlm.demo.clips import DRAW_AGAIN, LEAST_FRAMES, Clip, Study, shown_frames
 from stvlm.demo.exploring import Item
 from stvlm.demo.judging import Scored
 from stvlm.demo.measuring import Answer as MeasuredAnswer
@@ -22,7 +22,7 @@ from stvlm.demo.reasons import in_words, with_cure
 from stvlm.demo.working import Told
 from stvlm.kinematics import STEP_S
 from stvlm.records import Array, Question, Rejected
-from stvlm.scoring import Parsed, parse_target, score
+from stvlm.scoring import LEAST_IOU, RELATIVE_TOLERANCE, Parsed, parse_target, score
 
 THUMBNAIL_PX = 220
 
@@ -120,11 +120,12 @@ def _off(task: str, verdict: Verdict) -> str:
     if outcome is None or (outcome.error is None and outcome.iou is None):
         return ""
     if outcome.iou is not None:
-        return f"overlap (IoU) {outcome.iou:.2f}"
+        return f"overlap (IoU) {outcome.iou:.2f}; right is {LEAST_IOU:g} or more"
     if outcome.error == 0:
         return ""
-    hours = "hour" if outcome.error == 1 else "hours"
-    return f"{outcome.error:.4g} {hours if task == 'movement_direction' else UNITS.get(task, '')} off"
+    if task == "movement_direction":
+        return f"{outcome.error:g} {'hour' if outcome.error == 1 else 'hours'} off"
+    return f"{outcome.error:.4g} {UNITS.get(task, '')} off; right is up to {100 * RELATIVE_TOLERANCE:g} %"
 
 
 def working(told: Told) -> str:
@@ -138,14 +139,17 @@ def working(told: Told) -> str:
 def measured_table(measured: Measured, study: Study, rows: Sequence[MeasuredAnswer], said: Sequence[str]) -> str:
     """A line a question: what geometry measures, what the model says, and the truth. Without one, why."""
     is_example = study.clip.known is not None
-    why = [
-        f'<b class="ink-{color}">{color.capitalize()}</b> is not measured. {escape(with_cure(item.reason, is_example))}'
-        for color, item in measured.courses.items()
-        if isinstance(item, Rejected)
-    ]
+    why = []
+    for color, item in measured.courses.items():
+        words = [f"is not measured. {with_cure(item.reason, is_example)}"] if isinstance(item, Rejected) else []
+        if color in measured.unseen:
+            words.append(measured.unseen[color] if words else f"is not measured throughout. {measured.unseen[color]}")
+        if words:
+            why.append(f'<b class="ink-{color}">{color.capitalize()}</b> {escape(" ".join(words))}')
     foot = f'<p class="quiet">{escape(" ".join(measured.notes))}</p>'
     if not rows:
-        why = why or [f"The objects are never measured at the same time for two seconds. {DRAW_AGAIN}"]
+        if not any(isinstance(item, Rejected) for item in measured.courses.values()):
+            why.insert(0, f"The objects are never measured at the same time for two seconds. {DRAW_AGAIN}")
         told = "".join(f"<p>{it}</p>" for it in why)
         return f'<div class="card"><p class="said wait">Geometry has no answers here.</p>{told}</div>{foot}'
     foot = "".join(f'<p class="quiet">{it}</p>' for it in why) + foot
@@ -162,7 +166,7 @@ def measured_table(measured: Measured, study: Study, rows: Sequence[MeasuredAnsw
     assert measured.motion is not None
     end_s = measured.first_s + (measured.motion.xyz_m.shape[1] - 1) * STEP_S
     others, asked_s = "", shown_frames(study) * study.clip.step_s
-    if len(asked_s) and not np.allclose(asked_s[[0, -1]], (measured.first_s, end_s)):
+    if len(asked_s) >= LEAST_FRAMES and not np.allclose(asked_s[[0, -1]], (measured.first_s, end_s)):
         others = f" In the tab Ask they are about {about((asked_s[0], asked_s[-1]))}."
     title = f'<p class="quiet">These answers are about {about((measured.first_s, end_s))}.{others}</p>'
     return f"{title}{_table(heads, body)}{foot}"
@@ -221,7 +225,7 @@ def stage_value(study: Study | None, *, draw: bool = True, note: str = "") -> di
         "count": clip.count,
         "draw": draw,
         "note": note,
-        "hint": CLASS_MATTERS if draw and study.marks else "",
+        "hint": CLASS_MATTERS if draw and len(study.marks) == 1 else "",
         "boxes": {
             color: [None if np.isnan(box).any() else [round(float(v), 1) for v in box] for box in boxes_px]
             for color, boxes_px in study.boxes_px.items()
@@ -251,7 +255,7 @@ def percent(scores: Mapping[str, Any], key: str) -> str:
     value = f"{100 * scores[key]:.1f}"
     if f"{key}_low" not in scores:
         return value
-    return f'{value} <span class="faint">{100 * scores[f"{key}_low"]:.0f}–{100 * scores[f"{key}_high"]:.0f}</span>'
+    return f'{value} <span class="faint">{100 * scores[f"{key}_low"]:.0f} to {100 * scores[f"{key}_high"]:.0f}</span>'
 
 
 def score_table(scored: Scored) -> str:

@@ -128,15 +128,25 @@ def test_a_box_that_leaves_the_image_is_cut_at_its_border_and_then_lost() -> Non
     assert np.isnan(right[-1]) and not found.truncated[-1]
 
 
-def test_where_a_mark_is_cut_off_its_box_stays_at_the_border_until_one_that_is_not() -> None:
+def test_where_a_mark_is_cut_off_its_box_stays_at_the_border_while_most_of_it_is_what_was_marked() -> None:
     truth_px = np.array([-30.0, 60, 30, 105]) + np.arange(11)[:, None] * [8, 0, 8, 0]
     drawn_px = np.maximum(truth_px, -0.5)
     alone = followed(film(truth_px), marks(drawn_px, [0]))
-    assert (alone.boxes_px[:, 0] == -0.5).all() and alone.truncated.all()
-    np.testing.assert_allclose(alone.boxes_px[:, 2], truth_px[:, 2], atol=0.7)
+    seen = ~np.isnan(alone.boxes_px[:, 0])
+    assert seen.tolist() == [True] * 2 + [False] * 9, "in the third frame 30 of 46 px are what was marked"
+    np.testing.assert_allclose(alone.boxes_px[:2], drawn_px[:2], atol=0.7)
+    assert alone.truncated[:2].all() and not alone.truncated[2:].any() and not alone.score[2:].any()
     both = followed(film(truth_px), marks(drawn_px, [0, 10]))
     np.testing.assert_allclose(both.boxes_px[1:], drawn_px[1:], atol=0.7)
     assert both.truncated.tolist() == [True] * 4 + [False] * 7
+
+
+def test_what_is_cut_off_goes_on_out_of_the_image() -> None:
+    truth_px = np.array([30.0, 60, 90, 105]) - np.arange(11)[:, None] * [8, 0, 8, 0]
+    found = followed(film(truth_px), marks(np.maximum(truth_px, -0.5), [4]))
+    seen = found.boxes_px[4:8]
+    np.testing.assert_allclose(seen, np.maximum(truth_px[4:8], -0.5), atol=0.7)
+    assert found.truncated[4:8].all()
 
 
 def test_what_a_mark_says_of_being_hidden_holds_for_the_frames_nearest_to_it() -> None:

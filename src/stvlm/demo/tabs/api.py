@@ -15,7 +15,7 @@ from stvlm.demo.clips import Study, add_mark, example_study, follow, in_pixels_o
 from stvlm.demo.desk import Desk, receive
 from stvlm.demo.exploring import Catalogue, find
 from stvlm.demo.judging import score_text
-from stvlm.demo.measuring import Course, Setting, answers
+from stvlm.demo.measuring import Measured, Setting, answers
 from stvlm.demo.measuring import measure as by_geometry
 from stvlm.demo.tabs.ask import FIRST_TASK, asked_about, question_of
 from stvlm.demo.tabs.parts import IN_LINE, friendly, visitor_of
@@ -110,7 +110,7 @@ def build(desk: Desk, catalogue: Catalogue | None) -> None:
         with _study(desk, visitor, video, boxes, clip, untold) as study, desk.for_work.turn(visitor, untold):
             found = by_geometry(study, setting, untold)
         return {
-            "objects": {color: _described(course) for color, course in found.courses.items()},
+            "objects": {color: _described(found, color) for color in found.courses},
             "answers": [
                 {
                     "task": it.asked.task,
@@ -213,10 +213,12 @@ def _listed(given: Any) -> list[Any]:
     return given if isinstance(given, list) else [given] if given else []
 
 
-def _described(course: Course | Rejected) -> dict[str, Any]:
+def _described(found: Measured, color: str) -> dict[str, Any]:
+    course, told = found.courses[color], {"box": found.unseen[color]} if color in found.unseen else {}
     if isinstance(course, Rejected):
-        return {"why_not": course.reason}
+        return {"why_not": course.reason, **told}
     return {
+        **told,
         "times_s": course.times_s.round(2).tolist(),
         "xyz_m": course.xyz_m.round(3).tolist(),
         "sigma_m": course.sigma_m.round(3).tolist(),

@@ -50,7 +50,7 @@ class Ask(NamedTuple):
 def build(desk: Desk) -> Ask:
     """Makes the tab inside the current context."""
     study = gr.State(None)
-    shelf = make_shelf(_shelf_of(desk), elem_id="examples")
+    shelf = make_shelf(_shelf_of(desk), "clip", elem_id="examples")
     with gr.Row(equal_height=False):
         with gr.Column(scale=6, min_width=320):
             stage = make_stage(elem_id="stage")
@@ -132,7 +132,7 @@ def build(desk: Desk) -> Ask:
         skipped = [gr.skip()] * len(opened)
         found = yield from in_steps(work, lambda told: [*skipped, gr.update(visible=True)])
         lost = losses(found)
-        note = " ".join([*lost, DRAW_AGAIN] if lost else [])
+        note = " ".join([*lost, DRAW_AGAIN]) if lost else f"{drawn.color.capitalize()} is followed throughout."
         yield [*show(found, task, hour, note), gr.update(visible=False)]
 
     @friendly
@@ -215,7 +215,7 @@ def _shows_hours(task: str) -> bool | Literal["hidden"]:
 
 
 def _choices(count: int, hour: int) -> list[tuple[str, str]]:
-    return [(title_of(task, hour), task) for task in tasks_for(count)]
+    return [(title_of(task, hour, count), task) for task in tasks_for(count)]
 
 
 def _link(study: Study | None, task: str, hour: int) -> str:

@@ -40,7 +40,7 @@ def build(catalogue: Catalogue) -> Explore:
             [("any speed", ""), *((f"{it} km/h", it) for it in RANGES if it)],
         ]
         filters = [
-            gr.Dropdown(of, value="", show_label=False, container=False, min_width=150, elem_id=f"by-{name}")
+            gr.Dropdown(of, value="", label=name.capitalize(), show_label=False, container=False, min_width=150, elem_id=f"by-{name}")
             for name, of in zip(FILTERS, choices, strict=True)
         ]
     with gr.Row(equal_height=False):
@@ -49,10 +49,10 @@ def build(catalogue: Catalogue) -> Explore:
             facts = gr.HTML("", elem_id="facts", apply_default_css=False)
         with gr.Column(scale=5, min_width=320):
             count = gr.HTML("", apply_default_css=False, elem_id="count")
-            shelf = make_shelf("", elem_id="found")
+            shelf = make_shelf("", "row", elem_id="found")
             with gr.Row():
-                before = gr.Button("Before", size="sm")
-                after = gr.Button("More", size="sm", elem_id="more")
+                before = gr.Button("Previous", size="sm")
+                after = gr.Button("Next", size="sm", elem_id="more")
             above = gr.HTML("", elem_id="above", apply_default_css=False)
     if catalogue.labels:
         with gr.Accordion("How its labels are spread, before and after balancing", open=False, elem_id="labels"):

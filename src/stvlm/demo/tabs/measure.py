@@ -38,8 +38,8 @@ def build(desk: Desk, study: gr.State) -> None:
                 for color, category in zip(COLORS_RGB, default.categories, strict=True)
             ]
             with gr.Row(visible=False) as lens:
-                hfov_deg = gr.Number(default.hfov_deg, label="Field of view, degrees", minimum=20, maximum=150)
-                height_m = gr.Number(default.camera_height_m, label="Camera height, m", minimum=0.1, maximum=100)
+                hfov_deg = gr.Number(default.hfov_deg, label="Field of view, degrees")
+                height_m = gr.Number(default.camera_height_m, label="Camera height, m")
             with gr.Row():
                 button = gr.Button("Measure", variant="primary", elem_id="measure", scale=4)
                 stop = gr.Button("Stop", elem_id="stop-measuring", scale=1, min_width=80, interactive=False)
@@ -65,7 +65,7 @@ def build(desk: Desk, study: gr.State) -> None:
         return [value, motion, gr.update(visible=not is_known), *seen, _NOTHING_YET, "", ""]
 
     def unmeasured(why: str, *_: Any, **__: Any) -> list[Any]:
-        return [showing.refused(why), gr.skip(), gr.skip(), gr.update(interactive=False)]
+        return [showing.refused(why), "", "", gr.update(interactive=False)]
 
     @partial(friendly, left=unmeasured)
     def run(

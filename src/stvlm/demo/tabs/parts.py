@@ -20,10 +20,19 @@ HIDDEN: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"
 IN_LINE: dict[str, Any] = {"concurrency_id": "in line", "concurrency_limit": 64}
 """Of events that wait in the desk's lines, where everybody sees how many are before."""
 _SHELF_JS = """
+const mark = (id) => {
+  for (const button of element.querySelectorAll('[data-id]')) button.setAttribute('aria-current', button.dataset.id === id);
+};
+const marked = () => { const parts = new URLSearchParams(location.search); mark(parts.get('%s')); };
 element.addEventListener('click', (event) => {
   const button = event.target.closest('[data-id]');
-  if (button) trigger('choose', { id: button.dataset.id });
+  if (!button) return;
+  mark(button.dataset.id);
+  trigger('choose', { id: button.dataset.id });
 });
+window.addEventListener('address', marked);
+watch('value', marked);
+marked();
 """
 
 
@@ -37,9 +46,9 @@ def make_stage(value: dict[str, object] | None = None, **options: Any) -> Any:
     return gr.HTML(value, html_template=template, js_on_load=script, apply_default_css=False, **options)
 
 
-def make_shelf(value: str, **options: Any) -> Any:
-    """Pictures to choose from; its event `choose` says which."""
-    return gr.HTML(value, js_on_load=_SHELF_JS, apply_default_css=False, **options)
+def make_shelf(value: str, chosen: str, **options: Any) -> Any:
+    """Pictures to choose from; its event `choose` says which. `chosen`: what that is called in the page's address."""
+    return gr.HTML(value, js_on_load=_SHELF_JS % chosen, apply_default_css=False, **options)
 
 
 def visitor_of(request: gr.Request | None) -> str:
@@ -57,7 +66,7 @@ def end_with(running: Any, stop: gr.Button, card: gr.HTML) -> None:
 def friendly(work: Callable[..., Any], left: Callable[..., Any] | None = None) -> Callable[..., Any]:
     """The same, but whatever goes wrong is one line for the visitor, and for the log where it is our fault.
 
-    Steps that go wrong yield `left` of that line and of their arguments first, as the message itself goes away again.
+    It is a message that goes away again, or, given `left`, what that makes of the line and the arguments, which stays.
     Gradio's own `failure` comes with a cancelled event, too.
     """
     if inspect.isgeneratorfunction(work):
@@ -68,9 +77,9 @@ def friendly(work: Callable[..., Any], left: Callable[..., Any] | None = None) -
                 yield from work(*args, **kwargs)
             except Exception as error:
                 told = _in_one_line(error)
-                if left is not None:
-                    yield left(told.message, *args, **kwargs)
-                raise told from None
+                if left is None:
+                    raise told from None
+                yield left(told.message, *args, **kwargs)
 
         return in_steps
 
@@ -79,7 +88,10 @@ def friendly(work: Callable[..., Any], left: Callable[..., Any] | None = None) -
         try:
             return work(*args, **kwargs)
         except Exception as error:
-            raise _in_one_line(error) from None
+            told = _in_one_line(error)
+            if left is None:
+                raise told from None
+            return left(told.message, *args, **kwargs)
 
     return at_once
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +47,10 @@ def build(rows: Mapping[str, Row], results: Path | None) -> None:
         except (OSError, UnicodeDecodeError):
             raise DataError("This is no text. Send JSON lines, or a table.") from None
 
-    @friendly
+    def unjudged(why: str, *_: Any) -> tuple[str, str]:
+        return showing.refused(why), ""
+
+    @partial(friendly, left=unjudged)
     def judge_all(text: str) -> tuple[str, str]:
         scored = score_text(text, rows)
         return showing.score_table(scored), showing.answers_table(scored)

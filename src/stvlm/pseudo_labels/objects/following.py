@@ -58,9 +58,13 @@ class Following:
     """Share of it that is in the image."""
     least_iou: float = 0.5
     """Of the box followed forwards and the one followed backwards."""
+    least_known: float = 0.75
+    """Where a mark is cut off by the image's border: the share of the box that what was marked makes up. The rest lies
+    between that and the border, as if the object were as large as it can be.
+    """
 
     def __post_init__(self) -> None:
-        names = ("least_agreeing", "least_likeness", "least_score", "least_inside", "least_iou")
+        names = ("least_agreeing", "least_likeness", "least_score", "least_inside", "least_iou", "least_known")
         if not all(0 <= getattr(self, name) <= 1 for name in names):
             raise ValueError(f"{', '.join(names)} are shares")
         if not (self.most_growth > 1 and self.least_side_px > 0):
@@ -75,8 +79,9 @@ def follow_boxes(
 ) -> ObjectTracks | Rejected:
     """Tracks through all frames in which they can be followed; the same frames give the same tracks.
 
-    A side at which a mark touches the image's border stays there until the next mark. The score of a box is the
-    correlation of what it shows with what was marked. All frames are kept in memory, grey.
+    A side at which a mark touches the image's border stays there, and the box is lost where what was marked comes too
+    far into the image: where the object ends, another mark has to tell. The score of a box is the correlation of what
+    it shows with what was marked. All frames are kept in memory, grey.
 
     Args:
         footage: the frames.
@@ -176,9 +181,10 @@ def _way(frames: _Frames, mark_px: Array, order: range, options: Following) -> _
         boxes_px[k], score[k] = now.box_px, min(likeness, 1.0)
         moved_px, last = now.box_px - last.box_px, now
     at_border = np.concatenate([mark_px[:2] <= BORDER_PX - 0.5, mark_px[2:] >= size_px - 0.5 - BORDER_PX])
-    borders_px = np.array([-0.5, -0.5, *(size_px - 0.5)])
-    boxes_px = np.clip(np.where(at_border & ~np.isnan(boxes_px), borders_px, boxes_px), -0.5, np.tile(size_px - 0.5, 2))
-    return _Way(boxes_px, score, bool(at_border.any()))
+    whole_px = np.where(at_border, np.array([-0.5, -0.5, *(size_px - 0.5)]), boxes_px)
+    known = _size(boxes_px).prod(axis=1) >= options.least_known * _size(whole_px).prod(axis=1)  # False for NaN
+    boxes_px = np.where(known[:, None], np.clip(whole_px, -0.5, np.tile(size_px - 0.5, 2)), np.nan)
+    return _Way(boxes_px, np.where(known, score, 0), bool(at_border.any()))
 
 
 def _holds(frames: _Frames, anchor: _Anchor, k: int, found: _Match, last: _Anchor, options: Following) -> bool:
@@ -285,7 +291,7 @@ def _level(zoom: float) -> int:
 
 
 def _size(box_px: Array) -> Array:
-    return np.asarray(box_px[2:] - box_px[:2])
+    return np.asarray(box_px[..., 2:] - box_px[..., :2])
 
 
 def _centre(box_px: Array) -> Array:
