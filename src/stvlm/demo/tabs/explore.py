@@ -40,7 +40,15 @@ def build(catalogue: Catalogue) -> Explore:
             [("any speed", ""), *((f"{it} km/h", it) for it in RANGES if it)],
         ]
         filters = [
-            gr.Dropdown(of, value="", label=name.capitalize(), show_label=False, container=False, min_width=150, elem_id=f"by-{name}")
+            gr.Dropdown(
+                of,
+                value="",
+                label=name.capitalize(),
+                show_label=False,
+                container=False,
+                min_width=150,
+                elem_id=f"by-{name}",
+            )
             for name, of in zip(FILTERS, choices, strict=True)
         ]
     with gr.Row(equal_height=False):

@@ -21,9 +21,10 @@ IN_LINE: dict[str, Any] = {"concurrency_id": "in line", "concurrency_limit": 64}
 """Of events that wait in the desk's lines, where everybody sees how many are before."""
 _SHELF_JS = """
 const mark = (id) => {
-  for (const button of element.querySelectorAll('[data-id]')) button.setAttribute('aria-current', button.dataset.id === id);
+  const buttons = element.querySelectorAll('[data-id]');
+  for (const button of buttons) button.setAttribute('aria-current', button.dataset.id === id);
 };
-const marked = () => { const parts = new URLSearchParams(location.search); mark(parts.get('%s')); };
+const marked = () => mark(new URLSearchParams(location.search).get('%s'));
 element.addEventListener('click', (event) => {
   const button = event.target.closest('[data-id]');
   if (!button) return;
