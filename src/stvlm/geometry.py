@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.spatial.transform import Rotation
+from scipy.spatial.transform import Rotation, Slerp
 
 from stvlm.records import Array, Camera
 
@@ -42,6 +42,16 @@ def inverse_se3(a_SE3_b: Array) -> Array:
     out[..., :3, :3] = rotation
     out[..., :3, 3] = -(rotation @ a_SE3_b[..., :3, 3, None])[..., 0]
     out[..., 3, 3] = 1.0
+    return out
+
+
+def poses_between(times_s: Array, a_SE3_b: Array, at_s: Array) -> Array:
+    """Transforms (M, 4, 4) at other times (M,), none before the first or after the last: places on straight lines
+    between those of a_SE3_b (N, 4, 4), turned evenly.
+    """
+    out = np.tile(np.eye(4), (len(at_s), 1, 1))
+    out[:, :3, :3] = Slerp(times_s, Rotation.from_matrix(a_SE3_b[:, :3, :3]))(at_s).as_matrix()
+    out[:, :3, 3] = np.stack([np.interp(at_s, times_s, axis) for axis in a_SE3_b[:, :3, 3].T], axis=1)
     return out
 
 

@@ -28,11 +28,11 @@ FOOTAGE = Footage("street", np.arange(N) / 10, SIZE_PX)
 BLOTS = 128 + 900 * gaussian_filter(np.random.default_rng(0).normal(size=(512, 512)), 2.5, mode="wrap")
 
 
-def street(step_m: float = 0.8, turn_deg: float = 0.5) -> Array:
-    """world_SE3_camera (N, 4, 4): along x, looking a little further to the left in each frame."""
-    poses = np.tile(np.eye(4), (N, 1, 1))
-    poses[:, :3, :3] = Rotation.from_euler("z", np.arange(N)[:, None] * turn_deg, degrees=True).as_matrix() @ AHEAD
-    poses[:, 0, 3], poses[:, 2, 3] = step_m * np.arange(N), HEIGHT_M
+def street(step_m: float = 0.8, turn_deg: float = 0.5, n: int = N) -> Array:
+    """world_SE3_camera (n, 4, 4): along x, looking a little further to the left in each frame."""
+    poses = np.tile(np.eye(4), (n, 1, 1))
+    poses[:, :3, :3] = Rotation.from_euler("z", np.arange(n)[:, None] * turn_deg, degrees=True).as_matrix() @ AHEAD
+    poses[:, 0, 3], poses[:, 2, 3] = step_m * np.arange(n), HEIGHT_M
     return poses
 
 
@@ -131,6 +131,21 @@ def test_a_start_is_no_step_before_it() -> None:
     place_m = found(FOOTAGE, of(poses), K_PX, HEIGHT_M).world_SE3_camera[:, 0, 3]
     assert place_m[:3].tolist() == [place_m[0]] * 3
     assert place_m[5] - place_m[2] == pytest.approx(2.4, rel=0.06)
+
+
+def test_a_slow_camera_is_followed_as_well_as_a_fast_one() -> None:
+    """2.5 km/h: from frame to frame it goes too little to tell where to."""
+    poses = street(step_m=0.07, turn_deg=0.1, n=25)
+    geometry = found(Footage("street", np.arange(25) / 10, SIZE_PX), of(poses), K_PX, HEIGHT_M)
+    assert path_m(geometry.world_SE3_camera) == pytest.approx(0.07 * 24, rel=0.05)
+    np.testing.assert_allclose(geometry.world_SE3_camera[:, :3, 3], poses[:, :3, 3], atol=0.08)
+
+
+def test_a_long_halt_in_traffic_does_not_hide_how_far_it_drove() -> None:
+    """What the road has to tell is the way, and not each of the seconds in which others pass a camera that stands."""
+    poses = street(turn_deg=0)[[0, 1, 2, 3, *([3] * 12)]]
+    geometry = found(Footage("street", np.arange(16) / 10, SIZE_PX), of(poses), K_PX, HEIGHT_M)
+    assert path_m(geometry.world_SE3_camera) == pytest.approx(2.4, rel=0.05)
 
 
 def test_a_camera_that_looks_down_is_told_so() -> None:

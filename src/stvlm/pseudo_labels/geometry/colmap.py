@@ -15,9 +15,9 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
-from scipy.spatial.transform import Rotation, Slerp
 
 from stvlm import kinematics
+from stvlm.geometry import poses_between
 from stvlm.pseudo_labels.artefacts import Footage, Geometry, ObjectTracks, resized
 from stvlm.pseudo_labels.geometry.reading import inverse
 from stvlm.pseudo_labels.licences import provenance_of
@@ -184,8 +184,4 @@ def _every_pose(footage: Footage, frames: Array, any_SE3_camera: Array, most_gap
     gaps_s = np.diff(known_s)[np.diff(frames) > 1]
     if frames[0] != 0 or frames[-1] != len(times_s) - 1 or (gaps_s > most_gap_s + kinematics.ROUNDING).any():
         return None
-    first_SE3_camera = inverse(any_SE3_camera[:1]) @ any_SE3_camera
-    poses = np.tile(np.eye(4), (len(times_s), 1, 1))
-    poses[:, :3, :3] = Slerp(known_s, Rotation.from_matrix(first_SE3_camera[:, :3, :3]))(times_s).as_matrix()
-    poses[:, :3, 3] = np.stack([np.interp(times_s, known_s, axis) for axis in first_SE3_camera[:, :3, 3].T], axis=1)
-    return poses
+    return poses_between(known_s, inverse(any_SE3_camera[:1]) @ any_SE3_camera, times_s)

@@ -1,9 +1,10 @@
 """How a driving camera moved, by OpenCV alone: no network, no weights, no depth.
 
-From frame to frame, corners are tracked, and matched by what they look like where the camera has gone far; five of them
-give rotation and heading (Nister, 2004; RANSAC tells which five). How far it went they cannot tell. The road can, seen
-from a known height: for a plane with normal n at distance h below, what lies on it moves through the image by the
-homography R + s t n^T / h, in which the length s of the step is all that is left to find.
+From frame to frame, or to a later one where the camera is slow, corners are tracked, and matched by what they look like
+where it has gone far; five of them give rotation and heading (Nister, 2004; RANSAC tells which five). How far it went
+they cannot tell. The road can, seen from a known height: for a plane with normal n at distance h below, what lies on it
+moves through the image by the homography R + s t n^T / h, in which the length s of the step is all that is left to
+find.
 
     1. coarse: the s with which the road ahead looks most alike in both frames
     2. fine:   patches of road tracked from one frame to the other, warped by 1.
@@ -25,6 +26,8 @@ from scipy.optimize import least_squares
 from scipy.spatial import cKDTree
 from scipy.spatial.transform import Rotation
 
+from stvlm import kinematics
+from stvlm.geometry import poses_between
 from stvlm.pseudo_labels.artefacts import Footage, Geometry, ObjectTracks
 from stvlm.pseudo_labels.ground import axes
 from stvlm.pseudo_labels.licences import made_by
@@ -44,8 +47,10 @@ STEPS, STEP_PX = 12, 0.03
 """A corner is tracked in no more steps than this, and to a step so small."""
 RETURN_PX = 0.7
 """A corner tracked there and back comes back this near to where it was."""
-LEAST_PARALLAX_PX = 0.5
-"""Corners that move by less, in the median, beyond what a rotation explains, tell no translation."""
+LEAST_PARALLAX_PX, ENOUGH_PARALLAX_PX, LONGEST_STEP_S = 0.5, 2.0, 0.5
+"""Corners that move by less than the first, in the median, beyond what a rotation explains, tell no translation; by
+less than the second they tell it badly, and the next frame is looked at, up to so much later.
+"""
 ROAD_NEAR_M, ROAD_FAR_M, ROAD_HALF_WIDTH_M = 6.0, (18.0, 30.0), 3.0
 """Of the road up to 18 m, which is the most alike, a long step leaves too little in the second image: then up to 30."""
 SCENE_M = (5.0, 150.0)
@@ -69,7 +74,9 @@ ACCELERATION_MPS2 = 2.0
 AROUND, ALIKE = 10, 0.5
 """A step whose heading is off by more than 60 degrees from the median of so many before and after is none."""
 FITS = 0.25
-"""A step whose length by the road is off by more than this share of what all steps tell does not fit."""
+"""A step whose length by the road is off by more than this share of what all steps tell does not fit: those that do
+make up half of the way, or nothing is told.
+"""
 TURN_RAD = np.deg2rad(0.5)
 NO_MOTION = "the camera does not move"
 
@@ -78,7 +85,7 @@ LEVEL = np.array([0.0, 1.0, 0.0])
 
 
 class _Step(NamedTuple):
-    """From one frame to the next: x1 = rotation x0 + s heading. `road`: rays at depth 1 (P, 3) and (P, 2) of patches
+    """From one frame to a later one: x1 = rotation x0 + s heading. `road`: rays at depth 1 (P, 3) and (P, 2) of patches
     of the road in both.
     """
 
@@ -114,41 +121,49 @@ def visual_odometry(
     """
     cv2 = opencv()
     K_px = np.ascontiguousarray(K_px)  # of another, OpenCV's estimators make nothing
-    n = len(footage.times_s)
+    times_s = footage.times_s
+    n = len(times_s)
     steps: list[_Step] = []
+    keys = [0]  # the frames between which steps lie
     images = (_grey(cv2, read(k), footage) for k in range(n))
     first = next(images)
-    for k, second in enumerate(images):
+    for k, second in enumerate(images, 1):
         boxes_px = np.empty((0, 4))
         if objects is not None and objects.tracks:
-            boxes_px = np.array([track.boxes_px[k] for track in objects.tracks])
-        step = _step(cv2, first, second, K_px, down / camera_height_m, boxes_px[~np.isnan(boxes_px[:, 0])])
+            boxes_px = np.array([track.boxes_px[keys[-1]] for track in objects.tracks])
+        may_wait = k + 1 < n and times_s[k + 1] - times_s[keys[-1]] <= LONGEST_STEP_S + kinematics.ROUNDING
+        enough_px = ENOUGH_PARALLAX_PX if may_wait else LEAST_PARALLAX_PX
+        below, boxes_px = down / camera_height_m, boxes_px[~np.isnan(boxes_px[:, 0])]
+        step = _step(cv2, first, second, K_px, below, boxes_px, enough_px)
+        if step is None:
+            continue
         if isinstance(step, Rejected):
-            return Rejected(step.reason, f"{footage.video_id}, frame {k}")
+            return Rejected(step.reason, f"{footage.video_id}, frame {keys[-1]}")
         steps.append(step)
+        keys.append(k)
         first = second
     moves = np.array([step.heading.any() for step in steps], dtype=bool)
     if not moves.any():
         turned = any(Rotation.from_matrix(step.rotation).magnitude() > TURN_RAD for step in steps)
         return Rejected("the camera only turns" if turned else NO_MOTION, footage.video_id)
     told = np.array([len(step.road[0]) >= LEAST_PATCHES for step in steps], dtype=bool)
-    if 2 * told.sum() < moves.sum():
+    if not told.any():
         return Rejected("the road does not tell the scale", footage.video_id)
     patches = _patches([step for step, good in zip(steps, told, strict=True) if good])
     down = _road_normal(patches, down, camera_height_m, K_px[0, 0])
-    by_road_m = np.full(n - 1, np.nan)
+    by_road_m = np.full(len(steps), np.nan)
     by_road_m[told] = _lengths_m(patches, down / camera_height_m, K_px[0, 0])[0]
     by_road_m[by_road_m <= 0] = np.nan
-    if 2 * (~np.isnan(by_road_m[moves])).sum() < moves.sum():
-        return Rejected("the road does not tell the scale", footage.video_id)
     moves &= _forwards(steps, moves)  # a camera that hardly moves has a heading of noise
-    lengths_m = _chained(steps, by_road_m, moves, np.diff(footage.times_s))
-    known = ~np.isnan(by_road_m)
-    if 2 * (np.abs(by_road_m[known] - lengths_m[known]) <= FITS * lengths_m[known]).sum() < max(moves.sum(), 1):
+    if np.isnan(by_road_m[moves]).all():
+        return Rejected("the road does not tell the scale", footage.video_id)
+    lengths_m = _chained(steps, by_road_m, moves, np.diff(times_s[keys]))
+    fits = np.abs(by_road_m - lengths_m) <= FITS * lengths_m  # False for NaN
+    if 2 * lengths_m[fits].sum() < lengths_m.sum():
         return Rejected("the road does not tell the scale", footage.video_id)
     return Geometry(
-        times_s=footage.times_s,
-        world_SE3_camera=_poses(steps, lengths_m, down, camera_height_m),
+        times_s=times_s,
+        world_SE3_camera=poses_between(times_s[keys], _poses(steps, lengths_m, down, camera_height_m), times_s),
         K_px=np.tile(K_px, (n, 1, 1)),
         image_size_px=footage.image_size_px,
         is_upright=True,
@@ -166,7 +181,10 @@ def _grey(cv2: Any, image: Array, footage: Footage) -> Array:
     return image if image.ndim == 2 else np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY))
 
 
-def _step(cv2: Any, first: Array, second: Array, K_px: Array, below: Array, boxes_px: Array) -> _Step | Rejected:
+def _step(
+    cv2: Any, first: Array, second: Array, K_px: Array, below: Array, boxes_px: Array, enough_px: float
+) -> _Step | Rejected | None:
+    """None where the camera moves, but by less than this parallax."""
     free = np.full(first.shape, 255, dtype=np.uint8)
     for x0, y0, x1, y1 in np.clip(boxes_px, 0, None).astype(int):
         free[y0 : y1 + 1, x0 : x1 + 1] = 0
@@ -181,6 +199,8 @@ def _step(cv2: Any, first: Array, second: Array, K_px: Array, below: Array, boxe
     rotation, parallax_px = _rotation_alone(a, b, K_px)
     if parallax_px < LEAST_PARALLAX_PX:
         return _Step(rotation, np.zeros(3), *_NOTHING)
+    if parallax_px < enough_px:
+        return None
     essential, _ = cv2.findEssentialMat(a_px, b_px, K_px, method=cv2.RANSAC, prob=0.999, threshold=EPIPOLAR_PX)
     if essential is None or essential.shape != (3, 3):
         return Rejected("no motion explains the features")
