@@ -100,8 +100,8 @@ class Argoverse2:
             yield Rejected("damaged file", str(error))
             return
         yield from rejected
-        if not tracks:
-            yield Rejected("no annotations", recording.scene_id)
+        if not tracks or not cameras:
+            yield Rejected("no calibration" if tracks else "no annotations", recording.scene_id)
             return
         for camera, ego_SE3_camera in cameras:
             folder = log / "sensors" / "cameras" / camera.name
