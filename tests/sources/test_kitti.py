@@ -174,8 +174,9 @@ def test_boxes_without_a_pose_or_a_size_are_counted(root: Path) -> None:
 
 @pytest.mark.parametrize(("folder", "reason"), [("calib", "no calibration"), ("oxts", "no ego poses")])
 def test_a_sequence_without_a_part_is_rejected(root: Path, folder: str, reason: str) -> None:
-    (root / "training" / folder / f"{SEQUENCE}.txt").unlink()
-    assert read(root) == [Rejected(reason, SEQUENCE)]
+    file = root / "training" / folder / f"{SEQUENCE}.txt"
+    file.unlink()
+    assert read(root) == [Rejected(reason, f"{file}: is missing; unpack it there")]
 
 
 @pytest.mark.parametrize(("folder", "reason"), [("label_02", "no annotations"), ("oxts", "no ego poses")])

@@ -53,7 +53,7 @@ def test_a_root_that_lies_deeper_is_told(tmp_path: Path, name: str) -> None:
     sign.parent.mkdir(parents=True)
     sign.touch()
     there = sign.parent if name == "kitti" else sign
-    with pytest.raises(DataError, match=f"so {name} cannot be read from it; {there} is there: give the folder above it"):
+    with pytest.raises(DataError, match=f"so {name} cannot be read from it; {there} is there: give the folder"):
         open_source(name, tmp_path, {}).recordings()
 
 

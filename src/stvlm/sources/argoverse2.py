@@ -83,15 +83,13 @@ class Argoverse2:
         """The log as seen by each ring and stereo camera."""
         log = self._logs[recording.scene_id][0]
         annotations = next((log / name for name in _ANNOTATIONS if (log / name).is_file()), None)
-        for reason, missing in (
-            ("no annotations", annotations is None),
-            ("no ego poses", not (log / _POSES).is_file()),
-            ("no calibration", not (log / "calibration" / "intrinsics.feather").is_file()),
-        ):
-            if missing:
-                yield Rejected(reason, recording.scene_id)
+        if annotations is None:
+            yield Rejected("no annotations", recording.scene_id)
+            return
+        for reason, file in (("no ego poses", _POSES), ("no calibration", "calibration/intrinsics.feather")):
+            if not (log / file).is_file():
+                yield Rejected(reason, f"{log / file}: is missing; download it")
                 return
-        assert annotations is not None
         try:
             poses = _Poses(log / _POSES)
             sweeps_ns, tracks, rejected = _read_tracks(annotations, poses)

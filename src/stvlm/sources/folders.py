@@ -88,8 +88,9 @@ def state_of(root: Path, skipped: Collection[str] = _SENSOR_DATA) -> str:
 
 
 def wrong_root(source: str, root: Path, wanted: str) -> DataError:
-    """The error for a folder in which ``wanted`` was not found, and where it seems to be: deeper, packed, or nowhere, for
-    the folder is another source's."""
+    """The error for a folder in which ``wanted`` was not found. It tells what is there instead: the same deeper, or
+    packed, or another source's.
+    """
     if not root.is_dir():
         return DataError(f"{root}: no such folder; give --source {source}=PATH with the folder that holds {wanted}")
     places = [folder / name for folder, folders, files in walk(root) for name in (*folders, *files)]

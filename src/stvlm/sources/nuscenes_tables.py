@@ -7,6 +7,7 @@ once, only the columns and rows that a scene is made of, into arrays; these are 
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator
 from functools import partial
 from itertools import chain, islice
@@ -234,6 +235,7 @@ def _make(folder: Path) -> Made:
 
 def _joined(folder: Path) -> Made:
     scenes = _read(folder, "scene")
+    _refuse_doubles(folder, "scene", "name", [scene.name for scene in scenes])
     scene_of = {scene.token: i for i, scene in enumerate(scenes)}
     samples = {row.token: (scene_of[row.scene_token], row.timestamp * 1000) for row in _read(folder, "sample")}
     category_of = {row.token: row.name for row in _read(folder, "category")}
@@ -364,8 +366,17 @@ def _by_scene(rows: Array, scenes: int) -> list[Array]:
 
 
 def _read(folder: Path, table: str) -> list[Any]:
-    """All rows of a small table."""
-    return list(chain.from_iterable(read_rows(folder / f"{table}.json", _TABLES[table])))
+    """All rows of a small table, each with a token of its own."""
+    rows: list[Any] = list(chain.from_iterable(read_rows(folder / f"{table}.json", _TABLES[table])))
+    _refuse_doubles(folder, table, "token", [row.token for row in rows])
+    return rows
+
+
+def _refuse_doubles(folder: Path, table: str, column: str, values: list[str]) -> None:
+    """Raises DataError where two rows have one value: which of them is meant would be a guess."""
+    if len(set(values)) < len(values):
+        (double, _), *_ = Counter(values).most_common(1)
+        raise DataError(f"{folder / table}.json: two rows have the {column} {double!r}; unpack the metadata again")
 
 
 def _numbers(rows: list[tuple[float, ...]], width: int) -> Array:
