@@ -257,7 +257,9 @@ def test_only_a_sequence_with_gps_readings_is_read() -> None:
     source = Kitti(REAL)
     recordings = [item for item in source.recordings() if isinstance(item, Recording)]
     assert Counter(recording.split for recording in recordings) == {"train": 21}
-    assert list(source.scenes(recordings[0])) == [Rejected("no ego poses", "0000")]
+    (rejected,) = source.scenes(recordings[0])
+    assert isinstance(rejected, Rejected) and rejected.reason == "no ego poses"
+    assert rejected.subject.endswith("/oxts/0000.txt: is missing; unpack it there")
 
 
 @needs_realdata
