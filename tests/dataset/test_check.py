@@ -82,9 +82,11 @@ def test_what_is_told_of_all_recordings_is_what_a_build_makes(tmp_path: Path, mo
 Rows = dict[str, dict[str, int]]
 
 
-def source(name: str, recordings: dict[str, int], sampled: dict[str, int], rows: Rows, clips: int) -> SourceCheck:
+def source(
+    name: str, recordings: dict[str, int], sampled: dict[str, int], rows: Rows, clips: int, videos: int = 1
+) -> SourceCheck:
     cost = Cost(ask_s=2.0, read_s=1.0, clip_s=0.5, clip_bytes=1000.0, row_bytes=10.0, shard_bytes=3.0, arrow_bytes=5.0)
-    return SourceCheck(name, None, recordings, [], Sample(sampled, 1.0, rows, clips, clips, [], cost))
+    return SourceCheck(name, None, recordings, [], Sample(sampled, 1.0, rows, clips, clips, videos, [], cost))
 
 
 def test_a_sample_is_scaled_up_by_hand() -> None:
@@ -123,7 +125,7 @@ def test_what_was_asked_is_counted_as_it_is() -> None:
 
 def test_what_a_recipe_wants_is_set_against_what_is_there() -> None:
     asked = {"train": {"traveled_distance": 8, "traveling_speed": 4}}
-    one = source("kitti", {"train": 20}, {"train": 4}, asked, 12)  # 40 and 20 rows
+    one = source("kitti", {"train": 20}, {"train": 4}, asked, 12, 8)  # 40 and 20 rows, of 60 clips of 40 videos
     two = source("nuscenes", {"train": 10}, {"train": 2}, {"train": {"traveled_distance": 2}}, 2)  # 10 rows of 10 clips
 
     table = {"kitti": {"traveled_distance": 10, "traveling_speed": 30}, "nuplan": {"traveled_distance": 7}}
@@ -146,10 +148,23 @@ def test_what_a_recipe_wants_is_set_against_what_is_there() -> None:
     expected = expect([one, two], recipe_of({"kitti": {}, "nuplan": {}}, select={"amounts": amounts}))
     assert expected.rows["kitti train"] == {"traveled_distance": 20, "traveling_speed": 10}
     assert expected.shortfalls == [
-        Shortfall("kitti", "videos", 100, 60),
+        Shortfall("kitti", "videos", 100, 40),
         Shortfall("nuplan", "questions", 5, 0),
         Shortfall("nuplan", "videos", 2, 0),
     ]
+    assert expected.clips == pytest.approx(30)
+    amounts = {"kitti": {"questions": 30, "videos": 10}}  # which have a quarter of the clips and rows
+    expected = expect([one], recipe_of({"kitti": {}}, select={"amounts": amounts}))
+    assert (expected.clips, expected.shortfalls) == (15, [])
+
+
+def test_videos_are_counted_as_a_build_counts_them(raw: Path, tmp_path: Path) -> None:
+    select = {"amounts": {"argoverse2": {"questions": 10_000, "videos": 100}}}
+    recipe = recipe_of({"argoverse2": {}}, select=select)
+    request = BuildRequest(recipe, {"argoverse2": str(raw)}, annotations_only=True, engine=ONE)
+    told = check(request).expected.shortfalls
+    assert told == sorted(prepare(request, tmp_path / "work").shortfalls)
+    assert [(item.what, item.found) for item in told if item.what == "videos"] == [("videos", 2)]
 
 
 def test_a_sample_comes_from_all_over_the_list() -> None:

@@ -80,6 +80,7 @@ class Sample(NamedTuple):
     rows: Mapping[str, Mapping[str, int]]  # by split and task
     clips: int
     clips_with_images: int
+    videos: int  # recordings as seen by one camera, of which these clips are
     skipped: Sequence[Rejected]
     cost: Cost
 
@@ -224,6 +225,7 @@ def _sample(
         rows=rows,
         clips=clips,
         clips_with_images=clips,
+        videos=len(frequencies(asked.rows, "scene_id", "camera")),
         skipped=asked.skipped,
         cost=cost,
     )
@@ -297,10 +299,11 @@ def expect(sources: Sequence[SourceCheck], recipe: Recipe) -> Expected:
     for source in sources:
         cost, mine = source.sample.cost, [key for key in asked if key[0] == source.name]
         rows, chosen = sum(asked[key] for key in mine), sum(kept[key] for key in mine)
-        videos[source.name] = source.sample.clips_with_images * source.n / source.sample.n
-        of_source = _clips_kept(videos[source.name], rows, chosen)
-        if source.name in recipe.select.amounts:
-            of_source = min(of_source, recipe.select.amounts[source.name].videos)
+        videos[source.name] = source.sample.videos * source.n / source.sample.n
+        wanted = recipe.select.amounts.get(source.name)
+        shown = min(1.0, wanted.videos / videos[source.name]) if wanted else 1.0
+        n_clips = source.sample.clips_with_images * source.n / source.sample.n
+        of_source = _clips_kept(shown * n_clips, shown * rows, chosen)
         clips += of_source
         dataset_bytes += of_source * cost.clip_bytes + copies * chosen * cost.row_bytes
         work_bytes += rows * cost.shard_bytes + copies * chosen * cost.arrow_bytes
