@@ -25,6 +25,7 @@ from stvlm.recipes import from_mapping
 from stvlm.records import DataError, Recording
 from stvlm.simulation.formats.argoverse2 import write_argoverse2
 from stvlm.simulation.formats.nuplan import write_nuplan
+from stvlm.simulation.formats.nuscenes import write_nuscenes
 from stvlm.simulation.source import SimulationSource
 
 ROOT = Path(__file__).parent.parent.parent
@@ -70,7 +71,7 @@ def test_what_is_told_of_all_recordings_is_what_a_build_makes(tmp_path: Path, mo
     assert not list((tmp_path / "temporary").iterdir())
 
     report = build(request, tmp_path / "out")
-    assert found.problems == [] and found.sources[0].sample.recordings == 3
+    assert found.problems == [] and found.sources[0].sample.n == 3
     assert found.expected.rows == report.by_source
     assert found.expected.clips == report.clips
     made = sum(path.stat().st_size for path in (tmp_path / "out").rglob("*") if path.suffix in (".mp4", ".parquet"))
@@ -78,14 +79,23 @@ def test_what_is_told_of_all_recordings_is_what_a_build_makes(tmp_path: Path, mo
     assert found.expected.seconds > 0
 
 
-def source(name: str, recordings: dict[str, int], sampled: int, rows: dict[str, int], clips: int) -> SourceCheck:
+Rows = dict[str, dict[str, int]]
+
+
+def source(
+    name: str, recordings: dict[str, int], sampled: dict[str, int], rows: Rows, clips: int, videos: int = 1
+) -> SourceCheck:
     cost = Cost(ask_s=2.0, read_s=1.0, clip_s=0.5, clip_bytes=1000.0, row_bytes=10.0, shard_bytes=3.0, arrow_bytes=5.0)
-    return SourceCheck(name, None, recordings, [], Sample(sampled, 1.0, rows, clips, clips, [], cost))
+    return SourceCheck(name, None, recordings, [], Sample(sampled, 1.0, rows, clips, clips, videos, [], cost))
 
 
 def test_a_sample_is_scaled_up_by_hand() -> None:
     """20 recordings of which 4 were asked: five times their rows, clips, bytes and seconds."""
-    one = source("kitti", {"train": 15, "test": 5}, 4, {"traveled_distance": 8, "traveling_speed": 4}, 6)
+    asked = {
+        "train": {"traveled_distance": 6, "traveling_speed": 3},
+        "test": {"traveled_distance": 2, "traveling_speed": 1},
+    }
+    one = source("kitti", {"train": 15, "test": 5}, {"train": 3, "test": 1}, asked, 6)
     expected = expect([one], recipe_of({"kitti": {}}, variants=["mirrored"]))
     assert expected.rows == {
         "kitti train": {"traveled_distance": 30, "traveling_speed": 15},
@@ -98,9 +108,25 @@ def test_a_sample_is_scaled_up_by_hand() -> None:
     assert expected.shortfalls == []
 
 
+def test_what_was_asked_is_counted_as_it_is() -> None:
+    """Both test recordings were asked, and gave 9 rows; of four train ones two, and gave 1: a mean of 2.5."""
+    asked = {"train": {"traveled_distance": 1}, "test": {"traveled_distance": 6, "traveling_speed": 3}}
+    one = source("kitti", {"train": 4, "test": 2}, {"train": 2, "test": 2}, asked, 6)
+    assert expect([one], recipe_of({"kitti": {}})).rows == {
+        "kitti train": {"traveled_distance": 1 + 2 * 7 / 4, "traveling_speed": 2 * 3 / 4},
+        "kitti test": {"traveled_distance": 6, "traveling_speed": 3},
+    }
+    whole = source("kitti", {"train": 2, "test": 2}, {"train": 2, "test": 2}, asked, 6)
+    assert expect([whole], recipe_of({"kitti": {}})).rows == {
+        "kitti train": asked["train"],
+        "kitti test": asked["test"],
+    }
+
+
 def test_what_a_recipe_wants_is_set_against_what_is_there() -> None:
-    one = source("kitti", {"train": 20}, 4, {"traveled_distance": 8, "traveling_speed": 4}, 12)  # 40 and 20 rows
-    two = source("nuscenes", {"train": 10}, 2, {"traveled_distance": 2}, 2)  # 10 rows of 10 clips
+    asked = {"train": {"traveled_distance": 8, "traveling_speed": 4}}
+    one = source("kitti", {"train": 20}, {"train": 4}, asked, 12, 8)  # 40 and 20 rows, of 60 clips of 40 videos
+    two = source("nuscenes", {"train": 10}, {"train": 2}, {"train": {"traveled_distance": 2}}, 2)  # 10 rows of 10 clips
 
     table = {"kitti": {"traveled_distance": 10, "traveling_speed": 30}, "nuplan": {"traveled_distance": 7}}
     expected = expect([one, two], recipe_of({"kitti": {}, "nuplan": {}}, select={"table": table}))
@@ -122,10 +148,23 @@ def test_what_a_recipe_wants_is_set_against_what_is_there() -> None:
     expected = expect([one, two], recipe_of({"kitti": {}, "nuplan": {}}, select={"amounts": amounts}))
     assert expected.rows["kitti train"] == {"traveled_distance": 20, "traveling_speed": 10}
     assert expected.shortfalls == [
-        Shortfall("kitti", "videos", 100, 60),
+        Shortfall("kitti", "videos", 100, 40),
         Shortfall("nuplan", "questions", 5, 0),
         Shortfall("nuplan", "videos", 2, 0),
     ]
+    assert expected.clips == pytest.approx(30)
+    amounts = {"kitti": {"questions": 30, "videos": 10}}  # which have a quarter of the clips and rows
+    expected = expect([one], recipe_of({"kitti": {}}, select={"amounts": amounts}))
+    assert (expected.clips, expected.shortfalls) == (15, [])
+
+
+def test_videos_are_counted_as_a_build_counts_them(raw: Path, tmp_path: Path) -> None:
+    select = {"amounts": {"argoverse2": {"questions": 10_000, "videos": 100}}}
+    recipe = recipe_of({"argoverse2": {}}, select=select)
+    request = BuildRequest(recipe, {"argoverse2": str(raw)}, annotations_only=True, engine=ONE)
+    told = check(request).expected.shortfalls
+    assert told == sorted(prepare(request, tmp_path / "work").shortfalls)
+    assert [(item.what, item.found) for item in told if item.what == "videos"] == [("videos", 2)]
 
 
 def test_a_sample_comes_from_all_over_the_list() -> None:
@@ -147,6 +186,25 @@ def test_images_that_lack_are_counted(raw: Path, tmp_path: Path) -> None:
     assert 0 < sample.clips_with_images < sample.clips == len(clips)
     assert f"{sample.clips_with_images} of {sample.clips} sampled clips have them" in as_text(found)
     assert [item.reason for item in sample.skipped] == ["no images"]
+
+
+def test_images_that_lack_here_and_there_are_counted(tmp_path: Path) -> None:
+    root = tmp_path / "nuscenes"
+    write_nuscenes(SimulationSource({"seed": 3, "recordings": 2, **WORLD}), root)
+    rows = json.loads((root / "v1.0-trainval" / "sample_data.json").read_text(encoding="utf-8"))
+    frames = [row["filename"] for row in rows if row["calibrated_sensor_token"] == rows[0]["calibrated_sensor_token"]]
+    for file in frames[15:]:  # 1.5 s of 5 are left of one recording: too little for a clip
+        (root / file).unlink()
+    request = BuildRequest(recipe_of({"nuscenes": {}}), {"nuscenes": str(root)})
+    sample = check(request).sources[0].sample
+    assert 0 < sample.clips_with_images < sample.clips
+    scene = "sim-3-00000 CAM_FRONT"
+    assert sample.skipped == [("some frames have no image", f"{scene}: 36 of 51")]
+
+    for file in frames[:15]:
+        (root / file).unlink()
+    (skipped,) = check(request).sources[0].sample.skipped
+    assert skipped == ("no images", f"{scene}: {root / frames[0]}: the image is missing")
 
 
 def test_problems_of_one_source_do_not_hide_another(raw: Path, tmp_path: Path) -> None:

@@ -127,16 +127,22 @@ def test_bad_rows_are_counted_and_the_rest_is_read(log: Path, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize(
-    ("file", "reason"),
+    ("file", "reason", "subject"),
     [
-        ("annotations.feather", "no annotations"),
-        ("city_SE3_egovehicle.feather", "no ego poses"),
-        ("calibration/intrinsics.feather", "no calibration"),
+        ("annotations.feather", "no annotations", LOG),  # as in the test split
+        ("city_SE3_egovehicle.feather", "no ego poses", "{file}: is missing; download it"),
+        ("calibration/intrinsics.feather", "no calibration", "{file}: is missing; download it"),
     ],
 )
-def test_a_log_without_a_part_is_rejected(log: Path, tmp_path: Path, file: str, reason: str) -> None:
+def test_a_log_without_a_part_is_rejected(log: Path, tmp_path: Path, file: str, reason: str, subject: str) -> None:
     (log / file).unlink()
-    assert read(tmp_path) == [Rejected(reason, LOG)]
+    assert read(tmp_path) == [Rejected(reason, subject.format(file=log / file))]
+
+
+def test_a_log_whose_cameras_are_not_told_is_rejected(log: Path, tmp_path: Path) -> None:
+    file = log / "calibration" / "intrinsics.feather"
+    feather.write_feather(feather.read_table(file).slice(0, 0), file)
+    assert read(tmp_path) == [Rejected("no calibration", LOG)]
 
 
 @pytest.mark.parametrize(

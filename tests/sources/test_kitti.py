@@ -174,8 +174,9 @@ def test_boxes_without_a_pose_or_a_size_are_counted(root: Path) -> None:
 
 @pytest.mark.parametrize(("folder", "reason"), [("calib", "no calibration"), ("oxts", "no ego poses")])
 def test_a_sequence_without_a_part_is_rejected(root: Path, folder: str, reason: str) -> None:
-    (root / "training" / folder / f"{SEQUENCE}.txt").unlink()
-    assert read(root) == [Rejected(reason, SEQUENCE)]
+    file = root / "training" / folder / f"{SEQUENCE}.txt"
+    file.unlink()
+    assert read(root) == [Rejected(reason, f"{file}: is missing; unpack it there")]
 
 
 @pytest.mark.parametrize(("folder", "reason"), [("label_02", "no annotations"), ("oxts", "no ego poses")])
@@ -256,7 +257,9 @@ def test_only_a_sequence_with_gps_readings_is_read() -> None:
     source = Kitti(REAL)
     recordings = [item for item in source.recordings() if isinstance(item, Recording)]
     assert Counter(recording.split for recording in recordings) == {"train": 21}
-    assert list(source.scenes(recordings[0])) == [Rejected("no ego poses", "0000")]
+    (rejected,) = source.scenes(recordings[0])
+    assert isinstance(rejected, Rejected) and rejected.reason == "no ego poses"
+    assert rejected.subject.endswith("/oxts/0000.txt: is missing; unpack it there")
 
 
 @needs_realdata

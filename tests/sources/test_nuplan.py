@@ -164,6 +164,7 @@ def test_bad_rows_are_counted_and_the_rest_is_read(log: Path, tmp_path: Path) ->
         ("UPDATE camera SET width = 0", "unusable calibration"),
         ("UPDATE camera SET rotation = NULL", "unusable calibration"),
         ("UPDATE camera SET intrinsic = x'80'", "unusable calibration"),
+        ("UPDATE camera SET intrinsic = x'800495ffffffffffffffff'", "unusable calibration"),
         ("UPDATE lidar_box SET x = 'east'", "damaged file"),
         ("DROP TABLE lidar_pc", "damaged file"),
     ],

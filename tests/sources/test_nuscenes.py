@@ -182,6 +182,7 @@ def test_a_bad_row_is_counted_and_the_rest_is_read(tmp_path: Path, spoil: Spoil,
     [
         ("sample_annotation", [], "no annotations", SCENE),  # as in v1.0-test
         ("ego_pose", [], "no ego poses", f"{SCENE} CAM_FRONT"),
+        ("sample_data", [], "no frames", SCENE),
     ],
 )
 def test_a_scene_without_a_part_is_rejected(tmp_path: Path, table: str, rows: list, reason: str, subject: str) -> None:
@@ -228,8 +229,12 @@ def test_a_table_that_is_cut_off_is_named(tmp_path: Path, keep: float) -> None:
     ("spoil", "message"),
     [
         (lambda content: content["sample_annotation"][0].pop("size"), "annotation.json: a row has no column 'size'"),
-        (lambda content: content["sample"].pop(), "a row refers to 'b', which no table has"),
+        (lambda content: content["sample"].pop(), "sample_data.json: a row refers to 'b', which no table has"),
+        (change("instance", category_token="?"), "instance.json: a row refers to '\\?', which no table has"),
+        (change("sample_annotation", instance_token="x"), "sample_annotation.json: a row refers to 'x'"),
         (change("ego_pose", translation=[1.0, 2.0]), "a value is of the wrong kind"),
+        (change("instance", token="cone"), "/instance.json: two rows have the token 'cone'; unpack"),
+        (lambda content: content["scene"].append({"token": "t", "name": SCENE}), "rows have the name 'scene-0061'"),
     ],
 )
 def test_tables_that_do_not_fit_are_an_error(tmp_path: Path, spoil: Spoil, message: str) -> None:

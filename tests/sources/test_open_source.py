@@ -47,6 +47,23 @@ def test_another_sources_folder_is_recognised(tmp_path: Path, given: str, there:
         open_source(given, tmp_path, {}).recordings()
 
 
+@pytest.mark.parametrize("name", ["egoexo4d", "kitti", "nuscenes"])
+def test_a_root_that_lies_deeper_is_told(tmp_path: Path, name: str) -> None:
+    sign = tmp_path / "data" / SIGNS[name]
+    sign.parent.mkdir(parents=True)
+    sign.touch()
+    there = sign.parent if name == "kitti" else sign
+    with pytest.raises(DataError, match=f"so {name} cannot be read from it; {there} is there: give the folder"):
+        open_source(name, tmp_path, {}).recordings()
+
+
+def test_an_archive_is_to_be_unpacked(tmp_path: Path) -> None:
+    for name in ("notes.txt", "v1.0-mini.tgz", "v1.0-trainval_meta.tgz"):
+        (tmp_path / name).touch()
+    with pytest.raises(DataError, match=f"nuscenes cannot be read from it; unpack {tmp_path}/v1.0-mini.tgz$"):
+        open_source("nuscenes", tmp_path, {}).recordings()
+
+
 def test_a_folder_of_no_source_is_told(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").touch()
     with pytest.raises(DataError, match=r"argoverse2 cannot be read from it$"):

@@ -69,11 +69,13 @@ def test_an_argoverse_log_without_images() -> None:
 
 
 def test_argoverse_logs_with_a_part_missing() -> None:
-    for log, reason in (
-        ("adcf7d18-0510-35b0-a2fa-b4cea13a6d76", "no calibration"),
-        ("b87683ae-14c5-321f-8af3-623e7bafc3a7", "no ego poses"),
+    for log, reason, file in (
+        ("adcf7d18-0510-35b0-a2fa-b4cea13a6d76", "no calibration", "calibration/intrinsics.feather"),
+        ("b87683ae-14c5-321f-8af3-623e7bafc3a7", "no ego poses", "city_SE3_egovehicle.feather"),
     ):
-        assert read("argoverse2", log) == [Rejected(reason, log)]
+        (rejected,) = read("argoverse2", log)
+        assert isinstance(rejected, Rejected) and rejected.reason == reason
+        assert rejected.subject.endswith(f"/{log}/{file}: is missing; download it")
 
 
 @pytest.mark.parametrize(

@@ -302,7 +302,7 @@ def assert_refused(folder: Path, file: str, message: str) -> None:
 
 
 def test_a_root_that_is_none_says_what_is_missing(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"holds no <recording>/recording\.json, so bdd100k cannot be read from it$"):
+    with pytest.raises(DataError, match=r"<recording>/recording\.json, which pseudo_label\.py makes of plain video"):
         VideoFolder("bdd100k", tmp_path).recordings()
     folder = write(tmp_path)
     with pytest.raises(

@@ -30,10 +30,11 @@ from stvlm.dataset.prepare import (
 )
 from stvlm.dataset.recipe import Recipe
 from stvlm.dataset.report import TASKS, reason_lines, row_lines, shortfall_lines
-from stvlm.dataset.rows import SCHEMA
+from stvlm.dataset.rows import SCHEMA, frequencies
 from stvlm.dataset.select import Selection, Shortfall
 from stvlm.dataset.shards import (
     NO_IMAGES,
+    SOME_IMAGES,
     Asked,
     Asking,
     Rendering,
@@ -74,13 +75,19 @@ class Cost(NamedTuple):
 class Sample(NamedTuple):
     """What was asked of some recordings of a source."""
 
-    recordings: int
+    recordings: Mapping[str, int]  # by the dataset's split
     seconds: float
-    rows: Mapping[str, int]  # by task
+    rows: Mapping[str, Mapping[str, int]]  # by split and task
     clips: int
     clips_with_images: int
+    videos: int  # recordings as seen by one camera, of which these clips are
     skipped: Sequence[Rejected]
     cost: Cost
+
+    @property
+    def n(self) -> int:
+        """How many recordings were asked."""
+        return sum(self.recordings.values())
 
 
 class SourceCheck(NamedTuple):
@@ -101,7 +108,8 @@ class SourceCheck(NamedTuple):
 class Expected(NamedTuple):
     """What a build would make and take, as far as samples tell.
 
-    At most these rows: answers are evened out, and how far that goes only all rows can tell.
+    At most these rows: answers are evened out, and how far that goes only all rows can tell. What was asked is counted
+    as it is; of each other recording the mean is expected.
     """
 
     rows: Mapping[str, Mapping[str, float]]  # "source split" -> task -> rows
@@ -208,16 +216,20 @@ def _sample(
     cost = Cost(ask_s=float(np.mean(took_s[1:] or took_s)), **_row_bytes(asked, folder))  # the first opens the source
     if with_video:
         cost = cost._replace(**_render_some(asked, units, folder))
+    rows: dict[str, dict[str, int]] = defaultdict(dict)
+    for (split, task), n in frequencies(asked.rows, "split", "task").items():
+        rows[split][task] = n
     sample = Sample(
-        recordings=len(units),
+        recordings=Counter(request.recipe.splits[unit.recording.split] for unit in units),
         seconds=seconds,
-        rows=Counter(asked.rows.column("task").to_pylist()),
+        rows=rows,
         clips=clips,
         clips_with_images=clips,
+        videos=len(frequencies(asked.rows, "scene_id", "camera")),
         skipped=asked.skipped,
         cost=cost,
     )
-    if any(item.reason == NO_IMAGES for item in asked.skipped):
+    if any(item.reason in (NO_IMAGES, SOME_IMAGES) for item in asked.skipped):
         sample = sample._replace(clips=_clips_without_regard_to_images(units, folder))
     return sample, asked.rows
 
@@ -279,12 +291,7 @@ def _render_some(asked: Asked, units: Sequence[Asking], folder: Path) -> dict[st
 
 def expect(sources: Sequence[SourceCheck], recipe: Recipe) -> Expected:
     """Scales samples up to all recordings, and takes from them what the recipe wants."""
-    asked = {
-        (source.name, split, task): rows * n / source.sample.recordings
-        for source in sources
-        for split, n in source.recordings.items()
-        for task, rows in source.sample.rows.items()
-    }
+    asked = {(source.name, *key): n for source in sources for key, n in _asked_of(source).items()}
     kept, shortfalls = _selected(asked, recipe.select)
     videos = dict.fromkeys(recipe.select.amounts, 0.0)
     copies = 1 + len(recipe.variants)
@@ -292,10 +299,11 @@ def expect(sources: Sequence[SourceCheck], recipe: Recipe) -> Expected:
     for source in sources:
         cost, mine = source.sample.cost, [key for key in asked if key[0] == source.name]
         rows, chosen = sum(asked[key] for key in mine), sum(kept[key] for key in mine)
-        videos[source.name] = source.sample.clips_with_images * source.n / source.sample.recordings
-        of_source = _clips_kept(videos[source.name], rows, chosen)
-        if source.name in recipe.select.amounts:
-            of_source = min(of_source, recipe.select.amounts[source.name].videos)
+        videos[source.name] = source.sample.videos * source.n / source.sample.n
+        wanted = recipe.select.amounts.get(source.name)
+        shown = min(1.0, wanted.videos / videos[source.name]) if wanted else 1.0
+        n_clips = source.sample.clips_with_images * source.n / source.sample.n
+        of_source = _clips_kept(shown * n_clips, shown * rows, chosen)
         clips += of_source
         dataset_bytes += of_source * cost.clip_bytes + copies * chosen * cost.row_bytes
         work_bytes += rows * cost.shard_bytes + copies * chosen * cost.arrow_bytes
@@ -307,6 +315,18 @@ def expect(sources: Sequence[SourceCheck], recipe: Recipe) -> Expected:
     for (name, split, task), n_rows in kept.items():
         by_source[f"{name} {split}"][task] = n_rows
     return Expected(by_source, clips, sorted(shortfalls), dataset_bytes, work_bytes, seconds)
+
+
+def _asked_of(source: SourceCheck) -> dict[tuple[str, str], float]:
+    """How many rows can be asked of all recordings of a source, by split and task."""
+    sample, expected = source.sample, dict[tuple[str, str], float]()
+    in_sample = sum((Counter(of_task) for of_task in sample.rows.values()), Counter[str]())
+    for split, n in source.recordings.items():
+        others = n - sample.recordings.get(split, 0)
+        for task, rows in in_sample.items():
+            if here := sample.rows.get(split, {}).get(task, 0) + others * rows / sample.n:
+                expected[split, task] = here
+    return expected
 
 
 def _selected(asked: Mapping[Key, float], selection: Selection) -> tuple[dict[Key, float], list[Shortfall]]:
@@ -360,7 +380,7 @@ def as_text(found: Check) -> str:
         sample = source.sample
         recordings = ", ".join(f"{n:,} {split}" for split, n in source.recordings.items())
         lines += ["", f"{source.name}" + (f"  {source.path}" if source.path else "")]
-        lines += [f"  {'recordings':12} {recordings}; {sample.recordings:,} asked, in {_time(sample.seconds)}"]
+        lines += [f"  {'recordings':12} {recordings}; {sample.n:,} asked, in {_time(sample.seconds)}"]
         if sample.cost.clip_s:
             share = f"{sample.clips_with_images:,} of {sample.clips:,} sampled clips have them"
             each = f"{_size(sample.cost.clip_bytes)} and {_time(sample.cost.clip_s)} a clip"

@@ -51,6 +51,7 @@ _REPEATED = tuple(name for name in LIGHT if SHARD_SCHEMA.field(name).type == pa.
 SHOWN = ("clip_id", "camera", "clip_start_ns", "frame_times_s", "intrinsics_px", "objects")
 """The columns that say what an mp4 shows."""
 FAILED, NO_IMAGES, UNREADABLE = "failed: ", "no images", "unreadable recording"
+SOME_IMAGES = "some frames have no image"
 PASSING = (FAILED, NO_IMAGES, UNREADABLE, KILLED)
 """How the reasons begin that may be the machine's, or of images that may come: the state of a source knows neither."""
 ORDER = [(name, "ascending") for name in ("camera", "clip_start_ns", "clip_id", "id")]
@@ -250,14 +251,31 @@ def _clips(unit: Asking, rejected: Counter[str], skipped: list[Rejected]) -> lis
                 skipped.append(scene)
             elif not unit.with_video:
                 scenes.append(replace(scene, frames=None))  # whether an image exists must not matter
-            elif scene.frames is None or not scene.frames.available().any():
-                skipped.append(Rejected(NO_IMAGES, f"{scene.scene_id} {scene.camera.name}"))
+            elif lacking := _images_lacking(scene):
+                skipped.append(lacking)
+                scenes += [scene] if lacking.reason == SOME_IMAGES else []
             else:
                 scenes.append(scene)
     except DataError as error:
         skipped.append(Rejected(UNREADABLE, str(error)))
         return []
     return list(make_clips(scenes, unit.recipe.visibility, unit.recipe.clips, rejected))
+
+
+def _images_lacking(scene: Scene) -> Rejected | None:
+    """How many of a scene's images are not there, or where the first was looked for if none is; None if all are."""
+    subject = f"{scene.scene_id} {scene.camera.name}"
+    if scene.frames is None:
+        return Rejected(NO_IMAGES, subject)
+    available = scene.frames.available()
+    if available.any():
+        n = int((~available).sum())
+        return Rejected(SOME_IMAGES, f"{subject}: {n} of {len(available)}") if n else None
+    try:
+        scene.frames.read(0)
+    except ImageError as error:
+        subject = f"{subject}: {error}"
+    return Rejected(NO_IMAGES, subject)
 
 
 def _trajectory(clip: Clip, settings: VideoSettings) -> dict[str, Any]:

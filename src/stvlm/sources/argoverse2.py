@@ -83,15 +83,13 @@ class Argoverse2:
         """The log as seen by each ring and stereo camera."""
         log = self._logs[recording.scene_id][0]
         annotations = next((log / name for name in _ANNOTATIONS if (log / name).is_file()), None)
-        for reason, missing in (
-            ("no annotations", annotations is None),
-            ("no ego poses", not (log / _POSES).is_file()),
-            ("no calibration", not (log / "calibration" / "intrinsics.feather").is_file()),
-        ):
-            if missing:
-                yield Rejected(reason, recording.scene_id)
+        if annotations is None:
+            yield Rejected("no annotations", recording.scene_id)
+            return
+        for reason, file in (("no ego poses", _POSES), ("no calibration", "calibration/intrinsics.feather")):
+            if not (log / file).is_file():
+                yield Rejected(reason, f"{log / file}: is missing; download it")
                 return
-        assert annotations is not None
         try:
             poses = _Poses(log / _POSES)
             sweeps_ns, tracks, rejected = _read_tracks(annotations, poses)
@@ -100,8 +98,8 @@ class Argoverse2:
             yield Rejected("damaged file", str(error))
             return
         yield from rejected
-        if not tracks:
-            yield Rejected("no annotations", recording.scene_id)
+        if not tracks or not cameras:
+            yield Rejected("no calibration" if tracks else "no annotations", recording.scene_id)
             return
         for camera, ego_SE3_camera in cameras:
             folder = log / "sensors" / "cameras" / camera.name

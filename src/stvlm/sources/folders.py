@@ -13,6 +13,7 @@ from stvlm.records import DataError, Rejected
 # Millions of files, and no recording begins there.
 _SENSOR_DATA = {"sensors", "sensor_blobs", "samples", "sweeps", "maps"}
 IMAGES = {".jpg", ".jpeg", ".png"}
+_ARCHIVES = (".tgz", ".tar", ".tar.gz", ".zip")
 _BUILT = "build.json"  # in a dataset that was built into the folder of its own source
 _SIGNS = {
     "sample_annotation.json": "nuscenes",
@@ -25,6 +26,7 @@ _SIGNS = {
     "scene_objects.csv": "aria_digital_twin",
     "recording.json": "video_folder",
 }
+_AT_THE_TOP = ("nuscenes", "kitti", "egoexo4d")  # the others are found at any depth
 
 
 def walk(root: Path, skipped: Collection[str] = _SENSOR_DATA) -> Iterator[tuple[Path, list[str], list[str]]]:
@@ -86,10 +88,18 @@ def state_of(root: Path, skipped: Collection[str] = _SENSOR_DATA) -> str:
 
 
 def wrong_root(source: str, root: Path, wanted: str) -> DataError:
-    """The error for a folder in which ``wanted`` was not found, with the source that it seems to be instead."""
+    """The error for a folder in which ``wanted`` was not found. It tells what is there instead: the same deeper, or
+    packed, or another source's.
+    """
     if not root.is_dir():
         return DataError(f"{root}: no such folder; give --source {source}=PATH with the folder that holds {wanted}")
-    names = {name for _, folders, files in walk(root) for name in (*folders, *files)}
-    others = {kind for sign, kind in _SIGNS.items() if any(name.endswith(sign) for name in names)} - {source}
-    hint = "".join(f"; it looks like {other}: use --source {other}={root}" for other in sorted(others))
+    places = [folder / name for folder, folders, files in walk(root) for name in (*folders, *files)]
+    found = {kind: place for place in reversed(places) for sign, kind in _SIGNS.items() if place.name.endswith(sign)}
+    packed = [place for place in places if place.name.endswith(_ARCHIVES)]
+    if source in found and source in _AT_THE_TOP:
+        hint = f"; {found[source]} is there: give the folder above it that docs/data.md names"
+    elif others := sorted(found.keys() - {source}):
+        hint = "".join(f"; it looks like {other}: use --source {other}={root}" for other in others)
+    else:
+        hint = f"; unpack {packed[0]}" if packed else ""
     return DataError(f"{root}: holds no {wanted}, so {source} cannot be read from it{hint}")

@@ -89,7 +89,7 @@ class Kitti:
         files = [self._root / folder / f"{sequence}.txt" for folder in ("calib", "oxts")]
         for reason, file in zip(("no calibration", "no ego poses"), files, strict=True):
             if not file.is_file():
-                yield Rejected(reason, sequence)
+                yield Rejected(reason, f"{file}: is missing; unpack it there")
                 return
         images = {path.stem: path for path in sorted((self._root / _CAMERA / sequence).glob("*.[jp][pn]g"))}
         try:

@@ -169,7 +169,7 @@ _NUMPY = {
     "numpy.core.multiarray.scalar": np.float64(0).__reduce__()[0],
     "numpy._core.multiarray.scalar": np.float64(0).__reduce__()[0],
 }
-_PICKLE_DAMAGE = (pickle.UnpicklingError, EOFError, AttributeError, IndexError, KeyError, TypeError)
+_PICKLE_DAMAGE = (pickle.UnpicklingError, EOFError, AttributeError, IndexError, KeyError, OverflowError, TypeError)
 
 
 class _NumbersOnly(pickle.Unpickler):

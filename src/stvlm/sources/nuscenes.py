@@ -110,6 +110,8 @@ class NuScenes:
         if not tracks:
             yield Rejected("no annotations", recording.scene_id)
             return
+        if not rows.cameras:
+            yield Rejected("no frames", recording.scene_id)
         seen_by = np.array(rows.cameras)[rows.frame_mount]
         for name in sorted(set(rows.cameras)):
             of_camera = np.flatnonzero(seen_by == name)

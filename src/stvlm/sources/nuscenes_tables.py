@@ -7,7 +7,9 @@ once, only the columns and rows that a scene is made of, into arrays; these are 
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from itertools import chain, islice
 from pathlib import Path
@@ -226,21 +228,35 @@ def _make(folder: Path) -> Made:
     """A batch a scene."""
     try:
         return _joined(folder)
-    except KeyError as error:
-        raise DataError(f"{folder}: a row refers to {error}, which no table has; unpack the metadata again") from error
     except (ValueError, OverflowError) as error:
         raise DataError(f"{folder}: a value is of the wrong kind ({error}); unpack the metadata again") from error
 
 
+@contextmanager
+def _joining(folder: Path, table: str) -> Iterator[None]:
+    """Names the table one of whose rows refers to what is not there."""
+    try:
+        yield
+    except KeyError as error:
+        wrong = f"a row refers to {error}, which no table has"
+        raise DataError(f"{folder / table}.json: {wrong}; unpack the metadata again") from error
+
+
 def _joined(folder: Path) -> Made:
     scenes = _read(folder, "scene")
+    _refuse_doubles(folder, "scene", "name", [scene.name for scene in scenes])
     scene_of = {scene.token: i for i, scene in enumerate(scenes)}
-    samples = {row.token: (scene_of[row.scene_token], row.timestamp * 1000) for row in _read(folder, "sample")}
+    with _joining(folder, "sample"):
+        samples = {row.token: (scene_of[row.scene_token], row.timestamp * 1000) for row in _read(folder, "sample")}
     category_of = {row.token: row.name for row in _read(folder, "category")}
-    instances = [(row.token, category_of[row.category_token]) for row in _read(folder, "instance")]
-    mounts, mount_of = _mounts(folder)
-    frames, files = _frames(folder, samples, mount_of)
-    boxes = _boxes(folder, samples, {token: i for i, (token, _) in enumerate(instances)})
+    with _joining(folder, "instance"):
+        instances = [(row.token, category_of[row.category_token]) for row in _read(folder, "instance")]
+    with _joining(folder, "calibrated_sensor"):
+        mounts, mount_of = _mounts(folder)
+    with _joining(folder, "sample_data"):
+        frames, files = _frames(folder, samples, mount_of)
+    with _joining(folder, "sample_annotation"):
+        boxes = _boxes(folder, samples, {token: i for i, (token, _) in enumerate(instances)})
 
     def batches() -> Iterator[pa.RecordBatch]:
         for box_index, frame_index in zip(_by_scene(boxes, len(scenes)), _by_scene(frames, len(scenes)), strict=True):
@@ -364,8 +380,17 @@ def _by_scene(rows: Array, scenes: int) -> list[Array]:
 
 
 def _read(folder: Path, table: str) -> list[Any]:
-    """All rows of a small table."""
-    return list(chain.from_iterable(read_rows(folder / f"{table}.json", _TABLES[table])))
+    """All rows of a small table, each with a token of its own."""
+    rows: list[Any] = list(chain.from_iterable(read_rows(folder / f"{table}.json", _TABLES[table])))
+    _refuse_doubles(folder, table, "token", [row.token for row in rows])
+    return rows
+
+
+def _refuse_doubles(folder: Path, table: str, column: str, values: list[str]) -> None:
+    """Raises DataError where two rows have one value: which of them is meant would be a guess."""
+    if len(set(values)) < len(values):
+        (double, _), *_ = Counter(values).most_common(1)
+        raise DataError(f"{folder / table}.json: two rows have the {column} {double!r}; unpack the metadata again")
 
 
 def _numbers(rows: list[tuple[float, ...]], width: int) -> Array:

@@ -48,7 +48,8 @@ class VideoFolder:
                 subfolders.clear()
                 folders[folder.relative_to(self._path).as_posix()] = folder
         if not folders:
-            raise wrong_root(self.name, self._path, f"<recording>/{_DESCRIPTION}")
+            wanted = f"<recording>/{_DESCRIPTION}, which pseudo_label.py makes of plain video"
+            raise wrong_root(self.name, self._path, wanted)
         if "." in folders:
             raise DataError(f"{self._path}: is one recording; give --source {self.name}=PATH with the folder above it")
         return folders
