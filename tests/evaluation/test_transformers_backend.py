@@ -1,5 +1,6 @@
 """Answers of real model classes, in small: with a clip read once for all its questions they are those without."""
 
+import json
 from functools import wraps
 
 import numpy as np
@@ -137,6 +138,16 @@ def test_a_lora_adapter_is_loaded_onto_its_base(rows, llava, tmp_path):
     assert found == answers(adapted, asked, 1)
     assert found != answers(TransformersModel(str(llava), max_new_tokens=8), asked, 8)
     assert fingerprint(str(tmp_path / "adapter")).endswith(f" on {fingerprint(str(llava))}")
+
+
+@pytest.mark.parametrize("kind", ["llava_onevision", "qwen2_5_vl"])
+def test_answers_are_greedy_whatever_a_models_publisher_set(kind, rows, tmp_path):
+    folder, asked = write_model(tmp_path / kind, kind), ask(rows[:4], "model")
+    greedy = answers(TransformersModel(str(folder), max_new_tokens=24), asked, 4)
+    settings = json.loads((folder / "generation_config.json").read_text())
+    settings |= {"do_sample": True, "temperature": 0.7, "top_k": 20, "top_p": 0.8, "repetition_penalty": 1.3}
+    (folder / "generation_config.json").write_text(json.dumps(settings))
+    assert answers(TransformersModel(str(folder), max_new_tokens=24), asked, 4) == greedy
 
 
 def test_what_is_no_model_is_told_in_one_line(tmp_path):

@@ -84,7 +84,10 @@ class TransformersModel:
     def _take(self, model: Any, processor: Any, max_new_tokens: int, depth_dir: Path | None) -> None:
         self._model, self._processor = model, processor
         self._processor.tokenizer.padding_side = "left"
-        self._settings = {"do_sample": False, "temperature": None, "top_p": None, "top_k": None}
+        # Some publishers set a penalty on what was said before, as Qwen2.5-VL's do: here, on the prompt's digits.
+        self._settings = {
+            "do_sample": False, "temperature": None, "top_p": None, "top_k": None, "repetition_penalty": 1.0,
+        }  # fmt: skip
         self._max_new_tokens = max_new_tokens
         self._shown = Shown(depth_dir)
         self._most: int | None = None  # that fit into memory, once more did not
