@@ -296,6 +296,15 @@ def test_a_loss_that_is_no_number_ends_the_run(model, dataset, tmp_path, monkeyp
     assert [path.name for path in (tmp_path / ".out.training" / "checkpoints").iterdir()] == ["checkpoint-1"]
 
 
+def test_memory_that_runs_out_is_one_line(model, dataset, tmp_path, monkeypatch, any_reward):
+    def full(*args, **kwargs):
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    monkeypatch.setattr(VideoGRPOTrainer, "_compute_loss", full)
+    with pytest.raises(DataError, match=r"^the device's memory is full \(CUDA .*\); lower answers_per_device"):
+        learn(recipe_for(model, dataset, tmp_path / "out"))
+
+
 def test_output_of_another_recipe_is_left_alone(model, dataset, tmp_path):
     out = learn(recipe_for(model, dataset, tmp_path / "out", steps=1))
     with pytest.raises(DataError, match="holds a model of another recipe"):

@@ -145,6 +145,16 @@ def test_loss_is_the_one_of_trl(dataset, tmp_path, monkeypatch):
     assert all(found == pytest.approx(expected, rel=1e-5) for expected, found in losses)
 
 
+def test_memory_that_runs_out_is_one_line(dataset, tmp_path, monkeypatch):
+    def full(*args, **kwargs):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.\nSee the documentation")
+
+    monkeypatch.setattr(VideoSFTTrainer, "compute_loss", full)
+    told = r"^the device's memory is full \(CUDA out of memory\. Tried .* 2\.00 GiB\.\); lower batch_size_per_device"
+    with pytest.raises(DataError, match=told):
+        train(recipe_for(dataset, tmp_path / "model"), TEMPLATE)
+
+
 def test_output_of_another_recipe_is_left_alone(dataset, tmp_path):
     out = train(recipe_for(dataset, tmp_path / "model"), TEMPLATE)
     weights = (out / "model.safetensors").read_bytes()

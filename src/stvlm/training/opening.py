@@ -102,7 +102,7 @@ def add_adapters(model: PreTrainedModel, lora: Lora) -> Any:
 def _begin_gradients_at_words(model: PreTrainedModel) -> None:
     """Has trainers ask for gradients of the words' embeddings alone, as activation checkpointing may need them.
 
-    They would ask for those of a vision tower's patches too, and go back through all of it though none of it is trained.
+    They would ask for those of a vision tower's patches too, and go back through all of it, though none is trained.
     """
 
     def enable() -> None:

@@ -36,8 +36,14 @@ from stvlm.training.opening import open_model
 from stvlm.training.optimizer import MuonAndAdamW
 from stvlm.training.ownership import CLAIM, RECORD, places, remove_torsos
 from stvlm.training.recipe import SFTRecipe
+from stvlm.training.sizes import fits
 from stvlm.training.trainer import VideoSFTTrainer
 
+SMALLER = (
+    "lower batch_size_per_device, share the weights among more GPUs (training/accelerate/fsdp2.yaml), or train "
+    "adapters (lora, quantization), under another --output_dir"
+)
+"""What to do where memory is full: all of it changes which groups pass, or the weights."""
 PATIENCE = timedelta(hours=6)
 """How long processes wait for the one that prepares what all of them need."""
 
@@ -46,7 +52,7 @@ def train(recipe: SFTRecipe, chat_template: str) -> Path:
     """Trains as the recipe says and returns its output folder, which appears when the model is whole.
 
     An interrupted run goes on from its last step when it is started again. Raises DataError for whatever `begin` finds,
-    and where a checkpoint cannot be written or a loss is no number; KeyboardInterrupt when asked to stop.
+    and where memory or a disk is full or a loss is no number; KeyboardInterrupt when asked to stop.
     """
     out, work = places(recipe.output_dir)
     clock = Clock(work)
@@ -54,7 +60,8 @@ def train(recipe: SFTRecipe, chat_template: str) -> Path:
     machine = PartialState(cpu=not torch.cuda.is_available(), timeout=PATIENCE)
     start = in_main_process(lambda: begin(recipe, chat_template))
     if start is not None:
-        _make(recipe, start, work, out, clock)
+        with fits(SMALLER):
+            _make(recipe, start, work, out, clock)
     if recipe.push_to_hub is not None and machine.is_main_process:
         upload(out, recipe.push_to_hub, "model", marker=RECORD)
     return out
