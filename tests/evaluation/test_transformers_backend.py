@@ -150,6 +150,16 @@ def test_answers_are_greedy_whatever_a_models_publisher_set(kind, rows, tmp_path
     assert answers(TransformersModel(str(folder), max_new_tokens=24), asked, 4) == greedy
 
 
+def test_an_adapter_without_its_base_is_told(llava, tmp_path):
+    """Which a run names as its recipe did: from where it was started."""
+    base = AutoModelForImageTextToText.from_pretrained(llava)
+    get_peft_model(base, LoraConfig(r=2, target_modules="all-linear")).save_pretrained(tmp_path / "adapter")
+    settings = tmp_path / "adapter" / "adapter_config.json"
+    settings.write_text(settings.read_text().replace(str(llava), "st-vlm-7b"))
+    with pytest.raises(DataError, match="adapter: is an adapter of st-vlm-7b, which is no folder here; start where"):
+        fingerprint(str(tmp_path / "adapter"))
+
+
 def test_what_is_no_model_is_told_in_one_line(tmp_path):
     (tmp_path / "broken").mkdir()
     with pytest.raises(DataError, match=r"broken: cannot be loaded as a model \(") as told:

@@ -17,6 +17,7 @@ from transformers import AutoModelForImageTextToText, AutoProcessor
 from trl import SFTTrainer
 
 from stvlm.records import DataError
+from stvlm.training import run
 from stvlm.training.recipe import NewModel, SFTRecipe, Stage, Stages
 from stvlm.training.run import train
 from stvlm.training.trainer import VideoSFTTrainer
@@ -143,6 +144,20 @@ def test_loss_is_the_one_of_trl(dataset, tmp_path, monkeypatch):
     train(recipe_for(dataset, tmp_path / "model", batch_size_per_device=1), TEMPLATE)
     assert len(losses) == 4
     assert all(found == pytest.approx(expected, rel=1e-5) for expected, found in losses)
+
+
+def test_arguments_are_made_before_the_model_is_loaded(dataset, tmp_path, monkeypatch):
+    """Of ZeRO-3, transformers loads all of it into every process else."""
+    order = []
+
+    def noted(name):
+        made = getattr(run, name)
+        monkeypatch.setattr(run, name, lambda *args, **kwargs: order.append(name) or made(*args, **kwargs))
+
+    noted("SFTConfig")
+    noted("open_model")
+    train(recipe_for(dataset, tmp_path / "model"), TEMPLATE)
+    assert order == ["SFTConfig", "open_model"]
 
 
 def test_memory_that_runs_out_is_one_line(dataset, tmp_path, monkeypatch):

@@ -227,7 +227,7 @@ def _open_model(recipe: GRPORecipe) -> tuple[Any, Any]:
     try:
         processor = AutoProcessor.from_pretrained(recipe.model)
         model = AutoModelForImageTextToText.from_pretrained(recipe.model, dtype=dtype)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, KeyError, ImportError) as error:
         raise DataError(f"{recipe.model}: cannot be loaded as a model ({first_line(error)})") from error
     if getattr(processor, "video_processor", None) is None:
         raise DataError(f"{recipe.model}: takes no video; choose a video model")

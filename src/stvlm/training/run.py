@@ -76,8 +76,9 @@ def _make(recipe: SFTRecipe, start: Start, work: Path, out: Path, clock: Clock) 
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS") or max(1, cores - recipe.workers)))
     logging.disable_progress_bar()  # of loading and saving; training shows its own
     warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing", category=FutureWarning)  # peft asks for it
+    arguments = _make_arguments(recipe, start, work)  # first: of ZeRO-3, they have each process load its part alone
     model = open_model(recipe, start.processor)
-    trainer, stop = _make_trainer(recipe, start, model, work)
+    trainer, stop = _make_trainer(recipe, start, model, arguments, work)
     checkpoints = work / "checkpoints"
     if machine.is_main_process:
         remove_torsos(checkpoints)
@@ -122,19 +123,16 @@ def _reader(recipe: SFTRecipe, start: Start, model: PreTrainedModel, work: Path)
     return FrameReader(start.processor.video_processor, cache, family_of(model.config.model_type).resized)
 
 
-def _make_trainer(
-    recipe: SFTRecipe, start: Start, model: PreTrainedModel, work: Path
-) -> tuple[VideoSFTTrainer, StopWhenAsked]:
-    machine = PartialState()
+def _make_arguments(recipe: SFTRecipe, start: Start, work: Path) -> SFTConfig:
     decaying = recipe.schedule == "hold_then_decay"
     os.environ["TENSORBOARD_LOGGING_DIR"] = str(work / "runs")  # the place where the Hub looks for them
     os.environ.setdefault("WANDB_PROJECT", "stvlm")
-    arguments = SFTConfig(
+    return SFTConfig(
         output_dir=str(work / "checkpoints"),
         num_train_epochs=1,  # of the plan, which holds the recipe's epochs
         train_sampling_strategy="sequential",
         per_device_train_batch_size=1,  # group of the plan
-        gradient_accumulation_steps=start.groups_per_step // machine.num_processes,
+        gradient_accumulation_steps=start.groups_per_step // PartialState().num_processes,
         learning_rate=recipe.learning_rate,
         weight_decay=recipe.weight_decay,
         warmup_steps=recipe.warmup_steps,
@@ -162,6 +160,11 @@ def _make_trainer(
         remove_unused_columns=False,
         max_length=None,
     )
+
+
+def _make_trainer(
+    recipe: SFTRecipe, start: Start, model: PreTrainedModel, arguments: SFTConfig, work: Path
+) -> tuple[VideoSFTTrainer, StopWhenAsked]:
     collator = Collator(
         start.processor,
         model.config.model_type,
