@@ -110,6 +110,12 @@ def begin(recipe: SFTRecipe, chat_template: str) -> Start | None:
     left_out = too_long(lengths, recipe.max_length)
     longest = int(np.argmax(np.where(left_out, 0, lengths.tokens)))
     sizes = measure_model(recipe, processor)
+    reach = np.where(left_out, 0, lengths.positions)
+    if (most := int(reach.max())) > sizes.positions:
+        raise DataError(
+            f"sample {samples[int(reach.argmax())]['id']}: has {most} positions, and the model was made for "
+            f"{sizes.positions}; set max_length to that, which leaves such samples out, or show fewer frames"
+        )
     needed = disk_bytes(sizes, recipe) + (_cache_bytes(samples, lengths, processor, kind) if recipe.cache_frames else 0)
     check_disk(needed, work)
     return Start(

@@ -37,6 +37,8 @@ class Sizes(NamedTuple):
     trained: int
     in_four_bits: int
     """How many of them are quantised."""
+    positions: int
+    """Of a sequence at most, as its config has it."""
     language: Layers
     vision: Layers
 
@@ -69,6 +71,7 @@ def measure_model(recipe: SFTRecipe, processor: Any) -> Sizes:
         parameters=sum(parameter.numel() for parameter in model.parameters()),
         trained=sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad),
         in_four_bits=quantised,
+        positions=text.max_position_embeddings,
         language=language,
         vision=seeing,
     )
