@@ -128,6 +128,23 @@ def test_memory_that_runs_out_halves_the_batch_and_all_after_it(rows, llava, mon
         answers(model, asked, 8)
 
 
+def test_processes_that_share_weights_halve_no_batch(rows, llava, monkeypatch):
+    """Those that did would call the model more often than the others, and each would wait for the rest for good."""
+    alone = TransformersModel(str(llava), max_new_tokens=4)
+    model = TransformersModel.of(alone._model, alone._processor, 4, in_step=True)
+    asked = ask(rows, "model")
+    assert answers(model, asked, 8) == answers(alone, asked, 8)
+
+    def full(asked):
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    monkeypatch.setattr(model, "_answer", full)
+    with pytest.raises(
+        DataError, match=r"^8 questions at once do not fit into memory; lower the benchmark's batch_size"
+    ):
+        answers(model, asked, 8)
+
+
 def test_a_lora_adapter_is_loaded_onto_its_base(rows, llava, tmp_path):
     base = AutoModelForImageTextToText.from_pretrained(llava)
     settings = LoraConfig(r=2, target_modules=r".*language_model.*\.(q|v)_proj", init_lora_weights=False)

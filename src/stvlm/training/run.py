@@ -191,6 +191,6 @@ def _make_trainer(
             if parameter.requires_grad:
                 parameter.data = parameter.data.float()
     if recipe.benchmark is not None:
-        trainer.add_callback(AnswerBenchmark(recipe.benchmark, start.questions, trainer))
+        trainer.add_callback(AnswerBenchmark(recipe.benchmark, start.questions, trainer, in_step=spreads_weights()))
     LossBar.replace_progress(trainer)
     return trainer, stop
