@@ -6,6 +6,7 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
@@ -98,6 +99,8 @@ def begin(recipe: SFTRecipe, chat_template: str) -> Start | None:
         if not row["answer"]:
             raise DataError(f"{recipe.dataset}: row {row['id']} has no answer; build the dataset again")
     identity = {"recipe": that_matters(recipe), "dataset_fingerprint": split.fingerprint}
+    if recipe.model is not None and Path(recipe.model).is_dir():  # on the Hub, a new commit may be a new card alone
+        identity["base_model"] = fingerprint(recipe.model)
     if is_done(out, identity):
         return None
     check_unclaimed(work, identity)
