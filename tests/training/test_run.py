@@ -239,6 +239,7 @@ def test_ctrl_c_keeps_a_checkpoint_and_the_same_command_goes_on(dataset, tmp_pat
     os.killpg(process.pid, signal.SIGINT)
     rest = process.communicate(timeout=600)[1]
     assert process.returncode == 130
+    assert rest.count("stopping: this step is finished and a checkpoint written first") == 1
     assert rest.strip().endswith("interrupted; run the same command again to go on")
     assert not (tmp_path / "out").exists()
     assert len(list((tmp_path / ".out.training" / "checkpoints").glob("checkpoint-*"))) == 1
