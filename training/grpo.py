@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import os
 import sys
 from pathlib import Path
 
@@ -32,7 +33,8 @@ def main() -> None:
     from stvlm.training.grpo import learn  # torch and transformers take seconds to import: a wrong recipe need not wait
 
     out = learn(recipe)
-    print(f"\n{out}: learned from its own answers; training.json tells its rewards step by step", file=sys.stderr)
+    if os.environ.get("RANK", "0") == "0":
+        print(f"\n{out}: learned from its own answers; training.json tells its rewards step by step", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """Answers of real model classes, in small: with a clip read once for all its questions they are those without."""
 
+import json
 from functools import wraps
 
 import numpy as np
@@ -127,6 +128,23 @@ def test_memory_that_runs_out_halves_the_batch_and_all_after_it(rows, llava, mon
         answers(model, asked, 8)
 
 
+def test_processes_that_share_weights_halve_no_batch(rows, llava, monkeypatch):
+    """Those that did would call the model more often than the others, and each would wait for the rest for good."""
+    alone = TransformersModel(str(llava), max_new_tokens=4)
+    model = TransformersModel.of(alone._model, alone._processor, 4, in_step=True)
+    asked = ask(rows, "model")
+    assert answers(model, asked, 8) == answers(alone, asked, 8)
+
+    def full(asked):
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    monkeypatch.setattr(model, "_answer", full)
+    with pytest.raises(
+        DataError, match=r"^8 questions at once do not fit into memory; lower the benchmark's batch_size"
+    ):
+        answers(model, asked, 8)
+
+
 def test_a_lora_adapter_is_loaded_onto_its_base(rows, llava, tmp_path):
     base = AutoModelForImageTextToText.from_pretrained(llava)
     settings = LoraConfig(r=2, target_modules=r".*language_model.*\.(q|v)_proj", init_lora_weights=False)
@@ -137,6 +155,26 @@ def test_a_lora_adapter_is_loaded_onto_its_base(rows, llava, tmp_path):
     assert found == answers(adapted, asked, 1)
     assert found != answers(TransformersModel(str(llava), max_new_tokens=8), asked, 8)
     assert fingerprint(str(tmp_path / "adapter")).endswith(f" on {fingerprint(str(llava))}")
+
+
+@pytest.mark.parametrize("kind", ["llava_onevision", "qwen2_5_vl"])
+def test_answers_are_greedy_whatever_a_models_publisher_set(kind, rows, tmp_path):
+    folder, asked = write_model(tmp_path / kind, kind), ask(rows[:4], "model")
+    greedy = answers(TransformersModel(str(folder), max_new_tokens=24), asked, 4)
+    settings = json.loads((folder / "generation_config.json").read_text())
+    settings |= {"do_sample": True, "temperature": 0.7, "top_k": 20, "top_p": 0.8, "repetition_penalty": 1.3}
+    (folder / "generation_config.json").write_text(json.dumps(settings))
+    assert answers(TransformersModel(str(folder), max_new_tokens=24), asked, 4) == greedy
+
+
+def test_an_adapter_without_its_base_is_told(llava, tmp_path):
+    """Which a run names as its recipe did: from where it was started."""
+    base = AutoModelForImageTextToText.from_pretrained(llava)
+    get_peft_model(base, LoraConfig(r=2, target_modules="all-linear")).save_pretrained(tmp_path / "adapter")
+    settings = tmp_path / "adapter" / "adapter_config.json"
+    settings.write_text(settings.read_text().replace(str(llava), "st-vlm-7b"))
+    with pytest.raises(DataError, match="adapter: is an adapter of st-vlm-7b, which is no folder here; start where"):
+        fingerprint(str(tmp_path / "adapter"))
 
 
 def test_what_is_no_model_is_told_in_one_line(tmp_path):

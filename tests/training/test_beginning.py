@@ -1,6 +1,8 @@
 """What ends a run before it begins, each in one clear line, and what --check tells."""
 
 import dataclasses
+import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -104,6 +106,28 @@ def test_a_short_video_is_named(recipe):
     (videos / "train1.mp4").write_bytes((videos / "train0.mp4").read_bytes())
     with pytest.raises(DataError, match=r"train1.mp4: has 5 frames, its row says 6; build or fetch the dataset again"):
         begin(recipe, TEMPLATE)
+
+
+def test_sequences_longer_than_the_model_was_made_for_are_refused(recipe, tmp_path):
+    """A clip's questions in one sequence count on from its video, each anew."""
+    longest = begin(recipe, TEMPLATE).longest
+    short = shutil.copytree(recipe.model, tmp_path / "short")
+    recipe = dataclasses.replace(recipe, model=str(short))
+
+    def made_for(positions):
+        config = json.loads((short / "config.json").read_text())
+        config["text_config"]["max_position_embeddings"] = positions
+        (short / "config.json").write_text(json.dumps(config))
+
+    made_for(longest)
+    assert begin(recipe, TEMPLATE).longest == longest
+    assert begin(dataclasses.replace(recipe, pack_questions=True), TEMPLATE).longest > longest
+    made_for(longest - 1)
+    with pytest.raises(
+        DataError, match=rf"has {longest} positions, and the model was made for {longest - 1}; set max_"
+    ):
+        begin(recipe, TEMPLATE)
+    assert begin(dataclasses.replace(recipe, max_length=longest - 1), TEMPLATE).longest < longest
 
 
 def test_a_template_without_marks_is_refused(recipe):

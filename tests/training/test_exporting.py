@@ -15,9 +15,12 @@ from transformers import AutoModelForImageTextToText, AutoProcessor
 
 from stvlm.records import DataError
 from stvlm.training.exporting import export
+from stvlm.training.families import family_of
 from stvlm.training.opening import open_model
 from stvlm.training.recipe import Lora, Quantization
 from stvlm.training.run import train
+
+TEMPLATES = Path(__file__).parents[2] / "training"
 
 
 @pytest.fixture(scope="module")
@@ -42,6 +45,32 @@ def test_only_the_language_model_is_quantised_and_adapted(recipe, tmp_path, kind
     assert len(trained) == 28
     assert all(".language_model." in name for name in [*quantised, *trained])
     assert {parameter.dtype for parameter in model.parameters() if parameter.requires_grad} == {torch.float32}
+
+
+@pytest.mark.parametrize("kind", ["llava_onevision", "qwen3_vl"])
+def test_no_gradient_goes_back_through_a_frozen_vision_tower(recipe, tmp_path, monkeypatch, kind):
+    """With activations checkpointed, where trainers have inputs require gradients; and all adapters learn."""
+    needs_gradient = []
+
+    def opened(recipe, processor):
+        model = open_model(recipe, processor)
+        for name, module in model.named_modules():
+            if isinstance(module, torch.nn.Linear) and ".language_model." not in name and "lm_head" not in name:
+                module.register_forward_hook(lambda module, given, out: needs_gradient.append(out.requires_grad))
+        return model
+
+    monkeypatch.setattr("stvlm.training.run.open_model", opened)
+    folder = str(write_model(tmp_path / kind, kind))
+    assert recipe.gradient_checkpointing
+    template = (TEMPLATES / family_of(kind).CHAT_TEMPLATE).read_text()
+    out = train(
+        dataclasses.replace(recipe, model=folder, output_dir=str(tmp_path / "out"), lora=Lora(r=2), batch_size=2),
+        template,
+    )
+    assert needs_gradient
+    assert not any(needs_gradient)
+    adapter = load_file(out / "adapter_model.safetensors")
+    assert all(values.any() for name, values in adapter.items() if "lora_B" in name)
 
 
 def test_targets_that_match_nothing_are_told(recipe):

@@ -174,6 +174,23 @@ def test_every_answer_of_a_dialogue_carries_loss(kind, loaded, samples):
     assert said == "It goes 3.00 meters.<|im_end|>At 5.00 km/h.<|im_end|>"
 
 
+def test_contents_that_are_plain_text_are_said_whole(kind, loaded):
+    """As chat clients send them; an assistant's was left out without a word."""
+    _, processor = loaded
+    said = [("system", "Be brief."), ("user", "How far?"), ("assistant", "3 m."), ("user", "Sure?")]
+    plain = [{"role": role, "content": text} for role, text in said]
+    in_parts = [{"role": role, "content": [{"type": "text", "text": text}]} for role, text in said]
+    found, expected = (
+        processor.tokenizer.apply_chat_template(
+            messages, chat_template=processor.chat_template, return_dict=True, return_assistant_tokens_mask=True
+        )
+        for messages in (plain, in_parts)
+    )
+    assert found["input_ids"] == expected["input_ids"]
+    assert found["assistant_masks"] == expected["assistant_masks"]
+    assert "3 m." in processor.tokenizer.decode(found["input_ids"])
+
+
 def test_template_without_marks_is_refused(kind, loaded):
     _, processor = loaded
     marked = processor.chat_template

@@ -136,9 +136,9 @@ def test_every_pass_sees_the_video_of_its_own_question(dataset, tmp_path, monkey
 
         return checking
 
-    def rows_of_ids(ids):
+    def rows_of_ids(ids, part=slice(None)):
         """By the words that TRL has given, and the index that stands for the video."""
-        rows = [trainer._rows[index] for index in trainer._at_hand]
+        rows = [trainer._rows[index] for index in trainer._at_hand[part]]
         texts = trainer.processing_class.batch_decode(ids)
         assert all(row["prompt"] in text for row, text in zip(rows, texts, strict=True))
         return rows
@@ -147,9 +147,16 @@ def test_every_pass_sees_the_video_of_its_own_question(dataset, tmp_path, monkey
         return rows_of_ids(input_ids)
 
     generate, logps = policy.generate, trainer._get_per_token_logps_and_entropies
-    monkeypatch.setattr(
-        policy, "generate", check("draw", generate, seen, lambda **given: rows_of_ids(given["input_ids"]))
-    )
+    drawn = []
+
+    def of_drawn(input_ids, **_):
+        if sum(map(len, drawn)) % 24 == 0:
+            drawn.clear()
+        drawn.append(input_ids)
+        before = sum(map(len, drawn[:-1]))
+        return rows_of_ids(input_ids, slice(before, before + len(input_ids)))
+
+    monkeypatch.setattr(policy, "generate", check("draw", generate, seen, of_drawn))
 
     def logps_checked(given_model, *args, **kwargs):
         is_reference = given_model is trainer.ref_model
@@ -160,7 +167,25 @@ def test_every_pass_sees_the_video_of_its_own_question(dataset, tmp_path, monkey
     assert len({trainer._rows[row]["video_path"] for row in trainer.train_dataset["row"]}) == 4
     trainer.train()
     frozen = [("frozen", 24), ("reference", 24)] if lora is None else 2 * [("frozen", 24)]
-    assert checked == [("draw", 24), *frozen, *2 * 4 * [("policy", 6)]]
+    assert checked == [*4 * [("draw", 6)], *frozen, *2 * 4 * [("policy", 6)]]
+
+
+@pytest.mark.parametrize(("answers_per_device", "at_once"), [(1, 3), (3, 3), (6, 6), (12, 12)])
+def test_no_more_answers_are_drawn_at_once_than_pass_or_a_question_has(
+    model, dataset, tmp_path, monkeypatch, answers_per_device, at_once
+):
+    """Of a step's twelve; with all of them, a large model's videos and caches would fill any GPU."""
+    recipe = recipe_for(model, dataset, tmp_path / "out", steps=1, answers_per_device=answers_per_device)
+    trainer, sizes = trainer_of(recipe, tmp_path), []
+    generate = trainer.model.generate
+
+    def counted(input_ids, pixel_values_videos, **options):
+        sizes.append((len(input_ids), len(pixel_values_videos)))
+        return generate(input_ids=input_ids, pixel_values_videos=pixel_values_videos, **options)
+
+    monkeypatch.setattr(trainer.model, "generate", counted)
+    trainer.train()
+    assert sizes == [(at_once, at_once)] * (12 // at_once)
 
 
 def test_probabilities_are_those_of_trl(model, dataset, tmp_path, monkeypatch):
@@ -269,6 +294,15 @@ def test_a_loss_that_is_no_number_ends_the_run(model, dataset, tmp_path, monkeyp
     with pytest.raises(DataError, match="of step 2 is nan: training has gone astray"):
         learn(recipe_for(model, dataset, tmp_path / "out"))
     assert [path.name for path in (tmp_path / ".out.training" / "checkpoints").iterdir()] == ["checkpoint-1"]
+
+
+def test_memory_that_runs_out_is_one_line(model, dataset, tmp_path, monkeypatch, any_reward):
+    def full(*args, **kwargs):
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    monkeypatch.setattr(VideoGRPOTrainer, "_compute_loss", full)
+    with pytest.raises(DataError, match=r"^the device's memory is full \(CUDA .*\); lower answers_per_device"):
+        learn(recipe_for(model, dataset, tmp_path / "out"))
 
 
 def test_output_of_another_recipe_is_left_alone(model, dataset, tmp_path):

@@ -31,7 +31,8 @@ def texts(tmp_path_factory):
 
 
 def lengths_of(media, frames, tokens):
-    return Lengths(np.array(media), np.array(frames), np.array(tokens), visual=np.zeros(len(media), dtype=int))
+    none = np.zeros(len(media), dtype=int)
+    return Lengths(np.array(media), np.array(frames), np.array(tokens), visual=none, positions=none)
 
 
 CLIPS = lengths_of(["video"] * 4, [5, 6, 5, 6], [90, 100, 90, 100])

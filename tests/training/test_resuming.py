@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from tests.evaluation.tiny_models import TEMPLATE
+from tests.evaluation.tiny_models import TEMPLATE, write_model
 from tests.training.small_runs import losses, stop_after, write_recipe
 
 from stvlm.recipes import to_mapping
@@ -48,6 +48,22 @@ def test_losses_after_a_stop_are_those_without(recipe, tmp_path, kind):
     assert len(found) == 3
     assert found == pytest.approx(log_of(straight), abs=1e-6)
     assert found[2] < found[0] - 0.1  # something was learned
+
+
+def test_an_adapter_does_not_go_on_upon_another_base(recipe, tmp_path):
+    base = write_model(tmp_path / "base")
+    recipe = dataclasses.replace(recipe, model=str(base), output_dir=str(tmp_path / "out"), lora=Lora(r=4))
+    with stop_after(1), pytest.raises(KeyboardInterrupt):
+        train(recipe, TEMPLATE)
+    write_model(base, seed=1)
+    with pytest.raises(DataError, match="holds checkpoints of another recipe, base or dataset; remove it or choose"):
+        train(recipe, TEMPLATE)
+    write_model(base)
+    out = train(recipe, TEMPLATE)
+    write_model(base, seed=1)
+    with pytest.raises(DataError, match="holds a model of another recipe, base or dataset; choose another"):
+        train(recipe, TEMPLATE)
+    assert (out / "adapter_model.safetensors").is_file()
 
 
 def start(tmp_path, recipe, *launch):

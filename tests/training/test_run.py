@@ -17,6 +17,7 @@ from transformers import AutoModelForImageTextToText, AutoProcessor
 from trl import SFTTrainer
 
 from stvlm.records import DataError
+from stvlm.training import run
 from stvlm.training.recipe import NewModel, SFTRecipe, Stage, Stages
 from stvlm.training.run import train
 from stvlm.training.trainer import VideoSFTTrainer
@@ -145,6 +146,30 @@ def test_loss_is_the_one_of_trl(dataset, tmp_path, monkeypatch):
     assert all(found == pytest.approx(expected, rel=1e-5) for expected, found in losses)
 
 
+def test_arguments_are_made_before_the_model_is_loaded(dataset, tmp_path, monkeypatch):
+    """Of ZeRO-3, transformers loads all of it into every process else."""
+    order = []
+
+    def noted(name):
+        made = getattr(run, name)
+        monkeypatch.setattr(run, name, lambda *args, **kwargs: order.append(name) or made(*args, **kwargs))
+
+    noted("SFTConfig")
+    noted("open_model")
+    train(recipe_for(dataset, tmp_path / "model"), TEMPLATE)
+    assert order == ["SFTConfig", "open_model"]
+
+
+def test_memory_that_runs_out_is_one_line(dataset, tmp_path, monkeypatch):
+    def full(*args, **kwargs):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.\nSee the documentation")
+
+    monkeypatch.setattr(VideoSFTTrainer, "compute_loss", full)
+    told = r"^the device's memory is full \(CUDA out of memory\. Tried .* 2\.00 GiB\.\); lower batch_size_per_device"
+    with pytest.raises(DataError, match=told):
+        train(recipe_for(dataset, tmp_path / "model"), TEMPLATE)
+
+
 def test_output_of_another_recipe_is_left_alone(dataset, tmp_path):
     out = train(recipe_for(dataset, tmp_path / "model"), TEMPLATE)
     weights = (out / "model.safetensors").read_bytes()
@@ -214,6 +239,7 @@ def test_ctrl_c_keeps_a_checkpoint_and_the_same_command_goes_on(dataset, tmp_pat
     os.killpg(process.pid, signal.SIGINT)
     rest = process.communicate(timeout=600)[1]
     assert process.returncode == 130
+    assert rest.count("stopping: this step is finished and a checkpoint written first") == 1
     assert rest.strip().endswith("interrupted; run the same command again to go on")
     assert not (tmp_path / "out").exists()
     assert len(list((tmp_path / ".out.training" / "checkpoints").glob("checkpoint-*"))) == 1

@@ -66,6 +66,8 @@ def fingerprint(model: str) -> str:
         raise DataError(f"{model}: no such model folder; train one with training/sft.py, or give a Hub id")
     own = _hash_of_files(folder) if folder.is_dir() else f"{model}@{_commit_of(model)}"
     base = adapter_base(model)
+    if base is not None and not Path(base).is_dir() and not may_be_on_the_hub(base):
+        raise DataError(f"{model}: is an adapter of {base}, which is no folder here; start where it is one")
     return own if base is None else f"{own} on {fingerprint(base)}"
 
 

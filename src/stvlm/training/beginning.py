@@ -6,6 +6,7 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
@@ -98,6 +99,8 @@ def begin(recipe: SFTRecipe, chat_template: str) -> Start | None:
         if not row["answer"]:
             raise DataError(f"{recipe.dataset}: row {row['id']} has no answer; build the dataset again")
     identity = {"recipe": that_matters(recipe), "dataset_fingerprint": split.fingerprint}
+    if recipe.model is not None and Path(recipe.model).is_dir():  # on the Hub, a new commit may be a new card alone
+        identity["base_model"] = fingerprint(recipe.model)
     if is_done(out, identity):
         return None
     check_unclaimed(work, identity)
@@ -110,6 +113,12 @@ def begin(recipe: SFTRecipe, chat_template: str) -> Start | None:
     left_out = too_long(lengths, recipe.max_length)
     longest = int(np.argmax(np.where(left_out, 0, lengths.tokens)))
     sizes = measure_model(recipe, processor)
+    reach = np.where(left_out, 0, lengths.positions)
+    if (most := int(reach.max())) > sizes.positions:
+        raise DataError(
+            f"sample {samples[int(reach.argmax())]['id']}: has {most} positions, and the model was made for "
+            f"{sizes.positions}; set max_length to that, which leaves such samples out, or show fewer frames"
+        )
     needed = disk_bytes(sizes, recipe) + (_cache_bytes(samples, lengths, processor, kind) if recipe.cache_frames else 0)
     check_disk(needed, work)
     return Start(

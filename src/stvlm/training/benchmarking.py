@@ -33,11 +33,12 @@ def load_questions(benchmark: Benchmark) -> list[Row]:
 class AnswerBenchmark(TrainerCallback):  # type: ignore[misc]
     """Every so many steps, and after the last: logs the scores of what the model answers, as `eval_...`.
 
-    Beside each task's accuracy stands that of its best constant answer. Processes share the questions out.
+    Beside each task's accuracy stands that of its best constant answer. Processes share the questions out; `in_step` is
+    for those that share the model's weights.
     """
 
-    def __init__(self, benchmark: Benchmark, rows: Sequence[Row], trainer: Any) -> None:
-        self._benchmark, self._rows, self._trainer = benchmark, rows, trainer
+    def __init__(self, benchmark: Benchmark, rows: Sequence[Row], trainer: Any, *, in_step: bool = False) -> None:
+        self._benchmark, self._rows, self._trainer, self._in_step = benchmark, rows, trainer, in_step
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Has the model answer, where it is time."""
@@ -63,7 +64,9 @@ class AnswerBenchmark(TrainerCallback):  # type: ignore[misc]
         # Where weights are spread over processes, all of them take part in every batch: all have equally many.
         even = -(-len(batches) // accelerator.num_processes) * accelerator.num_processes
         own = list(islice(cycle(batches), accelerator.process_index, even, accelerator.num_processes))
-        answerer = TransformersModel.of(model, trainer.processing_class, self._benchmark.max_new_tokens)
+        answerer = TransformersModel.of(
+            model, trainer.processing_class, self._benchmark.max_new_tokens, in_step=self._in_step
+        )
         with torch.autocast(accelerator.device.type, torch.bfloat16, enabled=trainer.args.bf16):
             found = [(answered.item.row["id"], answered.text or "") for answered in answerer.answer(own)]
         return dict(gather_object(found))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import os
 import signal
+import sys
 from typing import Any
 
 import torch
@@ -37,6 +39,7 @@ class StopWhenAsked(TrainerCallback):  # type: ignore[misc]
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Takes the signals."""
+        self._tells = os.getpid() if state.is_world_process_zero else None
         self._before = {number: signal.signal(number, self._request) for number in (signal.SIGINT, signal.SIGTERM)}
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
@@ -54,6 +57,8 @@ class StopWhenAsked(TrainerCallback):  # type: ignore[misc]
             signal.signal(number, handler)
 
     def _request(self, number: int, frame: Any) -> None:
+        if self._tells == os.getpid() and not self.requested:  # of a large model, a step takes minutes
+            print("\nstopping: this step is finished and a checkpoint written first", file=sys.stderr, flush=True)
         self.requested = True
 
 

@@ -31,6 +31,7 @@ from stvlm.training.grpo_trainer import VideoGRPOTrainer
 from stvlm.training.opening import add_adapters, check_device
 from stvlm.training.ownership import CLAIM, check_unclaimed, is_done, places, remove_torsos, that_matters
 from stvlm.training.rewards import reward_functions
+from stvlm.training.sizes import fits
 
 Row = dict[str, Any]
 KEPT = ("id", "base_id", "task", "question", "prompt", "target", "choices", "frame_times_s", "video_path")
@@ -58,7 +59,7 @@ def learn(recipe: GRPORecipe) -> Path:
     """Trains as the recipe says and returns its output folder, which appears when the model is whole.
 
     An interrupted run goes on from its last step when it is started again. Raises DataError where data are missing,
-    and where the output folder holds the work of another recipe; KeyboardInterrupt when asked to stop.
+    memory is full, and where the output folder holds the work of another recipe; KeyboardInterrupt when asked to stop.
     """
     check_device(recipe)
     out, work = places(recipe.output_dir)
@@ -71,13 +72,16 @@ def learn(recipe: GRPORecipe) -> Path:
     plan = make_plan(questions, [frame_count(row) for row in rows], recipe)
     set_seed(recipe.seed)
     logging.disable_progress_bar()  # of loading and saving; training shows its own
-    trainer, stop = make_trainer(recipe, rows, plan, work / "checkpoints")
-    parameters = sum(parameter.numel() for parameter in trainer.model.parameters())
     checkpoints = work / "checkpoints"
-    remove_torsos(checkpoints)
-    write_json(work / CLAIM, identity)
-    trainer.add_callback(KeepTime(clock))
-    trainer.train(resume_from_checkpoint=get_last_checkpoint(str(checkpoints)) if checkpoints.is_dir() else None)
+    with fits("lower answers_per_device or max_new_tokens, or train an adapter (lora), under another --output_dir"):
+        trainer, stop = make_trainer(recipe, rows, plan, checkpoints)
+        parameters = sum(parameter.numel() for parameter in trainer.model.parameters())
+        if trainer.accelerator.is_main_process:
+            remove_torsos(checkpoints)
+            write_json(work / CLAIM, identity)
+        trainer.accelerator.wait_for_everyone()
+        trainer.add_callback(KeepTime(clock))
+        trainer.train(resume_from_checkpoint=get_last_checkpoint(str(checkpoints)) if checkpoints.is_dir() else None)
     if stop.requested:
         raise KeyboardInterrupt
     trainer.save_trained(work / TRAINED)
@@ -223,7 +227,7 @@ def _open_model(recipe: GRPORecipe) -> tuple[Any, Any]:
     try:
         processor = AutoProcessor.from_pretrained(recipe.model)
         model = AutoModelForImageTextToText.from_pretrained(recipe.model, dtype=dtype)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, KeyError, ImportError) as error:
         raise DataError(f"{recipe.model}: cannot be loaded as a model ({first_line(error)})") from error
     if getattr(processor, "video_processor", None) is None:
         raise DataError(f"{recipe.model}: takes no video; choose a video model")

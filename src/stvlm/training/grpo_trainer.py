@@ -46,11 +46,24 @@ class VideoGRPOTrainer(Checkpoints, GRPOTrainer):  # type: ignore[misc]
         return scored | {"row": torch.tensor(self._at_hand)}
 
     def _tokenize_prompts(self, prompts: list[str]) -> tuple[list[list[int]], None, dict[str, Any]]:
-        ids = [self._encode(row).ids for row in self._at_hand]
-        fields: dict[str, Any] = self._videos(self._at_hand)
-        if self._tells_tokens_apart:
-            fields["mm_token_type_ids"] = self.processing_class.create_mm_token_type_ids(ids)
-        return ids, None, fields
+        return [self._encode(row).ids for row in self._at_hand], None, {}
+
+    def _generate_single_turn(
+        self, prompt_ids: list[list[int]], images: None, multimodal_fields: Any, num_generations: int, *options: Any
+    ) -> tuple[list[list[int]], None]:
+        """Answers to all of a step's questions, drawn a question's at a time, or as many as may pass at once.
+
+        TRL draws all at once, and each with a video of its own.
+        """
+        at_once = max(num_generations, self.args.per_device_train_batch_size)
+        drawn: list[list[int]] = []
+        for start in range(0, len(prompt_ids), at_once):
+            ids = prompt_ids[start : start + at_once]
+            fields: dict[str, Any] = self._videos(self._at_hand[start : start + at_once])
+            if self._tells_tokens_apart:
+                fields["mm_token_type_ids"] = self.processing_class.create_mm_token_type_ids(ids)
+            drawn += super()._generate_single_turn(ids, images, fields, num_generations, *options)[0]
+        return drawn, None
 
     def _compute_loss(self, model: Any, inputs: dict[str, Any]) -> torch.Tensor:
         self._at_hand = inputs["row"].tolist()

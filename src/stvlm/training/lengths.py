@@ -31,6 +31,8 @@ class Lengths(NamedTuple):
     """Visual ones among them."""
     visual: Array
     """How many those are."""
+    positions: Array
+    """How many the model counts: fewer than tokens where conversations go on from the same medium."""
 
 
 def measure(samples: Dataset, processor: Any, model_type: str, max_length: int | None = None) -> Lengths:
@@ -39,7 +41,7 @@ def measure(samples: Dataset, processor: Any, model_type: str, max_length: int |
     Raises DataError for a medium whose tokens alone are more than `max_length`: cut off, they would be no medium.
     """
     family = family_of(model_type)
-    media, frames, tokens, visuals = [], [], [], []
+    media, frames, tokens, visuals, positions = [], [], [], [], []
     for row in samples.select_columns(MEASURED):
         sample, visual = Sample.of_row(row), None
         if sample.medium:
@@ -59,7 +61,8 @@ def measure(samples: Dataset, processor: Any, model_type: str, max_length: int |
         frames.append(len(sample.times_s))
         tokens.append(len(packed.ids))
         visuals.append(0 if visual is None else len(visual.ids))
-    counts = (np.array(of_samples, dtype=np.int32) for of_samples in (frames, tokens, visuals))
+        positions.append(int(packed.positions.max()) + 1)
+    counts = (np.array(of_samples, dtype=np.int32) for of_samples in (frames, tokens, visuals, positions))
     return Lengths(np.array(media, dtype=str), *counts)
 
 

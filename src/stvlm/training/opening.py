@@ -92,10 +92,25 @@ def add_adapters(model: PreTrainedModel, lora: Lora) -> Any:
     config = LoraConfig(
         r=lora.r, lora_alpha=lora.alpha, lora_dropout=lora.dropout, target_modules=lora.targets, task_type="CAUSAL_LM"
     )
+    _begin_gradients_at_words(model)
     try:
         return get_peft_model(model, config)
     except ValueError as error:
         raise DataError(f"lora: cannot be added to {type(model).__name__} ({first_line(error)})") from error
+
+
+def _begin_gradients_at_words(model: PreTrainedModel) -> None:
+    """Has trainers ask for gradients of the words' embeddings alone, as activation checkpointing may need them.
+
+    They would ask for those of a vision tower's patches too, and go back through all of it, though none is trained.
+    """
+
+    def enable() -> None:
+        model.disable_input_require_grads()
+        hook = model.get_input_embeddings().register_forward_hook(lambda module, given, out: out.requires_grad_())
+        model._require_grads_hooks = [hook]
+
+    model.enable_input_require_grads = enable
 
 
 @contextmanager

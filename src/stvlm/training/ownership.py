@@ -46,7 +46,7 @@ def is_done(out: Path, identity: Mapping[str, Any]) -> bool:
         raise DataError(f"{out}: holds a {RECORD} that is not ours; choose another --output_dir")
     record["recipe"] = that_matters(record["recipe"])
     if any(record.get(key) != value for key, value in identity.items()):
-        raise DataError(f"{out}: holds a model of another recipe or dataset; choose another --output_dir")
+        raise DataError(f"{out}: holds a model of another recipe, base or dataset; choose another --output_dir")
     return True
 
 
@@ -54,7 +54,7 @@ def check_unclaimed(work: Path, identity: Mapping[str, Any]) -> None:
     """Raises DataError where `work` holds the checkpoints of another run."""
     if (work / CLAIM).exists() and read_json(work / CLAIM) != identity:
         raise DataError(
-            f"{work}: holds checkpoints of another recipe or dataset; remove it or choose another --output_dir"
+            f"{work}: holds checkpoints of another recipe, base or dataset; remove it or choose another --output_dir"
         )
 
 

@@ -104,6 +104,7 @@ class Benchmark:
     steps: int = 200
     """How many optimizer steps apart; the last step is always followed by one."""
     batch_size: int = 32
+    """Questions at once. What does not fit into memory is halved; where processes share weights, it ends the run."""
     max_new_tokens: int = 64
 
     def __post_init__(self) -> None:

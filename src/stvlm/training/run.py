@@ -36,8 +36,14 @@ from stvlm.training.opening import open_model
 from stvlm.training.optimizer import MuonAndAdamW
 from stvlm.training.ownership import CLAIM, RECORD, places, remove_torsos
 from stvlm.training.recipe import SFTRecipe
+from stvlm.training.sizes import fits
 from stvlm.training.trainer import VideoSFTTrainer
 
+SMALLER = (
+    "lower batch_size_per_device, share the weights among more GPUs (training/accelerate/fsdp2.yaml), or train "
+    "adapters (lora, quantization), under another --output_dir"
+)
+"""What to do where memory is full: all of it changes which groups pass, or the weights."""
 PATIENCE = timedelta(hours=6)
 """How long processes wait for the one that prepares what all of them need."""
 
@@ -46,7 +52,7 @@ def train(recipe: SFTRecipe, chat_template: str) -> Path:
     """Trains as the recipe says and returns its output folder, which appears when the model is whole.
 
     An interrupted run goes on from its last step when it is started again. Raises DataError for whatever `begin` finds,
-    and where a checkpoint cannot be written or a loss is no number; KeyboardInterrupt when asked to stop.
+    and where memory or a disk is full or a loss is no number; KeyboardInterrupt when asked to stop.
     """
     out, work = places(recipe.output_dir)
     clock = Clock(work)
@@ -54,7 +60,8 @@ def train(recipe: SFTRecipe, chat_template: str) -> Path:
     machine = PartialState(cpu=not torch.cuda.is_available(), timeout=PATIENCE)
     start = in_main_process(lambda: begin(recipe, chat_template))
     if start is not None:
-        _make(recipe, start, work, out, clock)
+        with fits(SMALLER):
+            _make(recipe, start, work, out, clock)
     if recipe.push_to_hub is not None and machine.is_main_process:
         upload(out, recipe.push_to_hub, "model", marker=RECORD)
     return out
@@ -69,8 +76,9 @@ def _make(recipe: SFTRecipe, start: Start, work: Path, out: Path, clock: Clock) 
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS") or max(1, cores - recipe.workers)))
     logging.disable_progress_bar()  # of loading and saving; training shows its own
     warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing", category=FutureWarning)  # peft asks for it
+    arguments = _make_arguments(recipe, start, work)  # first: of ZeRO-3, they have each process load its part alone
     model = open_model(recipe, start.processor)
-    trainer, stop = _make_trainer(recipe, start, model, work)
+    trainer, stop = _make_trainer(recipe, start, model, arguments, work)
     checkpoints = work / "checkpoints"
     if machine.is_main_process:
         remove_torsos(checkpoints)
@@ -115,19 +123,16 @@ def _reader(recipe: SFTRecipe, start: Start, model: PreTrainedModel, work: Path)
     return FrameReader(start.processor.video_processor, cache, family_of(model.config.model_type).resized)
 
 
-def _make_trainer(
-    recipe: SFTRecipe, start: Start, model: PreTrainedModel, work: Path
-) -> tuple[VideoSFTTrainer, StopWhenAsked]:
-    machine = PartialState()
+def _make_arguments(recipe: SFTRecipe, start: Start, work: Path) -> SFTConfig:
     decaying = recipe.schedule == "hold_then_decay"
     os.environ["TENSORBOARD_LOGGING_DIR"] = str(work / "runs")  # the place where the Hub looks for them
     os.environ.setdefault("WANDB_PROJECT", "stvlm")
-    arguments = SFTConfig(
+    return SFTConfig(
         output_dir=str(work / "checkpoints"),
         num_train_epochs=1,  # of the plan, which holds the recipe's epochs
         train_sampling_strategy="sequential",
         per_device_train_batch_size=1,  # group of the plan
-        gradient_accumulation_steps=start.groups_per_step // machine.num_processes,
+        gradient_accumulation_steps=start.groups_per_step // PartialState().num_processes,
         learning_rate=recipe.learning_rate,
         weight_decay=recipe.weight_decay,
         warmup_steps=recipe.warmup_steps,
@@ -155,6 +160,11 @@ def _make_trainer(
         remove_unused_columns=False,
         max_length=None,
     )
+
+
+def _make_trainer(
+    recipe: SFTRecipe, start: Start, model: PreTrainedModel, arguments: SFTConfig, work: Path
+) -> tuple[VideoSFTTrainer, StopWhenAsked]:
     collator = Collator(
         start.processor,
         model.config.model_type,
@@ -181,6 +191,6 @@ def _make_trainer(
             if parameter.requires_grad:
                 parameter.data = parameter.data.float()
     if recipe.benchmark is not None:
-        trainer.add_callback(AnswerBenchmark(recipe.benchmark, start.questions, trainer))
+        trainer.add_callback(AnswerBenchmark(recipe.benchmark, start.questions, trainer, in_step=spreads_weights()))
     LossBar.replace_progress(trainer)
     return trainer, stop

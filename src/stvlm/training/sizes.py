@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 from transformers import AutoConfig, AutoModelForImageTextToText
 
+from stvlm.programs import first_line
 from stvlm.records import DataError
 from stvlm.training.new_model import make_model
 from stvlm.training.opening import add_adapters, in_four_bits
@@ -34,6 +37,8 @@ class Sizes(NamedTuple):
     trained: int
     in_four_bits: int
     """How many of them are quantised."""
+    positions: int
+    """Of a sequence at most, as its config has it."""
     language: Layers
     vision: Layers
 
@@ -66,6 +71,7 @@ def measure_model(recipe: SFTRecipe, processor: Any) -> Sizes:
         parameters=sum(parameter.numel() for parameter in model.parameters()),
         trained=sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad),
         in_four_bits=quantised,
+        positions=text.max_position_embeddings,
         language=language,
         vision=seeing,
     )
@@ -97,6 +103,15 @@ def memory_bytes(sizes: Sizes, recipe: SFTRecipe, tokens: int, visual_tokens: in
     if recipe.lora is None:  # else nothing in front of the language model is trained, and nothing of it kept
         activations += _activations(sizes.vision, visual_tokens, recipe)
     return round(1.2 * (held / shards + activations))
+
+
+@contextmanager
+def fits(cure: str) -> Iterator[None]:
+    """Turns what torch raises where a device's memory is full into one line that ends with the cure."""
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise DataError(f"the device's memory is full ({first_line(error)}); {cure}") from error
 
 
 def _activations(layers: Layers, tokens: int, recipe: SFTRecipe) -> int:

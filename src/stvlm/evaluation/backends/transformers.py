@@ -75,19 +75,27 @@ class TransformersModel:
         self._take(loaded.eval().to(device), processor, max_new_tokens, depth_dir)
 
     @classmethod
-    def of(cls, model: Any, processor: Any, max_new_tokens: int) -> TransformersModel:
-        """One that is loaded already, as a model in training: it answers where it is, in its own precision."""
+    def of(cls, model: Any, processor: Any, max_new_tokens: int, *, in_step: bool = False) -> TransformersModel:
+        """One that is loaded already, as a model in training: it answers where it is, in its own precision.
+
+        `in_step` is for one whose weights several processes share, each of which calls it as often: it halves no batch.
+        """
         taken = cls.__new__(cls)
         taken._take(model, copy.deepcopy(processor), max_new_tokens, None)
+        taken._in_step = in_step
         return taken
 
     def _take(self, model: Any, processor: Any, max_new_tokens: int, depth_dir: Path | None) -> None:
         self._model, self._processor = model, processor
         self._processor.tokenizer.padding_side = "left"
-        self._settings = {"do_sample": False, "temperature": None, "top_p": None, "top_k": None}
+        # Some publishers set a penalty on what was said before, as Qwen2.5-VL's do: here, on the prompt's digits.
+        self._settings = {
+            "do_sample": False, "temperature": None, "top_p": None, "top_k": None, "repetition_penalty": 1.0,
+        }  # fmt: skip
         self._max_new_tokens = max_new_tokens
         self._shown = Shown(depth_dir)
         self._most: int | None = None  # that fit into memory, once more did not
+        self._in_step = False
         self.shares = self._model.config.model_type in SHARING
 
     @property
@@ -97,7 +105,10 @@ class TransformersModel:
         return (size["width"], size["height"]) if size.get("width") and size.get("height") else None
 
     def answer(self, batches: Iterable[Sequence[Asked]]) -> Iterator[Answered]:
-        """Greedy answers. Where memory runs out the batch is halved, for this one and all that follow."""
+        """Greedy answers. Where memory runs out the batch is halved, for this one and all that follow.
+
+        Raises DataError where it cannot be.
+        """
         for batch in batches:
             waiting = list(batch)
             while waiting:
@@ -105,6 +116,10 @@ class TransformersModel:
                 try:
                     texts = self._answer(part)
                 except torch.OutOfMemoryError as error:
+                    if self._in_step:
+                        raise DataError(
+                            f"{len(part)} questions at once do not fit into memory; lower the benchmark's batch_size"
+                        ) from error
                     if len(part) == 1:
                         raise DataError(
                             "one question does not fit into memory; use a smaller model or a larger device"

@@ -55,7 +55,13 @@ def as_request(item: Asked, processor: Any, shown: Shown) -> dict[str, Any]:
     """A question as vLLM takes it: a text with a placeholder for each video, and the videos with their metadata."""
     videos = [video.permute(0, 2, 3, 1).contiguous().numpy() for video in shown(item.row, item.control)]
     messages = as_messages(item.prompt, videos=len(videos))
-    request: dict[str, Any] = {"prompt": processor.apply_chat_template(messages, add_generation_prompt=True)}
+    prompt = processor.apply_chat_template(messages, add_generation_prompt=True)
+    if hasattr(processor, "vision_start_token"):
+        # Of Qwen3-VL, vLLM replaces a placeholder with the marks around it by frames with marks of their own, and finds
+        # none without. A model that is trained here is shown no marks around a video, and so sees what it learned from.
+        marked = f"{processor.vision_start_token}{processor.video_token}{processor.vision_end_token}"
+        prompt = prompt.replace(marked, processor.video_token).replace(processor.video_token, marked)
+    request: dict[str, Any] = {"prompt": prompt}
     if videos:
         metadata = {**as_metadata(item.row["frame_times_s"]), "video_backend": "torchcodec", "do_sample_frames": False}
         request["multi_modal_data"] = {"video": [(video, metadata) for video in videos]}
