@@ -86,9 +86,9 @@ def test_programs_ask_as_the_card_says(app: Served, video: Path, capsys: pytest.
         assert there in code
         code = code.replace(there, value)
     exec(code)
-    asked, measured, answered, found = capsys.readouterr().out.strip().splitlines()
+    _, asked, measured, *answered, found = capsys.readouterr().out.strip().splitlines()
     assert ast.literal_eval(asked)["truth"] and any(it["value"] for it in ast.literal_eval(measured))
-    assert answered.strip() and ast.literal_eval(found).keys() == {"red"}
+    assert any(answered) and ast.literal_eval(found).keys() == {"red"}
 
 
 def test_an_example_is_asked_about_with_its_truth(client: Client) -> None:

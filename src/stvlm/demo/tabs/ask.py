@@ -60,7 +60,7 @@ def build(desk: Desk) -> Ask:
         with gr.Column(scale=5, min_width=320):
             task = gr.Radio(_choices(1, DEFAULT_HOUR), value=FIRST_TASK, label="Question", elem_id="task")
             hours = list(range(1, 13))
-            hour = gr.Radio(hours, value=DEFAULT_HOUR, label=WHICH_HOUR, visible="hidden", elem_id="hour")
+            hour = gr.Radio(hours, label=WHICH_HOUR, visible="hidden", elem_id="hour")
             question = gr.Textbox(
                 label="In words: change them as you like", lines=2, max_length=MOST_LETTERS, elem_id="question"
             )
