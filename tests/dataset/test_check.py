@@ -155,7 +155,7 @@ def test_what_a_recipe_wants_is_set_against_what_is_there() -> None:
     assert expected.clips == pytest.approx(30)
     amounts = {"kitti": {"questions": 30, "videos": 10}}  # which have a quarter of the clips and rows
     expected = expect([one], recipe_of({"kitti": {}}, select={"amounts": amounts}))
-    assert (expected.clips, expected.shortfalls) == (15, [])
+    assert (expected.clips, expected.shortfalls) == (15, [Shortfall("kitti", "questions", 30, 15)])
 
 
 def test_videos_are_counted_as_a_build_counts_them(raw: Path, tmp_path: Path) -> None:

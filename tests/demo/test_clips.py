@@ -109,6 +109,13 @@ def test_a_model_sees_half_seconds_with_boxes(clip: Clip) -> None:
     assert (shown.frames[0, 90, 60] != [255, 0, 0]).any()
 
 
+def test_a_model_of_any_size_sees_what_it_was_trained_on(tmp_path: Path) -> None:
+    path = write_mp4(tmp_path / "wide.mp4", street(30, 1000, 200), crf="12")
+    wide = boxed(Clip(path, 0.1, 30, (1000, 200)), red=(0, 29))
+    assert shown_to_model(wide, None).frames.shape == (6, 128, 640, 3)
+    assert shown_to_model(wide, (96, 96)).frames.shape == (6, 200, 1000, 3), "which the model brings to its own size"
+
+
 def test_a_model_sees_them_while_all_boxes_are_there(clip: Clip) -> None:
     shown = shown_to_model(boxed(clip, red=(0, 27), blue=(4, 29)), None)
     assert (shown.first_s, shown.times_s) == (0.5, [0.0, 0.5, 1.0, 1.5, 2.0])
@@ -138,6 +145,7 @@ def test_when_something_is_so(clip: Clip) -> None:
     assert when(is_so, clip) == "throughout"
     is_so[[10, 11, 12, 13, 14, 15, 28, 29]] = False
     assert when(is_so, clip) == "until 0.9 s and from 1.6 to 2.7 s"
+    assert when(is_so, clip, 0.7) == "until 2.7 s"
     assert when(~is_so, clip) == "from 1.0 to 1.5 s and from 2.8 s on"
 
 

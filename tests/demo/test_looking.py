@@ -125,7 +125,7 @@ def test_what_one_object_tells_is_told_although_another_is_lost(clips: dict[str,
     table = showing.measured_table(measured, brief, answers(measured, study.truth), [""] * 4)
     why = with_cure(measured.courses["blue"].reason, is_example=True)
     unseen = "Its box shows all of it from 0.1 to 0.2 s; it is lost from 0.3 s on, cut by the picture's edge at 0.0 s."
-    assert f'<b class="ink-blue">Blue</b> {escape(f"is not measured. {why} {unseen}")}' in table
+    assert f'<b class="ink-blue">Blue</b>: {escape(f"Not measured. {why} {unseen}")}' in table
     assert "In the tab Ask" not in table, "where they cannot be asked at all"
     # The question is of one box, and a model is shown no other.
     assert "the object travel" in told["traveled_distance"].asked.question
@@ -150,7 +150,7 @@ def test_what_is_not_measured_is_told_with_a_cure(clips: dict[str, tuple[str, Cl
     study = example_study(next(clip for _, clip in clips.values()))
     nothing = Measured({"red": Rejected("too far away")}, np.eye(4)[None], None, 0.0, {}, ("The camera moved.",))
     told = showing.measured_table(nothing, study, [], [])
-    assert "Red</b> is not measured. It is more than 60 m away. Choose a nearer one.</p>" in told
+    assert "Red</b>: Not measured. It is more than 60 m away. Choose a nearer one.</p>" in told
     own = replace(study, clip=replace(study.clip, known=None))
     assert "check its class and the field of view" in showing.measured_table(nothing, own, [], [])
     apart = showing.measured_table(nothing._replace(courses={}), study, [], [])

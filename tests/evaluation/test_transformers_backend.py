@@ -140,7 +140,7 @@ def test_processes_that_share_weights_halve_no_batch(rows, llava, monkeypatch):
 
     monkeypatch.setattr(model, "_answer", full)
     with pytest.raises(
-        DataError, match=r"^8 questions at once do not fit into memory; lower the benchmark's batch_size"
+        DataError, match=r"^8 questions at once do not fit into memory; lower benchmark.batch_size"
     ):
         answers(model, asked, 8)
 

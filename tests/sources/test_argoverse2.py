@@ -142,7 +142,7 @@ def test_a_log_without_a_part_is_rejected(log: Path, tmp_path: Path, file: str, 
 def test_a_log_whose_cameras_are_not_told_is_rejected(log: Path, tmp_path: Path) -> None:
     file = log / "calibration" / "intrinsics.feather"
     feather.write_feather(feather.read_table(file).slice(0, 0), file)
-    assert read(tmp_path) == [Rejected("no calibration", LOG)]
+    assert read(tmp_path) == [Rejected("no calibration", f"{file}: names no camera")]
 
 
 @pytest.mark.parametrize(

@@ -64,6 +64,13 @@ def test_an_archive_is_to_be_unpacked(tmp_path: Path) -> None:
         open_source("nuscenes", tmp_path, {}).recordings()
 
 
+def test_an_empty_folder_beside_its_archive_is_no_root_that_lies_deeper(tmp_path: Path) -> None:
+    (tmp_path / "training" / "label_02").mkdir(parents=True)
+    (tmp_path / "data_tracking_label_2.zip").touch()
+    with pytest.raises(DataError, match=f"kitti cannot be read from it; unpack {tmp_path}/data_tracking_label_2.zip$"):
+        open_source("kitti", tmp_path, {}).recordings()
+
+
 def test_a_folder_of_no_source_is_told(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").touch()
     with pytest.raises(DataError, match=r"argoverse2 cannot be read from it$"):

@@ -199,7 +199,7 @@ def test_a_camera_that_is_none_is_told_by_name(page: Any, video: Path) -> None:
     page.wait_for_function("document.querySelector('#stage input').max === '39'")
     page.locator("#stage svg").scroll_into_view_if_needed()
     draw(page, (40 / 400, 80 / 200, 88 / 400, 128 / 200), by_corners=page.viewport_size["width"] < 500)
-    page.wait_for_function("document.querySelector('#stage .stage-note').textContent === 'Red is followed throughout.'")
+    page.wait_for_function("document.querySelector('#stage .stage-note').textContent === 'Red is followed.'")
     open_tab(page, "Measure")
     page.get_by_label("Camera height, m").fill("1000000")
     page.click("#measure")

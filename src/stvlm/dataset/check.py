@@ -222,7 +222,7 @@ def _sample(
     sample = Sample(
         recordings=Counter(request.recipe.splits[unit.recording.split] for unit in units),
         seconds=seconds,
-        rows=rows,
+        rows=dict(rows),
         clips=clips,
         clips_with_images=clips,
         videos=len(frequencies(asked.rows, "scene_id", "camera")),
@@ -292,18 +292,18 @@ def _render_some(asked: Asked, units: Sequence[Asking], folder: Path) -> dict[st
 def expect(sources: Sequence[SourceCheck], recipe: Recipe) -> Expected:
     """Scales samples up to all recordings, and takes from them what the recipe wants."""
     asked = {(source.name, *key): n for source in sources for key, n in _asked_of(source).items()}
-    kept, shortfalls = _selected(asked, recipe.select)
     videos = dict.fromkeys(recipe.select.amounts, 0.0)
+    videos |= {source.name: source.sample.videos * source.n / source.sample.n for source in sources}
+    shown = {name: min(1.0, wanted.videos / max(videos[name], 1e-9)) for name, wanted in recipe.select.amounts.items()}
+    kept, shortfalls = _selected({key: n * shown.get(key[0], 1.0) for key, n in asked.items()}, recipe.select)
     copies = 1 + len(recipe.variants)
     clips = dataset_bytes = work_bytes = seconds = 0.0
     for source in sources:
         cost, mine = source.sample.cost, [key for key in asked if key[0] == source.name]
         rows, chosen = sum(asked[key] for key in mine), sum(kept[key] for key in mine)
-        videos[source.name] = source.sample.videos * source.n / source.sample.n
-        wanted = recipe.select.amounts.get(source.name)
-        shown = min(1.0, wanted.videos / videos[source.name]) if wanted else 1.0
-        n_clips = source.sample.clips_with_images * source.n / source.sample.n
-        of_source = _clips_kept(shown * n_clips, shown * rows, chosen)
+        share = shown.get(source.name, 1.0)
+        n_clips = share * source.sample.clips_with_images * source.n / source.sample.n
+        of_source = _clips_kept(n_clips, share * rows, chosen)
         clips += of_source
         dataset_bytes += of_source * cost.clip_bytes + copies * chosen * cost.row_bytes
         work_bytes += rows * cost.shard_bytes + copies * chosen * cost.arrow_bytes
@@ -314,7 +314,7 @@ def expect(sources: Sequence[SourceCheck], recipe: Recipe) -> Expected:
     by_source: dict[str, dict[str, float]] = defaultdict(dict)
     for (name, split, task), n_rows in kept.items():
         by_source[f"{name} {split}"][task] = n_rows
-    return Expected(by_source, clips, sorted(shortfalls), dataset_bytes, work_bytes, seconds)
+    return Expected(dict(by_source), clips, sorted(shortfalls), dataset_bytes, work_bytes, seconds)
 
 
 def _asked_of(source: SourceCheck) -> dict[tuple[str, str], float]:

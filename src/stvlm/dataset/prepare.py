@@ -20,6 +20,7 @@ from stvlm.dataset.select import Shortfall, select
 from stvlm.dataset.shards import (
     NO_IMAGES,
     SHARD_SCHEMA,
+    SOME_IMAGES,
     Asked,
     Asking,
     Rendering,
@@ -237,7 +238,7 @@ def same_recordings(rows: pa.Table) -> str:
 
 def why_nothing(subject: str, asked: Asked) -> str:
     """Why no row comes out."""
-    counts = Counter(item.reason for item in asked.skipped) or asked.rejected
+    counts = Counter(item.reason for item in asked.skipped if item.reason != SOME_IMAGES) or asked.rejected
     hint = ". Without images only --annotations-only builds rows" if NO_IMAGES in counts else ""
     return f"no question can be asked about {subject}: {_told(counts, asked.skipped)}{hint}"
 

@@ -152,7 +152,7 @@ class Asked(NamedTuple):
     shards: Sequence[Path]
     rows: pa.Table  # LIGHT columns, and where each row stands: shard, row
     rejected: Counter[str]  # why tracks and questions were left out
-    skipped: list[Rejected]  # recordings and scenes that were left out whole
+    skipped: list[Rejected]  # recordings and scenes that were left out, whole or but for some frames
 
 
 def read_asked(shards: Sequence[Path]) -> Asked:
@@ -243,7 +243,7 @@ def give_up_rendering(unit: Rendering, shard: Path, reason: str) -> None:
 
 
 def _clips(unit: Asking, rejected: Counter[str], skipped: list[Rejected]) -> list[Clip]:
-    """The recording's clips; a scene that cannot be used is added to `skipped`."""
+    """The recording's clips; a scene that cannot be used, or not in all frames, is added to `skipped`."""
     scenes: list[Scene] = []
     try:
         for scene in unit.source.open().scenes(unit.recording):
@@ -251,11 +251,10 @@ def _clips(unit: Asking, rejected: Counter[str], skipped: list[Rejected]) -> lis
                 skipped.append(scene)
             elif not unit.with_video:
                 scenes.append(replace(scene, frames=None))  # whether an image exists must not matter
-            elif lacking := _images_lacking(scene):
-                skipped.append(lacking)
-                scenes += [scene] if lacking.reason == SOME_IMAGES else []
             else:
-                scenes.append(scene)
+                lacking = _images_lacking(scene)
+                skipped += [lacking] if lacking else []
+                scenes += [] if lacking and lacking.reason == NO_IMAGES else [scene]
     except DataError as error:
         skipped.append(Rejected(UNREADABLE, str(error)))
         return []

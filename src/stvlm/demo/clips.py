@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from PIL import Image
 
-from stvlm.dataset.video import draw_outline, outline_px, read_video
+from stvlm.dataset.video import VideoSettings, draw_outline, outline_px, read_video
 from stvlm.demo.working import Tell, Told
 from stvlm.kinematics import STEP_S
 from stvlm.pseudo_labels.artefacts import Footage, ObjectTrack, ObjectTracks, Provenance
@@ -191,22 +192,22 @@ def losses(study: Study) -> list[str]:
     told, last_s = [], study.clip.times_s[-1]
     for color in study.colors:
         there = ~np.isnan(study.boxes_px[color][:, 0])
-        spans_s = _spans_s(there, study.clip)
+        spans_s = _spans_s(there, study.clip, STEP_S)
         if len(spans_s) != 1 or max(spans_s[0][0], last_s - spans_s[0][1]) >= STEP_S - 1e-6:
-            told.append(f"{color.capitalize()} was followed {when(there, study.clip)} (of {last_s:.1f} s).")
+            told.append(f"{color.capitalize()} was followed {when(there, study.clip, STEP_S)} (of {last_s:.1f} s).")
     return told
 
 
-def when(is_so: Array, clip: Clip) -> str:
+def when(is_so: Array, clip: Clip, bridged_s: float = 0.0) -> str:
     """In which seconds something is so, (N,) bool for the frames, one of which is, in words."""
     last_s = clip.times_s[-1]
-    return " and ".join(_span_in_words(*span_s, last_s) for span_s in _spans_s(is_so, clip))
+    return " and ".join(_span_in_words(*span_s, last_s) for span_s in _spans_s(is_so, clip, bridged_s))
 
 
-def _spans_s(is_so: Array, clip: Clip) -> list[tuple[float, float]]:
-    """The first and the last second of each stretch, of which none is half a second or less from the next."""
+def _spans_s(is_so: Array, clip: Clip, bridged_s: float) -> list[tuple[float, float]]:
+    """The first and the last second of each stretch, over gaps of no more than that."""
     frames = np.flatnonzero(is_so)
-    parts = np.split(frames, np.flatnonzero(np.diff(frames) * clip.step_s > STEP_S + 1e-6) + 1)
+    parts = np.split(frames, np.flatnonzero(np.diff(frames) * clip.step_s > max(bridged_s, clip.step_s) + 1e-6) + 1)
     return [(part[0] * clip.step_s, part[-1] * clip.step_s) for part in parts if len(part)]
 
 
@@ -224,7 +225,7 @@ def shown_to_model(
     """A frame every half second, boxes drawn, while all of them are there, or of these seconds those given.
 
     Without a box all of the clip, as it is. `sees_px` is what a model makes of a frame's size, if that is known: an
-    outline is at least a pixel there.
+    outline is at least a pixel there. If it is not, frames are no larger than those of a dataset.
 
     Raises DataError where that is too short.
     """
@@ -238,7 +239,19 @@ def shown_to_model(
         for color in reversed(study.colors):
             if not np.isnan(box_px := study.boxes_px[color][frame]).any():
                 draw_outline(image, box_px, color, thick_px)
+    if sees_px is None:
+        images = _as_in_a_dataset(images)
     return Shown(float(chosen[0] * clip.step_s), images, [i * STEP_S for i in range(len(chosen))])
+
+
+def _as_in_a_dataset(images: Array) -> Array:
+    """Frames (n, h, w, 3) no larger than those that models are trained on."""
+    height, width = images.shape[1:3]
+    scale = VideoSettings().max_side_px / max(height, width)
+    if scale >= 1:
+        return images
+    size = round(width * scale), round(height * scale)
+    return np.stack([np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BOX)) for image in images])
 
 
 def _nearest(clip: Clip, time_s: float) -> int:

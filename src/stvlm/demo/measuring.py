@@ -17,9 +17,9 @@ from stvlm.demo.clips import Clip, Study, when
 from stvlm.demo.reasons import with_cure
 from stvlm.demo.working import Tell, Told
 from stvlm.geometry import inverse_se3, transform
-from stvlm.kinematics import MPS_TO_KMH, STEP_S, interpolate
+from stvlm.kinematics import MPS_TO_KMH, ROUNDING, STEP_S, interpolate
 from stvlm.pseudo_labels.artefacts import ObjectTrack, ObjectTracks, Provenance
-from stvlm.pseudo_labels.filters import Label
+from stvlm.pseudo_labels.filters import Label, Limits
 from stvlm.pseudo_labels.recipe import CameraMotion, PseudoLabelling
 from stvlm.pseudo_labels.steps import geometry_of, labels_of, lifted, objects_of, smoothed, world_of
 from stvlm.pseudo_labels.videos.files import CAMERA, camera_of_hfov
@@ -75,7 +75,7 @@ class Measured(NamedTuple):
     motion: Motion | None  # on the grid: of the first objects up to one without a course, if they have places together
     first_s: float  # where the motion begins in the clip
     unseen: Mapping[str, str]
-    """By colour of the boxes that do not show all of an object throughout: when they do, in a sentence."""
+    """By colour of the boxes that lack part of an object for longer than is bridged: a sentence that says when."""
     notes: tuple[str, ...]
 
 
@@ -104,7 +104,7 @@ def measure(study: Study, setting: Setting, tell: Tell) -> Measured:
     notes = [f"The camera {did}, {_TOLD_BY[setting.motion_by]}."]
     if world.up_by in _UP_BY:
         notes.append(_UP_BY[world.up_by])
-    unseen = {track.track_id: told for track in objects.tracks if (told := _unseen(track, clip))}
+    unseen = {track.track_id: told for track in objects.tracks if (told := _unseen(track, clip, recipe.filters))}
     return Measured(courses, poses, motion, first_s, unseen, tuple(notes))
 
 
@@ -219,18 +219,21 @@ def _sound(found: T | Rejected, is_example: bool) -> T:
     return found
 
 
-def _unseen(track: ObjectTrack, clip: Clip) -> str:
-    """When a box does not show all of an object, and why; empty where it always does."""
+def _unseen(track: ObjectTrack, clip: Clip, limits: Limits) -> str:
+    """When a box shows all of an object, and why not otherwise; empty where no more is lacking than is bridged."""
     there = ~np.isnan(track.boxes_px[:, 0])
+    whole = there & ~track.truncated & ~track.occluded
+    known = np.concatenate([[-1], np.flatnonzero(whole), [clip.count]])
+    if np.diff(known).max() * clip.step_s <= limits.most_gap_s + ROUNDING:
+        return ""
     kinds = {
         "lost": ~there,
         "cut by the picture's edge": track.truncated & there,
         "behind another box": track.occluded & ~track.truncated & there,
     }
-    whole = there & ~track.truncated & ~track.occluded
     told = [f"{kind} {when(is_so, clip)}" for kind, is_so in kinds.items() if is_so.any()]
     shows = f"shows all of it {when(whole, clip)}" if whole.any() else "never shows all of it"
-    return f"Its box {shows}; it is {', '.join(told)}." if told else ""
+    return f"Its box {shows}; it is {', '.join(told)}."
 
 
 def _rejected(items: Mapping[str, object]) -> dict[str, Label | Rejected]:

@@ -26,19 +26,19 @@ THREADS = 100
 UPLOADS_KEPT_S = 600
 """As they were sent; looked at every minute."""
 SYSTEM_FONTS = ("system-ui", "-apple-system", "Segoe UI", "DejaVu Sans", "sans-serif")
-# The address of the page, and that of the Hub's page around it.
+# Into the address of the page, and that of the Hub's page around it, beside what other tabs have there.
 _TO_ADDRESS = """(query) => {
-  history.replaceState(null, '', query ? '?' + query : location.pathname);
+  const parts = new URLSearchParams(location.search);
+  for (const [key, value] of new URLSearchParams(query)) value ? parts.set(key, value) : parts.delete(key);
+  const queryString = parts.toString();
+  history.replaceState(null, '', '?' + queryString);
   window.dispatchEvent(new Event('address'));
-  if (window.parent !== window) window.parent.postMessage({ queryString: query }, 'https://huggingface.co');
+  if (window.parent !== window) window.parent.postMessage({ queryString }, 'https://huggingface.co');
 }"""
 _TABS_TO_ADDRESS = f"""
 document.addEventListener('click', (event) => {{
   const tab = event.target.closest('button[role="tab"]');
-  if (!tab) return;
-  const parts = new URLSearchParams(location.search);
-  parts.set('tab', tab.textContent.trim().toLowerCase());
-  ({_TO_ADDRESS})(parts.toString());
+  if (tab) ({_TO_ADDRESS})('tab=' + tab.textContent.trim().toLowerCase());
 }});
 """
 _HEAD = """

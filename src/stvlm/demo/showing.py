@@ -141,11 +141,10 @@ def measured_table(measured: Measured, study: Study, rows: Sequence[MeasuredAnsw
     is_example = study.clip.known is not None
     why = []
     for color, item in measured.courses.items():
-        words = [f"is not measured. {with_cure(item.reason, is_example)}"] if isinstance(item, Rejected) else []
-        if color in measured.unseen:
-            words.append(measured.unseen[color] if words else f"is not measured throughout. {measured.unseen[color]}")
+        words = [f"Not measured. {with_cure(item.reason, is_example)}"] if isinstance(item, Rejected) else []
+        words += [measured.unseen[color]] if color in measured.unseen else []
         if words:
-            why.append(f'<b class="ink-{color}">{color.capitalize()}</b> {escape(" ".join(words))}')
+            why.append(f'<b class="ink-{color}">{color.capitalize()}</b>: {escape(" ".join(words))}')
     foot = f'<p class="quiet">{escape(" ".join(measured.notes))}</p>'
     if not rows:
         if not any(isinstance(item, Rejected) for item in measured.courses.values()):

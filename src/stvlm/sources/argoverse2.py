@@ -98,8 +98,11 @@ class Argoverse2:
             yield Rejected("damaged file", str(error))
             return
         yield from rejected
-        if not tracks or not cameras:
-            yield Rejected("no calibration" if tracks else "no annotations", recording.scene_id)
+        if not tracks:
+            yield Rejected("no annotations", recording.scene_id)
+            return
+        if not cameras:
+            yield Rejected("no calibration", f"{log / 'calibration' / 'intrinsics.feather'}: names no camera")
             return
         for camera, ego_SE3_camera in cameras:
             folder = log / "sensors" / "cameras" / camera.name

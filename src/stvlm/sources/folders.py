@@ -26,7 +26,7 @@ _SIGNS = {
     "scene_objects.csv": "aria_digital_twin",
     "recording.json": "video_folder",
 }
-_AT_THE_TOP = ("nuscenes", "kitti", "egoexo4d")  # the others are found at any depth
+_DEPTH = {"nuscenes": 2, "kitti": 2, "egoexo4d": 1}  # of its sign below the root; others are found at any
 
 
 def walk(root: Path, skipped: Collection[str] = _SENSOR_DATA) -> Iterator[tuple[Path, list[str], list[str]]]:
@@ -96,7 +96,7 @@ def wrong_root(source: str, root: Path, wanted: str) -> DataError:
     places = [folder / name for folder, folders, files in walk(root) for name in (*folders, *files)]
     found = {kind: place for place in reversed(places) for sign, kind in _SIGNS.items() if place.name.endswith(sign)}
     packed = [place for place in places if place.name.endswith(_ARCHIVES)]
-    if source in found and source in _AT_THE_TOP:
+    if source in found and source in _DEPTH and root not in found[source].parents[: _DEPTH[source]]:
         hint = f"; {found[source]} is there: give the folder above it that docs/data.md names"
     elif others := sorted(found.keys() - {source}):
         hint = "".join(f"; it looks like {other}: use --source {other}={root}" for other in others)

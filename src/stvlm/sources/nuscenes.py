@@ -112,6 +112,7 @@ class NuScenes:
             return
         if not rows.cameras:
             yield Rejected("no frames", recording.scene_id)
+            return
         seen_by = np.array(rows.cameras)[rows.frame_mount]
         for name in sorted(set(rows.cameras)):
             of_camera = np.flatnonzero(seen_by == name)

@@ -99,8 +99,9 @@ def begin(recipe: SFTRecipe, chat_template: str) -> Start | None:
         if not row["answer"]:
             raise DataError(f"{recipe.dataset}: row {row['id']} has no answer; build the dataset again")
     identity = {"recipe": that_matters(recipe), "dataset_fingerprint": split.fingerprint}
+    base = None
     if recipe.model is not None and Path(recipe.model).is_dir():  # on the Hub, a new commit may be a new card alone
-        identity["base_model"] = fingerprint(recipe.model)
+        identity["base_model"] = base = fingerprint(recipe.model)
     if is_done(out, identity):
         return None
     check_unclaimed(work, identity)
@@ -117,7 +118,7 @@ def begin(recipe: SFTRecipe, chat_template: str) -> Start | None:
     if (most := int(reach.max())) > sizes.positions:
         raise DataError(
             f"sample {samples[int(reach.argmax())]['id']}: has {most} positions, and the model was made for "
-            f"{sizes.positions}; set max_length to that, which leaves such samples out, or show fewer frames"
+            f"{sizes.positions}; set max_length to {sizes.positions}, which leaves out what has more tokens"
         )
     needed = disk_bytes(sizes, recipe) + (_cache_bytes(samples, lengths, processor, kind) if recipe.cache_frames else 0)
     check_disk(needed, work)
@@ -133,7 +134,7 @@ def begin(recipe: SFTRecipe, chat_template: str) -> Start | None:
         sizes=sizes,
         disk_bytes=needed,
         data={
-            "base_model": None if recipe.model is None else fingerprint(recipe.model),
+            "base_model": None if recipe.model is None else base or fingerprint(recipe.model),
             "dataset": {"path": recipe.dataset, "revision": split.revision, "questions": len(split.rows)},
             "samples": dict(Counter(samples["source"])),
             "blend": None if recipe.blend is None else read_json(work / BLEND / MANIFEST),

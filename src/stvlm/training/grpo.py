@@ -33,6 +33,11 @@ from stvlm.training.ownership import CLAIM, check_unclaimed, is_done, places, re
 from stvlm.training.rewards import reward_functions
 from stvlm.training.sizes import fits
 
+SMALLER = (
+    "lower answers_per_question, answers_per_device or max_new_tokens, or train an adapter (lora), under another "
+    "--output_dir"
+)
+"""What to do where memory is full."""
 Row = dict[str, Any]
 KEPT = ("id", "base_id", "task", "question", "prompt", "target", "choices", "frame_times_s", "video_path")
 """What is needed of a row; boxes of a large dataset take memory."""
@@ -73,7 +78,7 @@ def learn(recipe: GRPORecipe) -> Path:
     set_seed(recipe.seed)
     logging.disable_progress_bar()  # of loading and saving; training shows its own
     checkpoints = work / "checkpoints"
-    with fits("lower answers_per_device or max_new_tokens, or train an adapter (lora), under another --output_dir"):
+    with fits(SMALLER):
         trainer, stop = make_trainer(recipe, rows, plan, checkpoints)
         parameters = sum(parameter.numel() for parameter in trainer.model.parameters())
         if trainer.accelerator.is_main_process:

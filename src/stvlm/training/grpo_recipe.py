@@ -37,7 +37,7 @@ class GRPORecipe:
     answers_per_question: int = 8
     """Drawn from the model; each is as good as it is better than the others."""
     answers_per_device: int = 8
-    """How many pass through a device at once; the rest is accumulated."""
+    """How many pass through a device at once; the rest is accumulated. As many are drawn at once, or a question's."""
     temperature: float = 1.0
     max_new_tokens: int = 64
     kl: float = 0.0

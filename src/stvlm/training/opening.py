@@ -92,11 +92,14 @@ def add_adapters(model: PreTrainedModel, lora: Lora) -> Any:
     config = LoraConfig(
         r=lora.r, lora_alpha=lora.alpha, lora_dropout=lora.dropout, target_modules=lora.targets, task_type="CAUSAL_LM"
     )
-    _begin_gradients_at_words(model)
     try:
-        return get_peft_model(model, config)
+        adapted = get_peft_model(model, config)
     except ValueError as error:
         raise DataError(f"lora: cannot be added to {type(model).__name__} ({first_line(error)})") from error
+    trained = [name for name, parameter in adapted.named_parameters() if parameter.requires_grad]
+    if all(".language_model." in name for name in trained):
+        _begin_gradients_at_words(model)
+    return adapted
 
 
 def _begin_gradients_at_words(model: PreTrainedModel) -> None:

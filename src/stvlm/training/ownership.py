@@ -15,7 +15,7 @@ RECORD = "training.json"
 """Beside the weights: the recipe, the data and the versions that made them."""
 CLAIM = "run.json"
 """Beside the checkpoints: whose they are."""
-NO_MATTER = ("output_dir", "workers", "save_steps", "report_to", "push_to_hub")
+NO_MATTER = ("output_dir", "workers", "save_steps", "report_to", "push_to_hub", "benchmark")
 """Keys of a recipe that change nothing about the weights, and may change before a run goes on."""
 
 

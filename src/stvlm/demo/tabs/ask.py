@@ -60,6 +60,7 @@ def build(desk: Desk) -> Ask:
         with gr.Column(scale=5, min_width=320):
             task = gr.Radio(_choices(1, DEFAULT_HOUR), value=FIRST_TASK, label="Question", elem_id="task")
             hours = list(range(1, 13))
+            # Without a value until a clip is there: gradio refuses one that is none of the clip's hours.
             hour = gr.Radio(hours, label=WHICH_HOUR, visible="hidden", elem_id="hour")
             question = gr.Textbox(
                 label="In words: change them as you like", lines=2, max_length=MOST_LETTERS, elem_id="question"
@@ -132,7 +133,7 @@ def build(desk: Desk) -> Ask:
         skipped = [gr.skip()] * len(opened)
         found = yield from in_steps(work, lambda told: [*skipped, gr.update(visible=True)])
         lost = losses(found)
-        note = " ".join([*lost, DRAW_AGAIN]) if lost else f"{drawn.color.capitalize()} is followed throughout."
+        note = " ".join([*lost, DRAW_AGAIN]) if lost else f"{drawn.color.capitalize()} is followed."
         yield [*show(found, task, hour, note), gr.update(visible=False)]
 
     @friendly
@@ -142,7 +143,8 @@ def build(desk: Desk) -> Ask:
         return show(without_marks(now), task, hour)
 
     @friendly
-    def compose(now: Study | None, task: str, hour: int) -> tuple[Any, Any, str, str, str]:
+    def compose(now: Study | None, task: str, hour: int | None) -> tuple[Any, Any, str, str, str]:
+        hour = hour or DEFAULT_HOUR
         words = question_of(now, task, hour) if now is not None else ""
         choices = gr.update(choices=_choices(len(now.colors) if now is not None else 1, hour))
         hours = gr.update(visible=_shows_hours(task))
@@ -220,10 +222,8 @@ def _choices(count: int, hour: int) -> list[tuple[str, str]]:
 
 def _link(study: Study | None, task: str, hour: int) -> str:
     """The query string that opens the same again; an upload is nobody else's."""
-    parts = {"tab": "ask", "clip": study.clip.clip_id if study else "", "task": task}
-    if task == "direction_timestamp":
-        parts["hour"] = str(hour)
-    return urlencode({key: value for key, value in parts.items() if value})
+    asked_hour = str(hour) if task == "direction_timestamp" else ""
+    return urlencode({"tab": "ask", "clip": study.clip.clip_id if study else "", "task": task, "hour": asked_hour})
 
 
 def _seen_card(desk: Desk, study: Study, seen: str) -> str:

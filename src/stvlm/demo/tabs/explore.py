@@ -95,8 +95,8 @@ def build(catalogue: Catalogue) -> Explore:
         return showing.stage_value(Study(clip), draw=False), showing.clip_facts(item), above
 
     def address(clip_id: str, values: tuple[str, ...]) -> str:
-        parts = {"tab": "explore", "row": clip_id, **dict(zip(FILTERS, values, strict=True))}
-        return urlencode({key: value for key, value in parts.items() if value})
+        by = {f"by_{name}": value for name, value in zip(FILTERS, values, strict=True)}
+        return urlencode({"tab": "explore", "row": clip_id, **by})
 
     @friendly
     def filtered(*values: str) -> list[Any]:
@@ -112,7 +112,7 @@ def build(catalogue: Catalogue) -> Explore:
         return [*clip_shown(clip_id), address(clip_id, values)]
 
     def open_from(given: dict[str, str]) -> list[Any]:
-        values = tuple(given.get(name, "") for name in FILTERS)
+        values = tuple(given.get(f"by_{name}", "") for name in FILTERS)
         known = [{value for _, value in of} for of in choices]
         values = tuple(value if value in of else "" for value, of in zip(values, known, strict=True))
         items = find(catalogue, *values)

@@ -67,7 +67,7 @@ def end_with(running: Any, stop: gr.Button, card: gr.HTML) -> None:
 def friendly(work: Callable[..., Any], left: Callable[..., Any] | None = None) -> Callable[..., Any]:
     """The same, but whatever goes wrong is one line for the visitor, and for the log where it is our fault.
 
-    It is a message that goes away again, or, given `left`, what that makes of the line and the arguments, which stays.
+    Shown as a message that goes away, or, with `left`, as what `left(line, *arguments)` returns, which stays.
     Gradio's own `failure` comes with a cancelled event, too.
     """
     if inspect.isgeneratorfunction(work):

@@ -91,6 +91,7 @@ class TransformersModel:
         # Some publishers set a penalty on what was said before, as Qwen2.5-VL's do: here, on the prompt's digits.
         self._settings = {
             "do_sample": False, "temperature": None, "top_p": None, "top_k": None, "repetition_penalty": 1.0,
+            "no_repeat_ngram_size": 0, "num_beams": 1,
         }  # fmt: skip
         self._max_new_tokens = max_new_tokens
         self._shown = Shown(depth_dir)
@@ -118,7 +119,7 @@ class TransformersModel:
                 except torch.OutOfMemoryError as error:
                     if self._in_step:
                         raise DataError(
-                            f"{len(part)} questions at once do not fit into memory; lower the benchmark's batch_size"
+                            f"{len(part)} questions at once do not fit into memory; lower benchmark.batch_size"
                         ) from error
                     if len(part) == 1:
                         raise DataError(

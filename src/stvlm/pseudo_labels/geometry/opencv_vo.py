@@ -48,8 +48,9 @@ STEPS, STEP_PX = 12, 0.03
 RETURN_PX = 0.7
 """A corner tracked there and back comes back this near to where it was."""
 LEAST_PARALLAX_PX, ENOUGH_PARALLAX_PX, LONGEST_STEP_S = 0.5, 2.0, 0.5
-"""Corners that move by less than the first, in the median, beyond what a rotation explains, tell no translation; by
-less than the second they tell it badly, and the next frame is looked at, up to so much later.
+"""Corners that move by less than the first, in the median, beyond what a rotation explains, are those of a camera that
+stands: from frame to frame at 10 Hz, one that goes at up to 1 km/h. By less than the second they tell badly where it
+goes, and the next frame is looked at, up to so much later.
 """
 ROAD_NEAR_M, ROAD_FAR_M, ROAD_HALF_WIDTH_M = 6.0, (18.0, 30.0), 3.0
 """Of the road up to 18 m, which is the most alike, a long step leaves too little in the second image: then up to 30."""
@@ -127,14 +128,14 @@ def visual_odometry(
     keys = [0]  # the frames between which steps lie
     images = (_grey(cv2, read(k), footage) for k in range(n))
     first = next(images)
+    below = down / camera_height_m
     for k, second in enumerate(images, 1):
         boxes_px = np.empty((0, 4))
         if objects is not None and objects.tracks:
             boxes_px = np.array([track.boxes_px[keys[-1]] for track in objects.tracks])
         may_wait = k + 1 < n and times_s[k + 1] - times_s[keys[-1]] <= LONGEST_STEP_S + kinematics.ROUNDING
         enough_px = ENOUGH_PARALLAX_PX if may_wait else LEAST_PARALLAX_PX
-        below, boxes_px = down / camera_height_m, boxes_px[~np.isnan(boxes_px[:, 0])]
-        step = _step(cv2, first, second, K_px, below, boxes_px, enough_px)
+        step = _step(cv2, first, second, K_px, below, boxes_px[~np.isnan(boxes_px[:, 0])], enough_px)
         if step is None:
             continue
         if isinstance(step, Rejected):
