@@ -96,7 +96,7 @@ def test_a_box_around_nothing_cannot_be_followed(tmp_path: Path) -> None:
     path = write_mp4(tmp_path / "clip.mp4", (np.full((96, 128, 3), 90, np.uint8) for _ in range(30)))
     study = add_mark(Study(Clip(path, 0.1, 30, (128, 96))), Mark("red", 0.0, (20, 20, 60, 60)))
     with pytest.raises(
-        DataError, match=r"^Red was followed at 0\.0 s \(of 2\.9 s\)\. A model needs two seconds\. Draw the box again"
+        DataError, match=r"^Red was followed at 0\.0 s \(of 2\.9 s\)\. A model needs two seconds\. Draw the box"
     ):
         shown_to_model(follow(study, "red", untold), None)
 

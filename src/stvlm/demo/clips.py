@@ -20,7 +20,7 @@ from stvlm.records import COLORS_RGB, Array, Camera, DataError, Rejected
 LEAST_FRAMES = 5
 """On the grid of half seconds that a model is shown; a clip of questions has at least as many."""
 LEAST_BOX_PX = 6
-DRAW_AGAIN = "Draw the box again where all of the object is to be seen."
+DRAW_AGAIN = "Draw the box again in another frame that shows all of the object."
 
 
 class Mark(NamedTuple):

@@ -66,7 +66,7 @@ def top_view(courses: Mapping[str, Course], world_SE3_camera: Array) -> str:
         for k in dict.fromkeys([*ends, *even]):  # the ends first: where labels would meet, the others give way
             if all(np.abs(at[k] - other).max() > 34 or abs(at[k][1] - other[1]) > 13 for other in labels):
                 labels.append(at[k])
-                parts.append(_text(at[k][0] + 8, at[k][1] + 4, f"{course.times_s[k]:.1f} s"))
+                parts.append(_beside(at, k, f"{course.times_s[k]:.1f} s"))
     return _svg(SIDE_PX, SIDE_PX, parts, "paths seen from above")
 
 
@@ -184,6 +184,14 @@ def _line(points: Array, css: str) -> str:
 
 def _text(x: float, y: float, text: str, anchor: str = "start") -> str:
     return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escape(text)}</text>'
+
+
+def _beside(path: Array, k: int, text: str) -> str:
+    """A text beside a point of a path (n, 2), and not on it."""
+    along = path[min(k + 1, len(path) - 1)] - path[max(k - 1, 0)]
+    right = np.array([abs(along[1]), -along[0] * np.sign(along[1] or 1)]) / max(float(np.linalg.norm(along)), 1e-9)
+    x, y = path[k] + 11 * (right if right.any() else np.array([1.0, 0.0]))
+    return _text(x, y + 4, text, "start" if right[0] > 0.5 or not right.any() else "middle")
 
 
 def _svg(width: float, height: float, parts: Sequence[str], label: str) -> str:

@@ -6,6 +6,7 @@ import codecs
 import csv
 import io
 import json
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -48,18 +49,22 @@ def score_text(text: str, known: Mapping[str, Row]) -> Scored:
     for number, line in enumerate(given, 1):
         prediction = line.get("prediction", line.get("response"))
         if not isinstance(prediction, str):
-            raise DataError(f"Answer {number} has no 'prediction'.")
+            raise DataError(f"Answer {number} has no 'prediction'. It is a line of JSON, or of a table with headings.")
         row: Mapping[str, Any] = line
         if "target" not in line:
             if not isinstance(line.get("id"), str) or line["id"] not in known:
-                raise DataError(f"Answer {number} has neither a 'target' nor the 'id' of a row of this dataset.")
+                given_id = f"; {line['id']!r} is none" if "id" in line else ""
+                raise DataError(
+                    f"Answer {number} has neither a 'target' nor the 'id' of a row of this dataset{given_id}."
+                )
             row = known[line["id"]]
         rows.append({key: row[key] for key in _KEPT if key in row})
         predictions.append(prediction)
     try:
         scores = score_all(predictions, rows, confidence=CONFIDENCE, per_sample=True, floors=True)
     except ValueError as error:
-        raise DataError(f"{str(error).replace('references[', 'row [').capitalize()}.") from error
+        words = re.sub(r"references\[(\d+)\]", lambda found: f"answer {int(found[1]) + 1}", str(error))
+        raise DataError(f"{words[0].upper()}{words[1:]}.") from error
     return Scored(predictions, rows, scores)
 
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from stvlm.demo.asking import Asked, ask_by_task, hours_of, tasks_for
 from stvlm.demo.clips import Clip, Study, when
-from stvlm.demo.reasons import with_cure
+from stvlm.demo.reasons import LIMITS, with_cure
 from stvlm.demo.working import Tell, Told
 from stvlm.geometry import inverse_se3, transform
 from stvlm.kinematics import MPS_TO_KMH, ROUNDING, STEP_S, interpolate
@@ -84,6 +84,8 @@ def measure(study: Study, setting: Setting, tell: Tell) -> Measured:
     if not study.boxes_px:
         raise DataError("There is no box. Draw one around the object first, in the tab Ask.")
     clip = study.clip
+    if (lasts_s := clip.times_s[-1]) < LIMITS.least_s:
+        raise DataError(f"The clip lasts {lasts_s:.1f} s. To measure takes {LIMITS.least_s:g} s; choose a longer one.")
     video = _video(study, setting, tell)
     recipe = PseudoLabelling("demo", {}, geometry=CameraMotion(by=setting.motion_by))
     view = view_of(video, None)
@@ -106,6 +108,12 @@ def measure(study: Study, setting: Setting, tell: Tell) -> Measured:
         notes.append(_UP_BY[world.up_by])
     unseen = {track.track_id: told for track in objects.tracks if (told := _unseen(track, clip, recipe.filters))}
     return Measured(courses, poses, motion, first_s, unseen, tuple(notes))
+
+
+def span_s(measured: Measured) -> tuple[float, float]:
+    """The seconds of the clip that the measured motion is of."""
+    assert measured.motion is not None
+    return measured.first_s, measured.first_s + (measured.motion.xyz_m.shape[1] - 1) * STEP_S
 
 
 class Answer(NamedTuple):

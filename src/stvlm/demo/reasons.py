@@ -93,7 +93,7 @@ REASONS: Mapping[str, Reason] = {
     # A question about it.
     "stationary": Reason(f"It moves less than {HEADING_BASE_M:g} m, too little to have a direction."),
     "direction near the border of two hours": Reason("Its direction lies between two hours of the clock."),
-    "does not move into the hour": Reason("It never moves that way."),
+    "does not move into the hour": Reason("At no time does it move that way fast enough to tell."),
     "moves into the hour more than once": Reason("It moves that way more than once: there is no one time to tell."),
     "moves into the hour for under 1 s": Reason(f"It moves that way for less than {MIN_INTERVAL_S:g} second."),
     "moves into the hour for most of the clip": Reason("It moves that way most of the time: no one part stands out."),

@@ -17,10 +17,9 @@ from stvlm.demo.clips import DRAW_AGAIN, LEAST_FRAMES, Clip, Study, shown_frames
 from stvlm.demo.exploring import Item
 from stvlm.demo.judging import Scored
 from stvlm.demo.measuring import Answer as MeasuredAnswer
-from stvlm.demo.measuring import Measured
+from stvlm.demo.measuring import Measured, span_s
 from stvlm.demo.reasons import in_words, with_cure
 from stvlm.demo.working import Told
-from stvlm.kinematics import STEP_S
 from stvlm.records import Array, Question, Rejected
 from stvlm.scoring import LEAST_IOU, RELATIVE_TOLERANCE, Parsed, parse_target, score
 
@@ -162,12 +161,11 @@ def measured_table(measured: Measured, study: Study, rows: Sequence[MeasuredAnsw
             truth = asked.truth
             cells.append(escape(as_words(asked.task, truth.target)) if isinstance(truth, Question) else "–")
         body.append(_row(cells))
-    assert measured.motion is not None
-    end_s = measured.first_s + (measured.motion.xyz_m.shape[1] - 1) * STEP_S
+    measured_s = span_s(measured)
     others, asked_s = "", shown_frames(study) * study.clip.step_s
-    if len(asked_s) >= LEAST_FRAMES and not np.allclose(asked_s[[0, -1]], (measured.first_s, end_s)):
+    if len(asked_s) >= LEAST_FRAMES and not np.allclose(asked_s[[0, -1]], measured_s):
         others = f" In the tab Ask they are about {about((asked_s[0], asked_s[-1]))}."
-    title = f'<p class="quiet">These answers are about {about((measured.first_s, end_s))}.{others}</p>'
+    title = f'<p class="quiet">These answers are about {about(measured_s)}.{others}</p>'
     return f"{title}{_table(heads, body)}{foot}"
 
 

@@ -15,8 +15,9 @@ from stvlm.demo.clips import Study, add_mark, example_study, follow, in_pixels_o
 from stvlm.demo.desk import Desk, receive
 from stvlm.demo.exploring import Catalogue, find
 from stvlm.demo.judging import score_text
-from stvlm.demo.measuring import Measured, Setting, answers
+from stvlm.demo.measuring import Measured, Setting, answers, span_s
 from stvlm.demo.measuring import measure as by_geometry
+from stvlm.demo.reasons import with_cure
 from stvlm.demo.tabs.ask import FIRST_TASK, asked_about, question_of
 from stvlm.demo.tabs.parts import IN_LINE, friendly, visitor_of
 from stvlm.demo.working import Tell, Told, in_steps, untold
@@ -57,7 +58,8 @@ def build(desk: Desk, catalogue: Catalogue | None) -> None:
                 given, these take their place, and the truth is not known.
             hour: the hour on the clock, 12 ahead and 3 to the right, that direction_timestamp asks about.
         """
-        visitor, told = visitor_of(request), {"question": (question or "").strip(), "answer": ""}
+        visitor = visitor_of(request)
+        told: dict[str, Any] = {"question": (question or "").strip(), "answer": ""}
         hour = int(hour) if hour in range(1, 13) else 0
 
         def say(tell: Callable[[Told | str], None]) -> tuple[str, Asked | None, str]:
@@ -66,6 +68,7 @@ def build(desk: Desk, catalogue: Catalogue | None) -> None:
                 told["question"] = told["question"] or question_of(study, task, hour)
                 asked = asked_about(study, shown, task, hour, told["question"])
                 answer = desk.answer(visitor, study, shown, told["question"], tell)
+                told["about_s"] = [shown.first_s, shown.first_s + shown.times_s[-1]]
                 return answer, asked, desk.doubt(study)
 
         def show(news: Told | str) -> dict[str, Any]:
@@ -97,8 +100,8 @@ def build(desk: Desk, catalogue: Catalogue | None) -> None:
         Args:
             video: a video file of at least two seconds; nothing where `clip` names an example.
             boxes: as for `ask`, at least one where there is no `clip`.
-            categories: a list with the class of each object: car, truck, bus, motorcycle, bicycle or person; [] for
-                cars.
+            categories: a list with the class of each object: car, truck, bus, trailer, motorcycle, bicycle, person,
+                animal or vehicle; [] for cars.
             hfov_deg: the camera's horizontal field of view.
             height_m: the camera's height above the ground; 0 where it is not known.
             motion_by: opencv_vo (found from the road), static_camera, or known_poses for an example.
@@ -109,19 +112,21 @@ def build(desk: Desk, catalogue: Catalogue | None) -> None:
         setting = Setting(classes, hfov_deg or 0.0, height_m or None, motion_by)
         with _study(desk, visitor, video, boxes, clip, untold) as study, desk.for_work.turn(visitor, untold):
             found = by_geometry(study, setting, untold)
+        is_example = study.clip.known is not None
         return {
-            "objects": {color: _described(found, color) for color in found.courses},
+            "objects": {color: _described(found, color, is_example) for color in found.courses},
             "answers": [
                 {
                     "task": it.asked.task,
                     "question": it.asked.question,
                     "value": it.value or None,
                     "sigma": it.sigma,
-                    "why_not": it.why_not,
+                    "why_not": with_cure(it.why_not, is_example) if it.why_not else "",
                     "truth": it.asked.truth.target if isinstance(it.asked.truth, Question) else None,
                 }
                 for it in answers(found, study.truth)
             ],
+            "about_s": None if found.motion is None else list(span_s(found)),
             "notes": list(found.notes),
         }
 
@@ -213,10 +218,10 @@ def _listed(given: Any) -> list[Any]:
     return given if isinstance(given, list) else [given] if given else []
 
 
-def _described(found: Measured, color: str) -> dict[str, Any]:
+def _described(found: Measured, color: str, is_example: bool) -> dict[str, Any]:
     course, told = found.courses[color], {"box": found.unseen[color]} if color in found.unseen else {}
     if isinstance(course, Rejected):
-        return {"why_not": course.reason, **told}
+        return {"why_not": with_cure(course.reason, is_example), **told}
     return {
         **told,
         "times_s": course.times_s.round(2).tolist(),

@@ -160,6 +160,8 @@ def build(desk: Desk) -> Ask:
         if now is None:
             raise DataError(NO_CLIP)
         shown = shown_to_model(now, desk.frame_size_px)
+        if question in _words_of_tasks(now):  # maybe of the task before, whose words are still in the page
+            question = question_of(now, task, hour)
         asked = asked_about(now, shown, task, hour, question)
         seen = showing.strip(shown.frames, [shown.first_s + t for t in shown.times_s], desk.frame_size_px)
         within_s = shown.first_s, shown.first_s + shown.times_s[-1]
@@ -209,6 +211,10 @@ def asked_about(study: Study, shown: Shown, task: str, hour: int, question: str)
 def question_of(study: Study, task: str, hour: int) -> str:
     """The words of a task's question about a clip."""
     return ask_by_task(task, len(study.colors), 5, hour).question
+
+
+def _words_of_tasks(study: Study) -> set[str]:
+    return {question_of(study, task, hour) for task in tasks_for(max(len(study.colors), 1)) for hour in range(1, 13)}
 
 
 def _shows_hours(task: str) -> bool | Literal["hidden"]:

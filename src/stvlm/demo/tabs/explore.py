@@ -76,6 +76,8 @@ def build(catalogue: Catalogue) -> Explore:
         page = min(max(page, 0), pages - 1)
         shown = items[page * A_PAGE : (page + 1) * A_PAGE]
         rows = sum(len(item.rows) for item in items)
+        if not items:
+            return 0, '<p class="quiet">No clip has all of these: choose fewer.</p>', ""
         told = f'<p class="quiet">{len(items):,} clips with {rows:,} questions; page {page + 1} of {pages}</p>'
         pictures = [(item.clip_id, ", ".join(sorted(item.categories)), picture(item)) for item in shown]
         return page, told, showing.shelf(pictures)
@@ -100,7 +102,10 @@ def build(catalogue: Catalogue) -> Explore:
 
     @friendly
     def filtered(*values: str) -> list[Any]:
-        return [*found(0, values), address("", values)]
+        items = find(catalogue, *values)
+        clip_id = items[0].clip_id if items else ""
+        shown = clip_shown(clip_id) if clip_id else (gr.skip(), gr.skip(), gr.skip())
+        return [*found(0, values), *shown, address(clip_id, values)]
 
     @friendly
     def turned(page: int, by: int, *values: str) -> list[Any]:
@@ -122,7 +127,7 @@ def build(catalogue: Catalogue) -> Explore:
         return [*values, *found(0, values), *clip_shown(clip_id), gr.skip()]
 
     for chosen in filters:
-        chosen.input(filtered, filters, [page, count, shelf, link], **hidden)
+        chosen.input(filtered, filters, [page, count, shelf, stage, facts, above, link], **hidden)
     for button, by in ((before, -1), (after, 1)):
         turn = gr.State(by)
         button.click(turned, [page, turn, *filters], [page, count, shelf], **hidden)

@@ -61,7 +61,8 @@ def build(desk: Desk, study: gr.State) -> None:
         ]
         value = showing.stage_value(now, draw=False)
         kinds = BY if is_known else BY[:2]
-        motion = gr.update(choices=kinds, value="known_poses" if is_known else default.motion_by)
+        of_clip = {} if now is not None and now.marks else {"value": "known_poses" if is_known else default.motion_by}
+        motion = gr.update(choices=kinds, **of_clip)  # with another box, it moved as it did
         return [value, motion, gr.update(visible=not is_known), *seen, _NOTHING_YET, "", ""]
 
     def unmeasured(why: str, *_: Any, **__: Any) -> list[Any]:
