@@ -301,7 +301,7 @@ def test_memory_that_runs_out_is_one_line(model, dataset, tmp_path, monkeypatch,
         raise torch.OutOfMemoryError("CUDA out of memory.")
 
     monkeypatch.setattr(VideoGRPOTrainer, "_compute_loss", full)
-    with pytest.raises(DataError, match=r"^the device's memory is full \(CUDA .*\); lower answers_per_device"):
+    with pytest.raises(DataError, match=r"^the device's memory is full \(CUDA .*\); lower answers_per_question, "):
         learn(recipe_for(model, dataset, tmp_path / "out"))
 
 

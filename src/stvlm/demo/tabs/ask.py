@@ -27,7 +27,16 @@ from stvlm.demo.clips import (
     without_marks,
 )
 from stvlm.demo.desk import Desk, receive
-from stvlm.demo.tabs.parts import HIDDEN, IN_LINE, end_with, friendly, make_shelf, make_stage, visitor_of
+from stvlm.demo.tabs.parts import (
+    HIDDEN,
+    IN_LINE,
+    end_with,
+    friendly,
+    make_shelf,
+    make_stage,
+    visitor_of,
+    wait_for_the_last,
+)
 from stvlm.demo.working import Tell, Told, in_steps
 from stvlm.records import DataError
 
@@ -179,6 +188,7 @@ def build(desk: Desk) -> Ask:
         yield showing.answer_card(text, asked, True, within_s, desk.doubt(now)), gr.skip(), gr.update(interactive=False)
 
     def stopped(now: Study | None) -> tuple[Any, Any]:
+        wait_for_the_last()
         return showing.stage_value(now, note="Stopped."), gr.update(visible=False)
 
     shelf.choose(choose, [task, hour], opened, **HIDDEN)

@@ -72,12 +72,11 @@ def build(desk: Desk, study: gr.State) -> None:
     def run(
         now: Study | None, motion_by: Any, hfov_deg: float, height_m: float, request: gr.Request, *categories: str
     ) -> Iterator[list[Any]]:
-        yield ["", "", "", gr.skip()]
         if now is None:
             raise DataError("Choose a clip in the tab Ask first.")
         setting = Setting(tuple(categories), hfov_deg or 0.0, height_m or None, motion_by)
         visitor = visitor_of(request)
-        yield [showing.waiting("It begins …"), gr.skip(), gr.skip(), gr.update(interactive=True)]
+        yield [showing.waiting("It begins …"), "", "", gr.update(interactive=True)]
 
         def work(tell: Tell) -> Measured:
             with desk.for_work.turn(visitor, tell):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import logging
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 import gradio as gr
 
 from stvlm.demo import showing
+from stvlm.demo.working import LOOK_S
 from stvlm.records import DataError
 
 HERE = Path(__file__).parent.parent
@@ -59,9 +61,17 @@ def visitor_of(request: gr.Request | None) -> str:
 
 def end_with(running: Any, stop: gr.Button, card: gr.HTML) -> None:
     """Has a button end a running event, and a card say so: afterwards, or what the event leaves comes last."""
-    idle = gr.update(interactive=False)
-    stopped = stop.click(None, cancels=[running], **HIDDEN)
-    stopped.then(lambda: (showing.STOPPED, idle), None, [card, stop], **HIDDEN)
+
+    def ended() -> tuple[str, Any]:
+        wait_for_the_last()
+        return showing.STOPPED, gr.update(interactive=False)
+
+    stop.click(None, cancels=[running], **HIDDEN).then(ended, None, [card, stop], **HIDDEN)
+
+
+def wait_for_the_last() -> None:
+    """Until what a cancelled event had on its way is in the page."""
+    time.sleep(2 * LOOK_S)
 
 
 def friendly(work: Callable[..., Any], left: Callable[..., Any] | None = None) -> Callable[..., Any]:
