@@ -33,7 +33,7 @@ def client(app: Served) -> Client:
 
 @pytest.fixture(scope="module")
 def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_mp4(tmp_path_factory.mktemp("video") / "street.mp4", street(30), crf="12")
+    return write_mp4(tmp_path_factory.mktemp("video") / "street.mp4", street(36), crf="12")
 
 
 def ask(client: Client, video: Path | None = None, **given: Any) -> dict[str, Any]:
