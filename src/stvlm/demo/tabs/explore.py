@@ -10,7 +10,7 @@ import gradio as gr
 from stvlm.demo import drawing, showing
 from stvlm.demo.asking import TITLES
 from stvlm.demo.clips import Clip, Study
-from stvlm.demo.exploring import RANGES, Catalogue, find, picture
+from stvlm.demo.exploring import RANGES, Catalogue, Item, find, picture
 from stvlm.demo.tabs.parts import friendly, make_shelf, make_stage
 from stvlm.evaluation.trajectories import trajectory_of
 from stvlm.kinematics import STEP_S
@@ -70,8 +70,7 @@ def build(catalogue: Catalogue) -> Explore:
     hidden: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
     opened = [*filters, page, count, shelf, stage, facts, above, link]
 
-    def found(page: int, values: tuple[str, ...]) -> tuple[int, str, str]:
-        items = find(catalogue, *values)
+    def found(page: int, items: list[Item]) -> tuple[int, str, str]:
         pages = max(-(-len(items) // A_PAGE), 1)
         page = min(max(page, 0), pages - 1)
         shown = items[page * A_PAGE : (page + 1) * A_PAGE]
@@ -105,11 +104,11 @@ def build(catalogue: Catalogue) -> Explore:
         items = find(catalogue, *values)
         clip_id = items[0].clip_id if items else ""
         shown = clip_shown(clip_id) if clip_id else (gr.skip(), gr.skip(), gr.skip())
-        return [*found(0, values), *shown, address(clip_id, values)]
+        return [*found(0, items), *shown, address(clip_id, values)]
 
     @friendly
     def turned(page: int, by: int, *values: str) -> list[Any]:
-        return [*found(page + by, values)]
+        return [*found(page + by, find(catalogue, *values))]
 
     @friendly
     def choose(event: gr.EventData, *values: str) -> list[Any]:
@@ -124,7 +123,7 @@ def build(catalogue: Catalogue) -> Explore:
         clip_id = given.get("row", "")
         if clip_id not in catalogue.items:
             clip_id = items[0].clip_id if items else next(iter(catalogue.items))
-        return [*values, *found(0, values), *clip_shown(clip_id), gr.skip()]
+        return [*values, *found(0, items), *clip_shown(clip_id), gr.skip()]
 
     for chosen in filters:
         chosen.input(filtered, filters, [page, count, shelf, stage, facts, above, link], **hidden)
